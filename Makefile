@@ -1,0 +1,27 @@
+# Needs only Python 3.11+ and make. Everything is installed into .venv from pyproject.toml.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test slow check bench
+
+setup: .venv/.installed
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/sendvae demo $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+slow: setup
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+check: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyrefly check && $(BIN)/lint-imports
+
+bench: setup
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done

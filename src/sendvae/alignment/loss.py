@@ -1,0 +1,19 @@
+"""The patch-wise cosine alignment loss (Eq. 2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def alignment_loss(predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
+    """Mean over patches of 1 - cos(predicted, target): in [0, 2], 0 for parallel features (Eq. 2).
+
+    Computed in float32 under autocast too: in half precision the norms overflow.
+    """
+    if predicted.shape != target.shape:
+        raise ValueError(f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape")
+    with torch.autocast(predicted.device.type, enabled=False):
+        return (1.0 - F.cosine_similarity(predicted.float(), target.float(), dim=-1)).mean()

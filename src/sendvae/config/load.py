@@ -1,0 +1,133 @@
+"""YAML presets plus dotted overrides, to a validated configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sendvae.config.schema_common import Section
+from sendvae.errors import UserError
+from sendvae.registry import unknown_name
+
+Config = TypeVar("Config", bound=Section)
+PRESETS = resources.files("sendvae.config") / "presets"
+
+
+def preset_names() -> list[str]:
+    """Every shipped preset, as "folder/name" or "name"."""
+    root = Path(str(PRESETS))
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def load_config(schema: type[Config], source: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a preset or a YAML file, applies overrides and validates.
+
+    Args:
+        schema: what the job expects.
+        source: a preset's name ("demo/send-vae") or a path to a YAML file. A file may start from another
+            with the key `extends`; nested sections are merged.
+        overrides: "a.b=value" strings; values are YAML ("lr=1e-4", "alignment=null").
+
+    Raises:
+        UserError: unknown preset, unreadable file, unknown key or wrong value, naming the field.
+    """
+    values = _read(source)
+    for override in overrides:
+        _apply(values, override)
+    return validate(schema, values)
+
+
+def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
+    """Validates plain values; the first fault becomes a `UserError` naming field, value and remedy."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            *section, key = fault["loc"]
+            known = _fields_at(schema, [str(part) for part in section])
+            raise unknown_name("configuration key", field, [".".join([*map(str, section), k]) for k in known]) from None
+        if fault["type"] == "missing":
+            raise UserError(
+                f"configuration key '{field}' is missing", next_step=f"set it: {field}=VALUE"
+            ) from None
+        raise UserError(
+            f"configuration key '{field}' has a wrong value", given=repr(fault["input"]), expected=fault["msg"]
+        ) from None
+
+
+def to_yaml(config: Section) -> str:
+    """The fully resolved configuration, readable by `load_config`."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    preset = PRESETS / f"{source}.yaml"
+    if preset.is_file():
+        text, folder = preset.read_text(), None
+    elif Path(source).is_file():
+        text, folder = Path(source).read_text(), Path(source).parent
+    elif str(source).endswith((".yaml", ".yml")):
+        raise UserError("configuration file not found", given=source, next_step="check the path")
+    else:
+        raise unknown_name("preset", str(source), preset_names())
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source} is not valid YAML", given=str(error).replace("\n", " ")) from None
+    if not isinstance(values, dict):
+        raise UserError(f"{source} must be a mapping of keys to values", given=type(values).__name__)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    beside = folder / parent if folder and (folder / parent).is_file() else parent
+    return _merge(_read(beside), values)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError("an override must look like section.key=value", given=override)
+    *sections, key = path.split(".")
+    for section in sections:
+        inner = values.get(section)
+        values[section] = dict(inner) if isinstance(inner, dict) else {}
+        values = values[section]
+    values[key] = yaml.load(text, Loader=_Loader)
+
+
+def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names of the fields of a nested section."""
+    for part in path:
+        annotation = schema.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(schema.model_fields)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads "1e-4" as a string; people who write configurations mean a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)

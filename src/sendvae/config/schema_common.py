@@ -1,0 +1,48 @@
+"""Fields that every training job has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Precision = Literal["auto", "fp32", "bf16"]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Strict, frozen, and closed: an unknown key is an error, not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(Section):
+    source: str = Field("embedded:emoji", description="'embedded:emoji' or a folder of prepared shards")
+    split: Literal["train", "val", "test"] = "train"
+    workers: NonNegativeInt = Field(0, description="loader processes; 0 loads in the training process")
+
+
+class OptimizerConfig(Section):
+    """AdamW, with one gradient-norm clip per network."""
+
+    lr: PositiveFloat = 3e-4
+    betas: list[Decay] = Field([0.9, 0.999], min_length=2, max_length=2)
+    weight_decay: NonNegativeFloat = 0.0
+    clip: PositiveFloat = Field(1.0, description="largest gradient norm, separately for each network")
+    warmup: NonNegativeInt = Field(0, description="images over which the rate rises linearly from 0")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="after the warm-up: constant, or a half cosine to 0 at the last image"
+    )
+
+
+class LoopConfig(Section):
+    """How long, how often, how precisely. Progress is counted in images, never in steps."""
+
+    images: PositiveInt = Field(description="images to see in all")
+    batch_size: PositiveInt = Field(description="global batch")
+    log_every: PositiveInt = Field(1024, description="images between two lines of metrics.jsonl")
+    checkpoint_every: PositiveInt = Field(100_000, description="images between two checkpoints")
+    keep_last: PositiveInt = 2
+    precision: Precision = Field(
+        "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
+    )

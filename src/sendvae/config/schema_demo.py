@@ -1,0 +1,37 @@
+"""Configuration of `sendvae demo`: which presets it chains, and how the results are measured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from sendvae.config.schema_common import Section
+
+
+class SamplingConfig(Section):
+    method: str = "euler-maruyama"
+    steps: PositiveInt = 250
+    guidance_scale: PositiveFloat = 1.0
+    images: PositiveInt = Field(50_000, description="samples for the Frechet distance")
+    batch_size: PositiveInt = 250
+
+
+class EvaluationConfig(Section):
+    images: PositiveInt = Field(description="test images for reconstruction metrics")
+    probe_images: PositiveInt | None = Field(None, description="training images of the probes; default: all")
+    tsne_samples: PositiveInt = Field(2000, description="positions per repeat of the uniformity protocol")
+    tsne_repeats: PositiveInt = 1
+
+
+class DemoConfig(Section):
+    """`sendvae demo`."""
+
+    kind: Literal["demo"] = "demo"
+    base: str = Field("demo-f8d16", description="tokenizer every method starts from")
+    methods: list[str] = Field(description="tokenizer presets, in the order of the table", min_length=1)
+    diffusion: str = Field(description="diffusion preset trained on each latent space")
+    tokenizer_images: PositiveInt = Field(description="images of each fine-tuning")
+    diffusion_images: PositiveInt = Field(description="images of each diffusion training")
+    sampling: SamplingConfig = SamplingConfig()
+    evaluation: EvaluationConfig

@@ -1,0 +1,35 @@
+"""Configuration of `sendvae train diffusion`: SiT with the REPA loss on a frozen tokenizer's latents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class RepaConfig(Section):
+    """Representation alignment of the transformer's hidden tokens (REPA)."""
+
+    backbone: str = "dinov2-b"
+    weight: NonNegativeFloat = 0.5
+    depth: PositiveInt | None = Field(None, description="block whose output is aligned; default: the model's")
+
+
+class DiffusionConfig(Section):
+    """`sendvae train diffusion`."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    seed: NonNegativeInt = 0
+    tokenizer: str = Field(description="tokenizer whose latents are modelled: a name or a path")
+    model: str = Field("SiT-B/1", description="SiT size and patch")
+    data: DataConfig = DataConfig()
+    repa: RepaConfig | None = RepaConfig()
+    label_dropout: Probability = 0.1
+    time_sampling: Literal["uniform", "lognormal"] = "uniform"
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
+    loop: LoopConfig
+    ema: Decay = 0.9999

@@ -1,0 +1,57 @@
+"""Configuration of `sendvae train tokenizer`: L_VAE and the alignment of the latent space (Eq. 3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+
+
+class LossConfig(Section):
+    """Terms of L_VAE. The defaults are REPA-E's, which Send-VAE follows."""
+
+    reconstruction: Literal["l1", "l2"] = "l1"
+    reconstruction_weight: NonNegativeFloat = 1.0
+    perceptual: str = Field("lpips-vgg", description="name of the perceptual network")
+    perceptual_weight: NonNegativeFloat = 1.0
+    kl_weight: NonNegativeFloat = 1e-6
+    adversarial_weight: NonNegativeFloat = 0.1
+    adversarial_start: NonNegativeInt = Field(
+        0, description="images before the generator feels the discriminator (which trains from the start)"
+    )
+    discriminator_layers: PositiveInt = Field(3, description="strided layers of the PatchGAN")
+    discriminator_width: PositiveInt = 64
+    discriminator_lr: PositiveFloat | None = Field(None, description="default: the tokenizer's rate")
+
+
+class AlignmentConfig(Section):
+    """What pulls the latent space towards the features of a vision foundation model."""
+
+    method: Literal["send", "mapper", "direct"] = Field(
+        "send", description="send: mapper on the noised latent; mapper: without noise; direct: 1x1 projection"
+    )
+    backbone: str = Field("dinov2-b", description="the frozen foundation model")
+    grid: PositiveInt = Field(16, description="patch tokens along one side")
+    weight: NonNegativeFloat = 1.0
+    depth: NonNegativeInt = Field(1, description="transformer blocks of the mapper")
+    width: PositiveInt | None = Field(None, description="mapper width; default: the backbone's")
+    heads: PositiveInt = 12
+    hidden: PositiveInt = Field(2048, description="hidden width of the mapper's MLP")
+    lr: PositiveFloat | None = Field(None, description="rate of the mapper; default: the tokenizer's")
+
+
+class TokenizerConfig(Section):
+    """`sendvae train tokenizer`."""
+
+    kind: Literal["tokenizer"] = "tokenizer"
+    seed: NonNegativeInt = 0
+    init: str = Field(description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'")
+    data: DataConfig = DataConfig()
+    losses: LossConfig = LossConfig()
+    alignment: AlignmentConfig | None = None
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loop: LoopConfig
+    ema: Decay | None = Field(None, description="decay of an average of the tokenizer's weights; none: off")
+    statistics_images: PositiveInt = Field(10_000, description="images measured for the latent statistics")

@@ -1,0 +1,36 @@
+"""Images on disk -> tensors."""
+
+from sendvae.data.attributes import AttributeTable
+from sendvae.data.crop import center_crop
+from sendvae.data.images import (
+    EmbeddedImages,
+    ImageBatch,
+    ImageSet,
+    Sample,
+    ShardImages,
+    decode,
+    open_images,
+    to_float,
+    to_uint8,
+)
+from sendvae.data.latent_cache import LatentCache, LatentCacheWriter
+from sendvae.data.sampler import batch_indices
+from sendvae.data.shards import ShardWriter
+
+__all__ = [
+    "AttributeTable",
+    "EmbeddedImages",
+    "ImageBatch",
+    "ImageSet",
+    "LatentCache",
+    "LatentCacheWriter",
+    "Sample",
+    "ShardImages",
+    "ShardWriter",
+    "batch_indices",
+    "center_crop",
+    "decode",
+    "open_images",
+    "to_float",
+    "to_uint8",
+]

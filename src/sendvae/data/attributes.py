@@ -1,0 +1,66 @@
+"""Binary attributes of images: the table that probes of a latent space are trained on."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sendvae.errors import UserError
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """Which image has which attribute.
+
+    Attributes:
+        keys: one per image, unique.
+        names: one per attribute.
+        values: bool (images, attributes).
+        groups: what must not be torn apart by a split (the concept an image depicts), one per image.
+    """
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    values: np.ndarray
+    groups: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        expected = (len(self.keys), len(self.names))
+        if self.values.shape != expected:
+            raise ValueError(f"values must be {expected}, got {self.values.shape}")
+
+    def rows(self, keys: list[str]) -> np.ndarray:
+        """Values of the named images, bool (len(keys), attributes).
+
+        Raises:
+            UserError: for a key without attributes.
+        """
+        position = {key: i for i, key in enumerate(self.keys)}
+        missing = [key for key in keys if key not in position]
+        if missing:
+            raise UserError("images without attributes", given=", ".join(missing[:5]))
+        return self.values[[position[key] for key in keys]]
+
+    def save(self, path: Path) -> None:
+        """JSON; the values of an image as one string of 0 and 1."""
+        rows = {
+            key: [group, "".join("01"[v] for v in row)]
+            for key, group, row in zip(self.keys, self.groups, self.values.astype(int), strict=True)
+        }
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(json.dumps({"names": self.names, "images": rows}, indent=0) + "\n")
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> AttributeTable:
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise UserError("no attribute table", given=path) from None
+        rows = content["images"]
+        values = np.array([[c == "1" for c in bits] for _, bits in rows.values()], dtype=bool)
+        return cls(tuple(rows), tuple(content["names"]), values, tuple(group for group, _ in rows.values()))

@@ -1,0 +1,143 @@
+"""Sets of labelled images, read by position."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from sendvae.data.attributes import AttributeTable
+from sendvae.data.shards import ShardIndex, open_shards
+from sendvae.errors import UserError
+
+Indices = Sequence[int] | np.ndarray
+EMBEDDED = {"embedded:emoji": Path(__file__).parent / "emoji"}
+
+
+class Sample(NamedTuple):
+    image: UInt8[Tensor, "3 H W"]
+    label: int
+    key: str
+
+
+class ImageBatch(NamedTuple):
+    images: UInt8[Tensor, "B 3 H W"]
+    labels: Int64[Tensor, " B"]
+
+
+class ImageSet(Protocol):
+    """A map-style data set.
+
+    Attributes:
+        class_names: names of the labels.
+        split: "train", "val" or "test".
+        keys: one unique name per image.
+        fingerprint: identifies the content, for caches computed from it.
+    """
+
+    class_names: tuple[str, ...]
+    split: str
+    keys: list[str]
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+    def batch(self, indices: Indices) -> ImageBatch: ...
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]: ...
+
+
+class ShardImages:
+    """Images of one split of tar shards, decoded on every access."""
+
+    def __init__(self, index: ShardIndex, split: str) -> None:
+        self.index, self.split = index, split
+        self.class_names = tuple(index.manifest["class_names"])
+        self.keys = index.keys
+        self.fingerprint = f"{split} {index.fingerprint}"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Sample(decode(self.index.read(index)), int(self.index.labels[index]), self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        return ImageBatch(torch.stack([self[int(i)].image for i in indices]), self.labels_of(indices))
+
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        return torch.from_numpy(self.index.labels[np.asarray(indices)])
+
+
+class EmbeddedImages(ShardImages):
+    """A small set that ships with the package: decoded once, kept in memory, with its attributes."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        super().__init__(open_shards(folder, split), split)
+        self.folder = folder
+
+    @cached_property
+    def pixels(self) -> UInt8[Tensor, "N 3 H W"]:
+        shards = {s["name"]: (self.folder / s["name"]).read_bytes() for s in self.index.manifest["shards"]}
+        names = [s["name"] for s in self.index.manifest["shards"]]
+
+        def decode_at(i: int) -> Tensor:
+            start = int(self.index.offsets[i])
+            return decode(shards[names[self.index.shards[i]]][start : start + int(self.index.sizes[i])])
+
+        with ThreadPoolExecutor() as pool:
+            return torch.stack(list(pool.map(decode_at, range(len(self)))))
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.pixels[index], int(self.index.labels[index]), self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))
+
+    @cached_property
+    def attributes(self) -> AttributeTable:
+        """Attributes of this split's images, in their order."""
+        table = AttributeTable.load(self.folder / "attributes.json")
+        group = dict(zip(table.keys, table.groups, strict=True))
+        return AttributeTable(
+            tuple(self.keys), table.names, table.rows(self.keys), tuple(group[key] for key in self.keys)
+        )
+
+    @property
+    def licences(self) -> list[str]:
+        return (self.folder / "LICENCES.txt").read_text().split("\n\n")[0].splitlines()
+
+
+def open_images(source: str, split: str) -> ImageSet:
+    """The images of a source: "embedded:emoji", or a folder or fsspec URL of prepared shards."""
+    if source.startswith("embedded:"):
+        if source not in EMBEDDED:
+            raise UserError(f"unknown data set '{source}'", expected="one of " + ", ".join(EMBEDDED))
+        return EmbeddedImages(EMBEDDED[source], split)
+    return ShardImages(open_shards(source, split), split)
+
+
+def decode(data: bytes) -> UInt8[Tensor, "3 H W"]:
+    """An encoded image (PNG, JPEG, WebP) to RGB."""
+    with Image.open(io.BytesIO(data)) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def to_float(images: UInt8[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
+    """uint8 to [-1, 1]: x / 127.5 - 1."""
+    return images.float() / 127.5 - 1.0
+
+
+def to_uint8(images: Float[Tensor, "*B 3 H W"]) -> UInt8[Tensor, "*B 3 H W"]:
+    """[-1, 1] to uint8: clamped, rounded to the nearest of 0..255."""
+    return (images.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)

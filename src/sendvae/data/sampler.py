@@ -1,0 +1,60 @@
+"""Which images come at which position of training: a function of one integer, so resuming needs no state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROUNDS = 4  # of the Feistel network; four make it a pseudo-random permutation (Luby and Rackoff)
+
+
+def batch_indices(
+    images_seen: int, global_batch: int, length: int, seed: int, rank: int = 0, world: int = 1
+) -> np.ndarray:
+    """Indices of this rank's share of the global batch that starts after `images_seen` images.
+
+    Each pass over the data is a permutation of its own. No array as long as the data set is made.
+
+    Raises:
+        ValueError: if the ranks cannot share the batch equally.
+    """
+    if global_batch % world:
+        raise ValueError(f"a batch of {global_batch} cannot be shared by {world} processes")
+    share = global_batch // world
+    positions = np.arange(share, dtype=np.int64) + images_seen + rank * share
+    epochs, places = np.divmod(positions, length)
+    indices = np.empty(share, np.int64)
+    for epoch in np.unique(epochs):
+        inside = epochs == epoch
+        indices[inside] = permute(places[inside], length, (seed, int(epoch)))
+    return indices
+
+
+def permute(places: np.ndarray, length: int, key: tuple[int, ...]) -> np.ndarray:
+    """Images of `places` under a keyed permutation of range(length).
+
+    A balanced Feistel network permutes the next even number of bits; values that fall outside are permuted
+    again until they are inside (cycle walking), fewer than four times on average.
+    """
+    half = max(1, (int(length - 1).bit_length() + 1) // 2)
+    keys = np.random.SeedSequence(key).generate_state(ROUNDS, np.uint64)
+    values = places.astype(np.uint64)
+    outside = np.ones(len(values), bool)
+    while outside.any():
+        values[outside] = _feistel(values[outside], np.uint64(half), keys)
+        outside = values >= length
+    return values.astype(np.int64)
+
+
+def _feistel(values: np.ndarray, half: np.uint64, keys: np.ndarray) -> np.ndarray:
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    left, right = values >> half, values & mask
+    for key in keys:
+        left, right = right, left ^ (_mix(right ^ key) & mask)
+    return left << half | right
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

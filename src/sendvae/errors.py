@@ -1,0 +1,32 @@
+"""The one error type meant for people: what was given, what was expected, what to do next."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The command line prints it without a traceback and exits with 2.
+
+    Args:
+        problem: what is wrong, naming the field or file.
+        given: the offending value, if there is one.
+        expected: what would have been accepted.
+        next_step: the command or edit that mends it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        given: object = None,
+        expected: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        self.problem, self.given, self.expected, self.next_step = problem, given, expected, next_step
+        lines = [problem]
+        if given is not None:
+            lines.append(f"  given:    {given}")
+        if expected is not None:
+            lines.append(f"  expected: {expected}")
+        if next_step is not None:
+            lines.append(f"  next:     {next_step}")
+        super().__init__("\n".join(lines))

@@ -1,0 +1,50 @@
+"""Per-channel normalisation of latents by running statistics (REPA-E's non-affine BatchNorm)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPS, MOMENTUM = 1e-4, 0.1  # REPA-E
+
+
+class LatentNorm(nn.Module):
+    """Normalises by the *running* statistics, in training too; `update` moves them towards a batch's.
+
+    Buffers are named as BatchNorm2d's, so REPA-E's `bn.*` keys load. It stands on the alignment and diffusion
+    side only: decoders see raw latents.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def initialise(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
+        """Starts from statistics of the data set."""
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(std.square())
+
+    def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Gradient reaches z, not the statistics."""
+        scale = (self.running_var + EPS).rsqrt()
+        return (z - self.running_mean[:, None, None]) * scale[:, None, None]
+
+    @torch.no_grad()
+    def update(self, z: Float[Tensor, "B C h w"], reduce: Callable[[Tensor], Tensor] = lambda x: x) -> None:
+        """Moves the statistics towards those of `z`; `reduce` averages a tensor over processes."""
+        rows = z.float().movedim(1, 0).flatten(1)
+        moments = reduce(torch.stack([rows.mean(1), rows.square().mean(1)]))
+        count = rows.shape[1]
+        variance = (moments[1] - moments[0].square()) * count / max(1, count - 1)
+        self.running_mean.lerp_(moments[0], MOMENTUM)
+        self.running_var.lerp_(variance, MOMENTUM)
+        self.num_batches_tracked += 1

@@ -1,0 +1,22 @@
+"""Images <-> latents."""
+
+from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder, build_tokenizer
+from sendvae.tokenizers.load import load_strictly, load_tokenizer, save_tokenizer
+from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.statistics import LatentStats, LatentStatsAccumulator
+from sendvae.tokenizers.zoo import TOKENIZERS, TokenizerSpec
+
+__all__ = [
+    "ARCHITECTURES",
+    "TOKENIZERS",
+    "Architecture",
+    "Autoencoder",
+    "LatentStats",
+    "LatentStatsAccumulator",
+    "Posterior",
+    "TokenizerSpec",
+    "build_tokenizer",
+    "load_strictly",
+    "load_tokenizer",
+    "save_tokenizer",
+]

@@ -1,0 +1,252 @@
+"""The convolutional VAE of latent diffusion (LDM's AutoencoderKL), with its published key layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sendvae.registry import Registry
+from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.statistics import LatentStats
+
+NORM_EPS = 1e-6  # GroupNorm epsilon of latent-diffusion
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of a VAE.
+
+    Attributes:
+        z_channels: latent channels C.
+        ch, ch_mult: channels of level i are ch * ch_mult[i]; each level but the last halves the resolution.
+        num_res_blocks: residual blocks per encoder level (the decoder has one more).
+        attn_resolutions: levels at these *nominal* resolutions have attention; nominal because the test
+            counts down from `resolution`, whatever the size of the image.
+        norm_groups: groups of every GroupNorm.
+    """
+
+    z_channels: int
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    attn_resolutions: tuple[int, ...] = ()
+    resolution: int = 256
+    norm_groups: int = 32
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per latent position along one side (the 8 of "f8")."""
+        return 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def levels(self) -> list[tuple[int, bool]]:
+        """(channels, has attention) of each resolution level, highest resolution first."""
+        return [
+            (self.ch * mult, self.resolution // 2**i in self.attn_resolutions)
+            for i, mult in enumerate(self.ch_mult)
+        ]
+
+
+# f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE.
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "tokenizer architecture",
+    {
+        "f8d4": Architecture(z_channels=4),
+        "f16d16": Architecture(z_channels=16, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        "f16d32": Architecture(z_channels=32, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        "f16d64": Architecture(z_channels=64, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        # Ours, for 64-pixel images on a CPU.
+        "demo-f8d16": Architecture(
+            z_channels=16, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8
+        ),
+    },
+)
+
+
+class ResnetBlock(nn.Module):
+    """GN-SiLU-conv twice, plus a skip (1x1 convolution where the channels change)."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm_groups: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(norm_groups, in_channels, eps=NORM_EPS)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(norm_groups, out_channels, eps=NORM_EPS)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        y = self.conv1(F.silu(self.norm1(x)))
+        y = self.conv2(F.silu(self.norm2(y)))
+        return y + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+
+
+class AttnBlock(nn.Module):
+    """Single-head self-attention over positions; its projections are 1x1 convolutions."""
+
+    def __init__(self, channels: int, norm_groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(norm_groups, channels, eps=NORM_EPS)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        y = self.norm(x)
+        q, k, v = (to(y).flatten(2).transpose(1, 2).unsqueeze(1) for to in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(q, k, v)  # (B, 1, h*w, C)
+        return x + self.proj_out(y.squeeze(1).transpose(1, 2).reshape(x.shape))
+
+
+class Downsample(nn.Module):
+    """Stride-2 convolution after padding one row and column at the bottom right."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h2 w2"]:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h2 w2"]:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """The blocks of one resolution; `resample` is "downsample", "upsample" or None."""
+
+    def __init__(
+        self, in_channels: int, channels: int, blocks: int, attention: bool, resample: str | None, groups: int
+    ) -> None:
+        super().__init__()
+        widths = [in_channels] + [channels] * blocks
+        self.block = nn.ModuleList(
+            ResnetBlock(a, b, groups) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.attn = nn.ModuleList(AttnBlock(channels, groups) for _ in range(blocks if attention else 0))
+        if resample == "downsample":
+            self.downsample = Downsample(channels)
+        elif resample == "upsample":
+            self.upsample = Upsample(channels)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        for i, block in enumerate(self.block):
+            x = block(x)
+            if self.attn:
+                x = self.attn[i](x)
+        for name in ("downsample", "upsample"):
+            if hasattr(self, name):
+                x = getattr(self, name)(x)
+        return x
+
+
+class Middle(nn.Module):
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(channels, channels, groups)
+        self.attn_1 = AttnBlock(channels, groups)
+        self.block_2 = ResnetBlock(channels, channels, groups)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class Encoder(nn.Module):
+    """Images to moments (2 * z_channels)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        self.conv_in = nn.Conv2d(3, a.ch, 3, padding=1)
+        self.down = nn.ModuleList()
+        width, last = a.ch, len(a.levels) - 1
+        for i, (channels, attention) in enumerate(a.levels):
+            resample = "downsample" if i < last else None
+            self.down.append(Level(width, channels, a.num_res_blocks, attention, resample, a.norm_groups))
+            width = channels
+        self.mid = Middle(width, a.norm_groups)
+        self.norm_out = nn.GroupNorm(a.norm_groups, width, eps=NORM_EPS)
+        self.conv_out = nn.Conv2d(width, 2 * a.z_channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C2 h w"]:
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+
+
+class Decoder(nn.Module):
+    """Latents to images; `up[i]` is resolution level i, so the last entry runs first."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        width = a.levels[-1][0]
+        self.conv_in = nn.Conv2d(a.z_channels, width, 3, padding=1)
+        self.mid = Middle(width, a.norm_groups)
+        levels = []
+        for i, (channels, attention) in reversed(list(enumerate(a.levels))):
+            resample = "upsample" if i > 0 else None
+            levels.append(Level(width, channels, a.num_res_blocks + 1, attention, resample, a.norm_groups))
+            width = channels
+        self.up = nn.ModuleList(reversed(levels))
+        self.norm_out = nn.GroupNorm(a.norm_groups, width, eps=NORM_EPS)
+        self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        x = self.mid(self.conv_in(z))
+        for level in reversed(self.up):
+            x = level(x)
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class Autoencoder(nn.Module):
+    """VAE whose `state_dict` keys are latent-diffusion's, so published files load strictly.
+
+    Args:
+        architecture: shape of the network.
+        latent_stats: per-channel statistics of its latents, if known.
+    """
+
+    def __init__(self, architecture: Architecture, latent_stats: LatentStats | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.latent_stats = latent_stats
+        z = architecture.z_channels
+        self.encoder = Encoder(architecture)
+        self.decoder = Decoder(architecture)
+        self.quant_conv = nn.Conv2d(2 * z, 2 * z, 1)
+        self.post_quant_conv = nn.Conv2d(z, z, 1)
+
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
+        """Images (B, 3, H, W) in [-1, 1], sides divisible by `architecture.downsampling`, to q(z|x)."""
+        factor = self.architecture.downsampling
+        if images.shape[-1] % factor or images.shape[-2] % factor:
+            raise ValueError(f"image sides must be multiples of {factor}, got {tuple(images.shape[-2:])}")
+        return Posterior.from_moments(self.quant_conv(self.encoder(images)))
+
+    def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Raw latents (B, C, h, w) to images, nominally in [-1, 1] (not clamped)."""
+        return self.decoder(self.post_quant_conv(z))
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """Where the adaptive adversarial weight compares gradients (latent-diffusion)."""
+        return self.decoder.conv_out.weight
+
+
+def build_tokenizer(name: str) -> Autoencoder:
+    """A freshly initialised tokenizer: "f8d4", "f16d16", "f16d32", "f16d64" or "demo-f8d16"."""
+    return Autoencoder(ARCHITECTURES[name])

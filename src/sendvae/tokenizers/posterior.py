@@ -1,0 +1,50 @@
+"""The diagonal Gaussian q(z|x) an encoder returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Clamp of the log variance before exponentiation (latent-diffusion, DiagonalGaussianDistribution).
+LOGVAR_MIN, LOGVAR_MAX = -30.0, 20.0
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) = N(mean, diag(exp(logvar))), in raw (un-normalised) latent units.
+
+    Attributes:
+        mean: (B, C, h, w).
+        logvar: (B, C, h, w), already clamped to [-30, 20].
+    """
+
+    mean: Float[Tensor, "B C h w"]
+    logvar: Float[Tensor, "B C h w"]
+
+    @classmethod
+    def from_moments(cls, moments: Float[Tensor, "B C2 h w"]) -> Posterior:
+        """Splits the encoder's output (mean, then logvar, on the channel axis)."""
+        mean, logvar = moments.chunk(2, dim=1)
+        return cls(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
+
+    @property
+    def std(self) -> Float[Tensor, "B C h w"]:
+        return (0.5 * self.logvar).exp()
+
+    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:
+        """Reparameterised sample: gradient reaches mean and logvar."""
+        noise = torch.randn(
+            self.mean.shape, dtype=self.mean.dtype, device=self.mean.device, generator=generator
+        )
+        return self.mean + self.std * noise
+
+    def mode(self) -> Float[Tensor, "B C h w"]:
+        return self.mean
+
+    def kl(self) -> Float[Tensor, " B"]:
+        """KL(q || N(0, I)) in nats, summed over C, h, w: one number per image."""
+        terms = self.mean.square() + self.logvar.exp() - 1.0 - self.logvar
+        return 0.5 * terms.sum(dim=(1, 2, 3))

@@ -1,0 +1,105 @@
+"""What does not change during training is computed once: patch tokens, posteriors, latent statistics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
+from sendvae.runs import progress
+from sendvae.tokenizers import Autoencoder, LatentStats, LatentStatsAccumulator
+from sendvae.training.precision import autocast, resolve_precision
+from sendvae.vision import Backbone
+
+BATCH = 64
+SHARD = 4096  # rows of a cache shard: a restart recomputes at most one
+
+
+def cached_tokens(
+    folder: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device
+) -> LatentCache:
+    """Patch tokens (N, grid * grid, D) of an image set, fp16, computed on first use."""
+    backbone = backbone.to(device)
+
+    def compute(batch: Tensor) -> dict[str, Tensor]:
+        return {"tokens": backbone.patch_tokens(batch, grid)}
+
+    fields = {"tokens": (grid * grid, backbone.width)}
+    fingerprint = f"tokens of {backbone.name} at grid {grid}; {images.fingerprint}"
+    return _cached(folder, f"{backbone.name} tokens", images, fields, fingerprint, compute, device)
+
+
+def cached_latents(
+    folder: Path, tokenizer: Autoencoder, images: ImageSet, device: torch.device, name: str = "latents"
+) -> LatentCache:
+    """Posterior mean and std (N, C, h, w) of an image set, fp16, computed on first use."""
+    tokenizer = tokenizer.to(device).eval()
+    size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+    shape = (tokenizer.architecture.z_channels, size, size)
+
+    def compute(batch: Tensor) -> dict[str, Tensor]:
+        posterior = tokenizer.encode(batch)
+        return {"mean": posterior.mean, "std": posterior.std}
+
+    fingerprint = f"posterior of {weights_hash(tokenizer)}; {images.fingerprint}"
+    return _cached(folder, name, images, {"mean": shape, "std": shape}, fingerprint, compute, device)
+
+
+@torch.no_grad()
+def measure_statistics(
+    tokenizer: Autoencoder, images: ImageSet, count: int, seed: int, device: torch.device
+) -> LatentStats:
+    """Channel statistics of sampled latents over `count` images spread evenly over the set."""
+    tokenizer = tokenizer.to(device).eval()
+    generator = torch.Generator(device).manual_seed(seed)
+    accumulator = LatentStatsAccumulator()
+    picked = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
+    for start in range(0, len(picked), BATCH):
+        batch = to_float(images.batch(picked[start : start + BATCH]).images.to(device))
+        with autocast(resolve_precision("auto", device), device):
+            posterior = tokenizer.encode(batch)
+        accumulator.update(posterior.sample(generator).float())
+    return accumulator.result()
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """Short SHA-256 of a network's tensors: what a cache was computed with."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def _cached(
+    folder: Path,
+    name: str,
+    images: ImageSet,
+    fields: Mapping[str, tuple[int, ...]],
+    fingerprint: str,
+    compute: Callable[[Tensor], dict[str, Tensor]],
+    device: torch.device,
+) -> LatentCache:
+    precision = resolve_precision("auto", device)
+    writer = LatentCacheWriter(
+        folder, fields=fields, count=len(images), fingerprint=fingerprint, shard_size=SHARD
+    )
+    with writer, progress(name, len(images), unit="img", start=writer.position) as bar:
+        for rows in _ranges(writer.position, len(images)):
+            batch = to_float(images.batch(rows).images.to(device))
+            with autocast(precision, device):
+                values = compute(batch)
+            writer.append({field: value.to("cpu", torch.float16) for field, value in values.items()})
+            bar.advance(len(rows))
+    return LatentCache(folder)
+
+
+def _ranges(start: int, stop: int) -> Iterator[np.ndarray]:
+    for first in range(start, stop, BATCH):
+        yield np.arange(first, min(first + BATCH, stop))

@@ -1,0 +1,107 @@
+"""The two training jobs, from a configuration to an exported model in the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sendvae.config import DiffusionConfig, TokenizerConfig, to_yaml
+from sendvae.data import ImageSet, LatentCache, open_images
+from sendvae.diffusion import build_sit, save_sit
+from sendvae.runs import RunFolder, describe_environment
+from sendvae.tokenizers import Autoencoder, build_tokenizer, load_tokenizer, save_tokenizer
+from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
+from sendvae.training.loop import train
+from sendvae.training.source import Source
+from sendvae.training.stages import DiffusionStage, TokenizerStage
+from sendvae.vision import load_backbone
+
+FRESH = "fresh:"
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: str = "tokenizer") -> Path:
+    """Fine-tunes (or, from "fresh:ARCHITECTURE", trains) a tokenizer; returns the exported folder.
+
+    Args:
+        config: the resolved configuration.
+        folder: the run folder; the same call on the same folder resumes.
+        cache: where patch tokens of the training images are kept, shared between runs.
+        name: what progress lines call this run.
+    """
+    device = default_device()
+    exported = folder / "tokenizer"
+    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
+        if exported.is_dir():
+            return exported
+        torch.manual_seed(config.seed)
+        images = open_images(config.data.source, config.data.split)
+        tokens = _tokens(config.alignment.backbone, config.alignment.grid, images, cache, device) if config.alignment else None
+        stage = TokenizerStage(
+            config,
+            starting_tokenizer(config.init),
+            Source(images, tokens=tokens),
+            device,
+            token_width=tokens.shape("tokens")[-1] if tokens else None,
+            name=name,
+        )
+        train(stage, run, config.loop, config.seed, config.data.workers)
+        tokenizer = stage.ema.network if stage.ema else stage.tokenizer
+        assert isinstance(tokenizer, Autoencoder)
+        tokenizer.latent_stats = measure_statistics(
+            tokenizer, images, config.statistics_images, config.seed, device
+        )
+        save_tokenizer(tokenizer, exported, card={"trained with": to_yaml(config)})
+    return exported
+
+
+def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: str = "diffusion") -> Path:
+    """Trains a SiT on the latents of `config.tokenizer`; returns the exported folder (EMA weights)."""
+    device = default_device()
+    exported = folder / "sit"
+    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
+        if exported.is_dir():
+            return exported
+        images = open_images(config.data.source, config.data.split)
+        tokenizer = load_tokenizer(config.tokenizer)
+        if tokenizer.latent_stats is None:
+            raise ValueError(f"{config.tokenizer} carries no latent statistics")
+        latents = cached_latents(folder / "latents", tokenizer, images, device, name=f"{name}: latents")
+        channels, _, size = latents.shape("mean")
+        torch.manual_seed(config.seed)
+        width, patch = None, int(config.model.rpartition("/")[2])
+        tokens: LatentCache | None = None
+        if config.repa is not None:
+            tokens = _tokens(config.repa.backbone, size // patch, images, cache, device)
+            width = tokens.shape("tokens")[-1]
+        sit = build_sit(
+            config.model,
+            latent_channels=channels,
+            latent_size=size,
+            num_classes=len(images.class_names),
+            repa_width=width,
+            repa_depth=config.repa.depth if config.repa else None,
+            label_dropout=config.label_dropout,
+        )
+        stage = DiffusionStage(
+            config, sit, tokenizer.latent_stats, Source(images, latents, tokens), device, name=name
+        )
+        train(stage, run, config.loop, config.seed, config.data.workers)
+        save_sit(stage.ema.network, exported)
+    return exported
+
+
+def starting_tokenizer(init: str) -> Autoencoder:
+    """The tokenizer training starts from; with "fresh:", a new one of that architecture."""
+    if init.startswith(FRESH):
+        return build_tokenizer(init.removeprefix(FRESH))
+    return load_tokenizer(init)
+
+
+def _tokens(name: str, grid: int, images: ImageSet, cache: Path, device: torch.device) -> LatentCache:
+    backbone = load_backbone(name)
+    return cached_tokens(cache / f"tokens-{name}-{grid}-{images.split}", backbone, images, grid, device)

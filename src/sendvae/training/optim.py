@@ -1,0 +1,72 @@
+"""AdamW with the learning rate as a function of images seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from sendvae.config.schema_common import OptimizerConfig
+
+
+class Updater:
+    """One network's optimiser: sets the rate, clips the gradient norm, steps.
+
+    Args:
+        network: what is trained; parameters without `requires_grad` are left out.
+        config: the shared settings.
+        total: images of the whole run (the cosine's end).
+        lr: peak rate, if it differs from `config.lr`.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: OptimizerConfig, total: int, lr: float | None = None
+    ) -> None:
+        self.network, self.config, self.total = network, config, total
+        self.peak = lr if lr is not None else config.lr
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=self.peak,
+            betas=(config.betas[0], config.betas[1]),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    def step(self, images_seen: int) -> Tensor:
+        """Updates the weights from their gradients and clears these; returns the norm before clipping."""
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.peak, images_seen, self.total)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+
+def learning_rate(config: OptimizerConfig, peak: float, images_seen: int, total: int) -> float:
+    """Linear warm-up from 0, then constant or half a cosine to 0 at `total` images."""
+    if images_seen < config.warmup:
+        return peak * (images_seen + 1) / (config.warmup + 1)
+    if config.schedule == "constant":
+        return peak
+    progress = (images_seen - config.warmup) / max(1, total - config.warmup)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def frozen(parameters: Iterable[nn.Parameter]) -> _Frozen:
+    """Context in which gradient passes through these weights but none is computed for them."""
+    return _Frozen(list(parameters))
+
+
+class _Frozen:
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+
+    def __enter__(self) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+
+    def __exit__(self, *_: object) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)

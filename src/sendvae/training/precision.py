@@ -1,0 +1,36 @@
+"""Which number format a step computes in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from sendvae.errors import UserError
+
+
+def bf16_is_native(device: torch.device) -> bool:
+    """True where bf16 is computed by the hardware rather than emulated.
+
+    On CPUs that is AVX512-BF16 or AMX: there a training step of the demo's tokenizer runs about twice as fast
+    as in fp32 (`benchmarks/cpu_precision.py`); without them bf16 is slower than fp32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """ "auto" to "bf16" or "fp32" by `bf16_is_native`; other values are returned as they are."""
+    if precision == "auto":
+        return "bf16" if bf16_is_native(device) else "fp32"
+    if precision not in ("fp32", "bf16"):
+        raise UserError("unknown precision", given=precision, expected="auto, fp32 or bf16")
+    return precision
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Autocast for a resolved precision. No gradient scaler is needed: bf16 has fp32's range."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
