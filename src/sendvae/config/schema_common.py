@@ -19,6 +19,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     source: str = Field("embedded:emoji", description="'embedded:emoji' or a folder of prepared shards")
     split: Literal["train", "val", "test"] = "train"
+    limit: PositiveInt | None = Field(None, description="use only the first so many images of the split")
     workers: NonNegativeInt = Field(0, description="loader processes; 0 loads in the training process")
 
 

@@ -19,7 +19,6 @@ class SamplingConfig(Section):
 
 class EvaluationConfig(Section):
     images: PositiveInt = Field(description="test images for reconstruction metrics")
-    probe_images: PositiveInt | None = Field(None, description="training images of the probes; default: all")
     tsne_samples: PositiveInt = Field(2000, description="positions per repeat of the uniformity protocol")
     tsne_repeats: PositiveInt = 1
 
@@ -31,6 +30,7 @@ class DemoConfig(Section):
     base: str = Field("demo-f8d16", description="tokenizer every method starts from")
     methods: list[str] = Field(description="tokenizer presets, in the order of the table", min_length=1)
     diffusion: str = Field(description="diffusion preset trained on each latent space")
+    limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     tokenizer_images: PositiveInt = Field(description="images of each fine-tuning")
     diffusion_images: PositiveInt = Field(description="images of each diffusion training")
     sampling: SamplingConfig = SamplingConfig()

@@ -18,8 +18,9 @@ class LossConfig(Section):
     perceptual_weight: NonNegativeFloat = 1.0
     kl_weight: NonNegativeFloat = 1e-6
     adversarial_weight: NonNegativeFloat = 0.1
+    discriminator_start: NonNegativeInt = Field(0, description="images before the discriminator trains")
     adversarial_start: NonNegativeInt = Field(
-        0, description="images before the generator feels the discriminator (which trains from the start)"
+        0, description="images before the tokenizer feels the discriminator; later than its start for a warm-up"
     )
     discriminator_layers: PositiveInt = Field(3, description="strided layers of the PatchGAN")
     discriminator_width: PositiveInt = 64

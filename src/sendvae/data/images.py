@@ -17,10 +17,10 @@ from torch import Tensor
 
 from sendvae.data.attributes import AttributeTable
 from sendvae.data.shards import ShardIndex, open_shards
-from sendvae.errors import UserError
+from sendvae.registry import Registry
 
 Indices = Sequence[int] | np.ndarray
-EMBEDDED = {"embedded:emoji": Path(__file__).parent / "emoji"}
+EMBEDDED: Registry[Path] = Registry("embedded data set", {"emoji": Path(__file__).parent / "emoji"})
 
 
 class Sample(NamedTuple):
@@ -82,8 +82,8 @@ class ShardImages:
 class EmbeddedImages(ShardImages):
     """A small set that ships with the package: decoded once, kept in memory, with its attributes."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        super().__init__(open_shards(folder, split), split)
+    def __init__(self, folder: Path, split: str, limit: int | None = None) -> None:
+        super().__init__(open_shards(folder, split, limit), split)
         self.folder = folder
 
     @cached_property
@@ -118,13 +118,19 @@ class EmbeddedImages(ShardImages):
         return (self.folder / "LICENCES.txt").read_text().split("\n\n")[0].splitlines()
 
 
-def open_images(source: str, split: str) -> ImageSet:
-    """The images of a source: "embedded:emoji", or a folder or fsspec URL of prepared shards."""
+def open_images(source: str, split: str, limit: int | None = None) -> ImageSet:
+    """The images of a source: "embedded:NAME", or a folder or fsspec URL of prepared shards.
+
+    `limit` takes only the first so many of the split.
+    """
     if source.startswith("embedded:"):
-        if source not in EMBEDDED:
-            raise UserError(f"unknown data set '{source}'", expected="one of " + ", ".join(EMBEDDED))
-        return EmbeddedImages(EMBEDDED[source], split)
-    return ShardImages(open_shards(source, split), split)
+        return open_embedded(source.removeprefix("embedded:"), split, limit)
+    return ShardImages(open_shards(source, split, limit), split)
+
+
+def open_embedded(name: str, split: str, limit: int | None = None) -> EmbeddedImages:
+    """A set that ships with the package."""
+    return EmbeddedImages(EMBEDDED[name], split, limit)
 
 
 def decode(data: bytes) -> UInt8[Tensor, "3 H W"]:

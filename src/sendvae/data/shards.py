@@ -129,8 +129,8 @@ class ShardIndex:
             return file.read(int(self.sizes[position]))
 
 
-def open_shards(location: str | Path, split: str) -> ShardIndex:
-    """The index of one split of a folder (or any fsspec URL) of shards.
+def open_shards(location: str | Path, split: str, limit: int | None = None) -> ShardIndex:
+    """The index of one split (or its first `limit` samples) of a folder or fsspec URL of shards.
 
     Raises:
         UserError: no manifest there, or no such split.
@@ -151,7 +151,7 @@ def open_shards(location: str | Path, split: str) -> ShardIndex:
     names = sorted(manifest["splits"])
     if split not in names:
         raise UserError(f"{location} has no split '{split}'", expected="one of " + ", ".join(names))
-    rows = index["split"] == names.index(split)
+    rows = np.flatnonzero(index["split"] == names.index(split))[:limit]
     return ShardIndex(
         location,
         manifest,

@@ -39,7 +39,7 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         if exported.is_dir():
             return exported
         torch.manual_seed(config.seed)
-        images = open_images(config.data.source, config.data.split)
+        images = open_images(config.data.source, config.data.split, config.data.limit)
         tokens = _tokens(config.alignment.backbone, config.alignment.grid, images, cache, device) if config.alignment else None
         stage = TokenizerStage(
             config,
@@ -66,7 +66,7 @@ def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: st
     with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
         if exported.is_dir():
             return exported
-        images = open_images(config.data.source, config.data.split)
+        images = open_images(config.data.source, config.data.split, config.data.limit)
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
             raise ValueError(f"{config.tokenizer} carries no latent statistics")

@@ -113,17 +113,17 @@ class _Window:
 
     def __init__(self, images_seen: int) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.steps = 0
+        self.counts: dict[str, int] = {}  # a term may start in the middle of a window
         self.first = images_seen
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
         for name, value in scalars.items():
             total = value.detach().double()
             self.sums[name] = self.sums[name] + total if name in self.sums else total
-        self.steps += 1
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def flush(self, images_seen: int) -> dict[str, float]:
-        means = {name: float(total) / self.steps for name, total in self.sums.items()}
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
@@ -131,16 +131,16 @@ class _Window:
                 given=f"between image {self.first:,} and image {images_seen:,}",
                 next_step="lower optimizer.lr, or set loop.precision=fp32; the last checkpoint is intact",
             )
-        self.sums, self.steps, self.first = {}, 0, images_seen
+        self.sums, self.counts, self.first = {}, {}, images_seen
         return means
 
     def state(self) -> dict[str, Any]:
         sums = {name: float(total) for name, total in self.sums.items()}
-        return {"sums": sums, "steps": self.steps, "first": self.first}
+        return {"sums": sums, "counts": self.counts, "first": self.first}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.sums = {name: torch.tensor(total).double() for name, total in state["sums"].items()}
-        self.steps, self.first = state["steps"], state["first"]
+        self.counts, self.first = dict(state["counts"]), state["first"]
 
 
 def _crossed(previous: int, current: int, every: int) -> bool:

@@ -15,7 +15,7 @@ from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater
-from sendvae.training.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.training.source import Batch, Source, position_generator
 from sendvae.vision import Backbone
 

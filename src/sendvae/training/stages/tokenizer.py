@@ -24,7 +24,7 @@ from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater, frozen
-from sendvae.training.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.training.source import Batch, Source, position_generator
 from sendvae.vision import Backbone
 
@@ -116,12 +116,13 @@ class TokenizerStage:
         if self.ema is not None:
             self.ema.update(self.tokenizer)
 
-        with autocast(self.precision, self.device):
-            # Two passes: BatchNorm must not mix real and reconstructed images.
-            real, fake = self.discriminator(images), self.discriminator(reconstruction.detach())
-            scalars["discriminator"] = hinge_discriminator_loss(real, fake)
-        scalars["discriminator"].backward()
-        norms["grad_norm_discriminator"] = self.updaters["discriminator"].step(images_seen)
+        if images_seen >= weights.discriminator_start:
+            with autocast(self.precision, self.device):
+                # Two passes: BatchNorm must not mix real and reconstructed images.
+                real, fake = self.discriminator(images), self.discriminator(reconstruction.detach())
+                scalars["discriminator"] = hinge_discriminator_loss(real, fake)
+            scalars["discriminator"].backward()
+            norms["grad_norm_discriminator"] = self.updaters["discriminator"].step(images_seen)
         return {name: value.detach() for name, value in {**scalars, **norms}.items()}
 
     def _alignment_loss(

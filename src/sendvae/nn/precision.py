@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from sendvae.errors import UserError
-
 
 def bf16_is_native(device: torch.device) -> bool:
     """True where bf16 is computed by the hardware rather than emulated.
@@ -27,7 +25,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if precision == "auto":
         return "bf16" if bf16_is_native(device) else "fp32"
     if precision not in ("fp32", "bf16"):
-        raise UserError("unknown precision", given=precision, expected="auto, fp32 or bf16")
+        raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got '{precision}'")
     return precision
 
 

@@ -1,0 +1,66 @@
+"""`sendvae demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FULL_MINUTES = 12.0  # what the preset demo/full is sized for, on 2 CPU cores
+
+
+def demo(
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The same path in under 2 minutes; numbers mean nothing.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Train everything this many times.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=1, help="Scale the training of every stage from the 12-minute preset.")
+    ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train the base tokenizer too (about an hour).")
+    ] = False,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the preset.")] = None,
+) -> None:
+    """Watch a VAE become generation-friendly on real images, on a CPU, offline.
+
+    One base tokenizer is fine-tuned in four ways, a small SiT is trained on each latent space, and everything is
+    measured. Ends in a self-contained report.html. Ctrl-C and the same command again resume.
+
+    Examples:
+
+        sendvae demo
+
+        sendvae demo --quick --run runs/quick
+
+        sendvae demo --seeds 3 --minutes 60 --run runs/study sampling.images=2000
+    """
+    from sendvae.config import DemoConfig, load_config
+
+    config = load_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
+    if minutes is not None:
+        factor = minutes / FULL_MINUTES
+        config = config.model_copy(
+            update={
+                "tokenizer_images": max(64, round(config.tokenizer_images * factor)),
+                "diffusion_images": max(64, round(config.diffusion_images * factor)),
+            }
+        )
+    folder = run or Path("runs/demo-quick" if quick else "runs/demo")
+
+    from sendvae.cli.stopping import graceful
+    from sendvae.experiments.demo import Demo
+    from sendvae.report import write_report
+    from sendvae.runs import RunFolder, describe_environment
+
+    recorded = {**config.model_dump(mode="json"), "from_scratch": from_scratch}
+    with graceful(), RunFolder(folder).prepare(recorded, describe_environment()):
+        experiment = Demo(config, folder, range(seeds), from_scratch)
+        experiment.run()
+        summary = experiment.summarise(shlex.join(["sendvae", *sys.argv[1:]]), quick)
+        page = write_report(summary, folder, folder / "report.html")
+    typer.echo(f"report: {page.resolve()}")

@@ -1,0 +1,47 @@
+"""The `sendvae` command. Heavy imports happen inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sendvae import __version__
+from sendvae.cli import demo, models, report, train
+from sendvae.errors import UserError
+
+app = typer.Typer(
+    help="Generation-friendly image tokenizers: fine-tune, score, prove and export VAEs for latent diffusion.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("models")(models.models)
+app.command("report")(report.report)
+app.add_typer(train.app, name="train")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Entry point: user errors become one message and exit code 2, an interruption a way to go on."""
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to go on\n")
+        sys.exit(130)

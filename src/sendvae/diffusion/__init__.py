@@ -1,0 +1,22 @@
+"""Latents -> velocity -> latents: SiT, its objective, its samplers."""
+
+from sendvae.diffusion.interpolant import interpolate, sample_time, velocity
+from sendvae.diffusion.objective import diffusion_objective
+from sendvae.diffusion.sample import sample
+from sendvae.diffusion.samplers import SAMPLERS
+from sendvae.diffusion.sit import SiT
+from sendvae.diffusion.zoo import SIZES, build_sit, load_sit, save_sit
+
+__all__ = [
+    "SAMPLERS",
+    "SIZES",
+    "SiT",
+    "build_sit",
+    "diffusion_objective",
+    "interpolate",
+    "load_sit",
+    "sample",
+    "sample_time",
+    "save_sit",
+    "velocity",
+]

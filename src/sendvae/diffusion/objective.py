@@ -1,0 +1,42 @@
+"""Velocity matching with representation alignment (REPA)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from sendvae.diffusion.interpolant import interpolate, velocity
+from sendvae.diffusion.sit import SiT
+
+
+def diffusion_objective(
+    sit: SiT,
+    z: Float[Tensor, "B C h w"],
+    labels: Int64[Tensor, " B"],
+    *,
+    time: Float[Tensor, " B"],
+    noise: Float[Tensor, "B C h w"],
+    tokens: Float[Tensor, "B N D"] | None = None,
+    repa_weight: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Scalars "velocity", "repa" (with tokens), and their weighted sum "loss"; reductions in float32.
+
+    Args:
+        z: normalised latents.
+        time, noise: the draw of this step.
+        tokens: patch tokens of the foundation model, on the SiT's grid.
+        generator: draws which labels are dropped.
+    """
+    x_t = interpolate(z, noise, time)
+    predicted, features = sit.forward_with_features(x_t, time, sit.drop_labels(labels, generator))
+    terms = {"velocity": F.mse_loss(predicted.float(), velocity(z, noise).float())}
+    terms["loss"] = terms["velocity"]
+    if tokens is not None and features is not None:
+        with torch.autocast(z.device.type, enabled=False):
+            cosine = F.cosine_similarity(features.float(), tokens.float(), dim=-1)
+        terms["repa"] = -cosine.mean()
+        terms["loss"] = terms["loss"] + repa_weight * terms["repa"]
+    return terms

@@ -1,0 +1,20 @@
+"""Euler's method for the probability-flow ODE."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from sendvae.diffusion.guidance import Velocity
+
+
+def euler(
+    velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
+) -> Float64[Tensor, "B C h w"]:
+    """t from 1 to 0 in `steps` equal steps: x <- x + dt v(x, t)."""
+    del generator
+    times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
+    for t, t_next in zip(times[:-1], times[1:], strict=True):
+        x = x + (t_next - t) * velocity(x, t)
+    return x

@@ -1,0 +1,23 @@
+"""Heun's method for the probability-flow ODE."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from sendvae.diffusion.guidance import Velocity
+
+
+def heun(
+    velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
+) -> Float64[Tensor, "B C h w"]:
+    """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
+    del generator
+    times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
+    for i, (t, t_next) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        slope = velocity(x, t)
+        euler = x + (t_next - t) * slope
+        last = i == steps - 1
+        x = euler if last else x + (t_next - t) * 0.5 * (slope + velocity(euler, t_next))
+    return x

@@ -1,0 +1,17 @@
+"""Models -> numbers: streams images and latents into the metrics."""
+
+from sendvae.evaluation.features import extract_features, image_batches
+from sendvae.evaluation.generate import evaluate_generation, generate
+from sendvae.evaluation.latents import LatentScores, evaluate_latents
+from sendvae.evaluation.reconstruct import evaluate_reconstruction, reconstruct
+
+__all__ = [
+    "LatentScores",
+    "evaluate_generation",
+    "evaluate_latents",
+    "evaluate_reconstruction",
+    "extract_features",
+    "generate",
+    "image_batches",
+    "reconstruct",
+]

@@ -1,0 +1,1 @@
+"""Experiments: declarations and runners on top of the jobs."""

@@ -1,0 +1,268 @@
+"""The paper's experiment in small: one base tokenizer, four ways of fine-tuning it, one SiT on each."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sendvae.autoencoding import load_perceptual
+from sendvae.config import DemoConfig, DiffusionConfig, TokenizerConfig, load_config
+from sendvae.data import EmbeddedImages, open_embedded
+from sendvae.diffusion import load_sit
+from sendvae.evaluation import (
+    evaluate_generation,
+    evaluate_latents,
+    evaluate_reconstruction,
+    extract_features,
+    generate,
+    image_batches,
+    reconstruct,
+)
+from sendvae.experiments.demo_texts import FEATURE_NETWORK, METHODS, METRICS, NETWORKS, PAPER, PERCEPTUAL
+from sendvae.experiments.pictures import principal_colours, save_grid
+from sendvae.experiments.summary import CorrelationResult, Curve, Run, Summary
+from sendvae.files import write_text
+from sendvae.latents import pearson
+from sendvae.metrics import FEATURES
+from sendvae.runs import describe_environment, read_journal
+from sendvae.tokenizers import load_tokenizer
+from sendvae.training import cached_latents, default_device, train_diffusion, train_tokenizer
+
+SPLITS = ("train", "val", "test")
+SHOWN, COLUMNS = 8, 8  # test images in the strips
+SAMPLES_SHOWN = 32
+SUMMARY, STAGES = "summary.json", "stages.jsonl"
+CORRELATED = (("f1_macro", "fd-mobilenetv2"), ("f1_micro", "fd-mobilenetv2"))
+
+
+class Demo:
+    """One folder of results; everything that is finished there is not done again.
+
+    Args:
+        config: presets, budgets, measurements.
+        folder: where everything goes.
+        seeds: each trains all methods.
+        from_scratch: trains the base tokenizer first instead of taking the one that ships.
+    """
+
+    def __init__(
+        self, config: DemoConfig, folder: Path, seeds: Sequence[int], from_scratch: bool = False
+    ) -> None:
+        self.config, self.folder, self.seeds = config, folder, list(seeds)
+        self.cache = folder / "cache"
+        self.device = default_device()
+        self.from_scratch = from_scratch
+        folder.mkdir(parents=True, exist_ok=True)
+        self.images = {split: open_embedded("emoji", split, config.limit) for split in SPLITS}
+        self.features = FEATURES[FEATURE_NETWORK](True).to(self.device)
+        self.perceptual = load_perceptual(PERCEPTUAL).to(self.device)
+        rng = np.random.default_rng(0)  # which test images are shown: the same in every run
+        self.shown = np.sort(rng.choice(len(self.images["test"]), SHOWN, replace=False))
+
+    def run(self) -> None:
+        """Trains, samples and measures whatever is missing."""
+        base = self._base()
+        self._once("base", 0, lambda folder: self._measure_tokenizer("base", 0, base, folder))
+        save_grid(self.images["test"].batch(self.shown).images, self.folder / "originals.png", COLUMNS)
+        for seed in self.seeds:
+            for preset in self.config.methods:
+                method = preset.rpartition("/")[2]
+                self._once(method, seed, lambda folder, m=method, p=preset, s=seed: self._method(m, p, s, base, folder))
+
+    def _base(self) -> str:
+        if not self.from_scratch:
+            return self.config.base
+        with self._stage("base tokenizer"):
+            config = load_config(TokenizerConfig, "demo/base")
+            return str(train_tokenizer(config, self.folder / "base-run", self.cache, "base"))
+
+    def _method(self, method: str, preset: str, seed: int, base: str, folder: Path) -> Run:
+        """Fine-tunes a tokenizer, trains a SiT on it, samples, and measures both."""
+        shared = [f"seed={seed}", f"data.limit={'null' if self.config.limit is None else self.config.limit}"]
+        with self._stage("fine-tuning the tokenizers"):
+            config = load_config(
+                TokenizerConfig,
+                preset,
+                [f"init={base}", f"loop.images={self.config.tokenizer_images}", *shared],
+            )
+            tokenizer = train_tokenizer(config, folder / "tokenizer-run", self.cache, method)
+        run = self._measure_tokenizer(method, seed, str(tokenizer), folder)
+        with self._stage("training the SiTs"):
+            config = load_config(
+                DiffusionConfig,
+                self.config.diffusion,
+                [f"tokenizer={tokenizer}", f"loop.images={self.config.diffusion_images}", *shared],
+            )
+            sit = train_diffusion(config, folder / "sit-run", self.cache, f"{method}: SiT")
+        with self._stage("sampling"):
+            images = generate(
+                load_sit(sit).to(self.device),
+                load_tokenizer(tokenizer).to(self.device),
+                self._sample_labels(),
+                self.config.sampling,
+                seed,
+                f"{method}: samples",
+            )
+            samples = torch.cat(list(images))
+        with self._stage("metrics"):
+            features = extract_features(self.features, samples.split(64), len(samples), f"{method}: features")
+            generation = evaluate_generation(self._reference_features(), features, FEATURE_NETWORK)
+        save_grid(samples[:SAMPLES_SHOWN], folder / "samples.png", COLUMNS)
+        return run.model_copy(
+            update={
+                "metrics": {**run.metrics, **generation},
+                "tokenizer_curve": _curve(folder / "tokenizer-run/metrics.jsonl"),
+                "diffusion_curve": _curve(folder / "sit-run/metrics.jsonl"),
+                "pictures": {**run.pictures, "samples": self._relative(folder / "samples.png")},
+            }
+        )
+
+    def _measure_tokenizer(self, method: str, seed: int, source: str, folder: Path) -> Run:
+        """Reconstruction and latent-space scores, and their pictures."""
+        tokenizer = load_tokenizer(source).to(self.device)
+        with self._stage("encoding"):
+            latents = {
+                split: cached_latents(
+                    folder / f"latents-{split}", tokenizer, images, self.device, f"{method}: {split} latents"
+                ).fields["mean"].float()
+                for split, images in self.images.items()
+            }
+        with self._stage("metrics"):
+            reconstruction = evaluate_reconstruction(
+                tokenizer,
+                self.images["test"],
+                self.perceptual,
+                PERCEPTUAL,
+                self.features,
+                self.config.evaluation.images,
+                f"{method}: reconstruction",
+            )
+            scores = evaluate_latents(latents, self.images, self.config.evaluation, seed)
+        originals = self.images["test"].batch(self.shown).images
+        colours = principal_colours(latents["test"], latents["test"][self.shown], originals.shape[-1])
+        save_grid(reconstruct(tokenizer, originals), folder / "reconstructions.png", COLUMNS)
+        save_grid(colours, folder / "latents.png", COLUMNS)
+        return Run(
+            method=method,
+            seed=seed,
+            metrics={**reconstruction, **scores.scalars},
+            attribute_f1=scores.attribute_f1,
+            pictures={
+                name: self._relative(folder / f"{name}.png") for name in ("reconstructions", "latents")
+            },
+        )
+
+    def _reference_features(self) -> Tensor:
+        """Features of all training images: the reference of generation, as in ADM's protocol."""
+        path = self.cache / f"features-{FEATURE_NETWORK}.pt"
+        if not path.is_file():
+            images = self.images["train"]
+            features = extract_features(
+                self.features, image_batches(images), len(images), "features of the training images"
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(features, path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+        return torch.load(path, weights_only=True)
+
+    def _sample_labels(self) -> Tensor:
+        """Labels in the proportions of the training set, in one fixed shuffled order."""
+        images = self.images["train"]
+        count = self.config.sampling.images
+        picked = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
+        return images.labels_of(np.random.default_rng(0).permutation(picked))
+
+    def _once(self, method: str, seed: int, compute: Any) -> None:
+        """Computes a run unless its result is there."""
+        folder = self._run_folder(method, seed)
+        if not (folder / "run.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "run.json", compute(folder).model_dump_json(indent=1))
+
+    def _run_folder(self, method: str, seed: int) -> Path:
+        return self.folder / (method if method == "base" else f"seed-{seed}/{method}")
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Adds the time a stage takes to the record; an interrupted one counts too."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            with (self.folder / STAGES).open("a") as file:
+                file.write(json.dumps({"stage": name, "seconds": time.monotonic() - began}) + "\n")
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def summarise(self, command: str, quick: bool) -> Summary:
+        """Collects the finished runs into `summary.json`."""
+        methods = [preset.rpartition("/")[2] for preset in self.config.methods]
+        folders = [self._run_folder("base", 0)]
+        folders += [self._run_folder(method, seed) for seed in self.seeds for method in methods]
+        runs = [Run.model_validate_json((folder / "run.json").read_text()) for folder in folders]
+        summary = Summary(
+            title="Does a semantically disentangled latent space make generation easier?",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            seeds=self.seeds,
+            quick=quick,
+            environment=describe_environment(),
+            data=_describe_data(self.images),
+            data_licences=self.images["train"].licences,
+            networks=NETWORKS,
+            methods=[METHODS[name] for name in ("base", *methods)],
+            metrics=METRICS,
+            runs=runs,
+            originals="originals.png",
+            correlations=[_correlate(runs, x, y) for x, y in CORRELATED],
+            paper=PAPER,
+            stages=_stage_seconds(self.folder / STAGES),
+            peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            config=self.config.model_dump(mode="json"),
+        )
+        summary.save(self.folder / SUMMARY)
+        return summary
+
+
+def _correlate(runs: Sequence[Run], x: str, y: str) -> CorrelationResult:
+    """Over the runs that generated: one point per method and seed."""
+    points = [(run.metrics[x], run.metrics[y]) for run in runs if y in run.metrics]
+    return CorrelationResult(x=x, y=y, **asdict(pearson(*zip(*points, strict=True))))
+
+
+def _curve(path: Path) -> Curve:
+    columns = read_journal(path)
+    images = [int(value) for value in columns.pop("images") if value is not None]
+    columns.pop("step")
+    return Curve(images=images, series=columns)
+
+
+def _describe_data(images: dict[str, EmbeddedImages]) -> dict[str, str | int]:
+    train = images["train"]
+    return {
+        "name": "emoji artwork of three makers",
+        "image size": train[0].image.shape[-1],
+        **{split: len(subset) for split, subset in images.items()},
+        "classes": len(train.class_names),
+        "attributes": len(train.attributes.names),
+    }
+
+
+def _stage_seconds(path: Path) -> dict[str, float]:
+    totals: dict[str, float] = {}
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        totals[entry["stage"]] = totals.get(entry["stage"], 0.0) + entry["seconds"]
+    return totals

@@ -1,0 +1,36 @@
+"""Pictures of an experiment: strips, grids, and latents coloured by their principal components."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+MARGIN = 2
+WHITE = 255
+
+
+def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> None:
+    """A PNG with `columns` images a row on white."""
+    grid = make_grid(images, nrow=columns, padding=MARGIN, pad_value=WHITE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grid.permute(1, 2, 0).numpy()).save(path, optimize=True)
+
+
+def principal_colours(
+    latents: Float[Tensor, "N C h w"], shown: Float[Tensor, "M C h w"], size: int
+) -> UInt8[Tensor, "M 3 H W"]:
+    """`shown` in the three leading principal components of `latents`, each stretched to 0..255, enlarged."""
+    rows = latents.movedim(1, -1).flatten(0, -2).double()
+    mean = rows.mean(0)
+    _, axes = torch.linalg.eigh(torch.cov((rows - mean).T))
+    axes = axes.flip(1)[:, :3]
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # eigenvectors have no sign of their own
+    scale = ((rows - mean) @ axes).std(0) * 2.0
+    values = torch.einsum("mchw,cd->mdhw", shown.double() - mean[:, None, None], axes) / scale[:, None, None]
+    colours = ((values * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    return colours.repeat_interleave(size // colours.shape[2], 2).repeat_interleave(size // colours.shape[3], 3)

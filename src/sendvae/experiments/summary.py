@@ -1,0 +1,106 @@
+"""The results of an experiment as one document, which the report is drawn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sendvae.files import write_text
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(_Part):
+    """A column of the table."""
+
+    key: str
+    label: str
+    group: Literal["reconstruction", "latent space", "generation"]
+    higher_is_better: bool
+    digits: int
+    explanation: str
+
+
+class Method(_Part):
+    """A row of the table."""
+
+    name: str
+    label: str
+    description: str
+
+
+class Curve(_Part):
+    """Scalars against images seen."""
+
+    images: list[int]
+    series: dict[str, list[float | None]]
+
+
+class Run(_Part):
+    """One method with one seed; pictures are paths beside the document."""
+
+    method: str
+    seed: int
+    metrics: dict[str, float]
+    attribute_f1: dict[str, float]
+    tokenizer_curve: Curve | None = None
+    diffusion_curve: Curve | None = None
+    pictures: dict[str, str] = {}
+
+
+class CorrelationResult(_Part):
+    x: str
+    y: str
+    r: float | None
+    p: float | None
+    interval: tuple[float, float] | None
+    n: int
+
+
+class PaperTable(_Part):
+    """What the paper reports, copied as facts."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+class Network(_Part):
+    role: str
+    name: str
+    source: str
+    licence: str
+
+
+class Summary(_Part):
+    """Everything the report shows."""
+
+    title: str
+    created: str
+    command: str
+    seeds: list[int]
+    quick: bool
+    environment: dict[str, str | int]
+    data: dict[str, str | int]
+    data_licences: list[str]
+    networks: list[Network]
+    methods: list[Method]
+    metrics: list[Metric]
+    runs: list[Run]
+    originals: str
+    correlations: list[CorrelationResult]
+    paper: PaperTable
+    stages: dict[str, float]
+    peak_memory_gib: float
+    config: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Summary:
+        return cls.model_validate_json(path.read_text())
+
+    def save(self, path: Path) -> None:
+        write_text(path, self.model_dump_json(indent=1) + "\n")
