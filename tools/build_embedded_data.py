@@ -32,17 +32,36 @@ QUALITY = 84
 SHARD_BYTES = 5 * 2**20
 MIN_POSITIVES = 50  # of every attribute, in every split
 PACKAGES = {  # npm name -> (version, SHA-512 of the archive)
-    "emoji-datasource-google": ("16.0.0", "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A=="),
-    "emoji-datasource-twitter": ("16.0.0", "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ=="),
-    "@lobehub/fluent-emoji-3d": ("1.1.0", "Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g=="),
+    "emoji-datasource-google": (
+        "16.0.0",
+        "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A==",
+    ),
+    "emoji-datasource-twitter": (
+        "16.0.0",
+        "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ==",
+    ),
+    "@lobehub/fluent-emoji-3d": (
+        "1.1.0",
+        "Wlq2lVStTnr8BDpIJ0pEnTKO4LuDxxqTEhTvRtD1DLRF0me7ogeRQjKoehDHXuVJ2Qaecgl5wRBv60lUAG3h7g==",
+    ),
 }
-MAKERS = {"noto": "emoji-datasource-google", "twemoji": "emoji-datasource-twitter", "fluent": "@lobehub/fluent-emoji-3d"}
+MAKERS = {
+    "noto": "emoji-datasource-google",
+    "twemoji": "emoji-datasource-twitter",
+    "fluent": "@lobehub/fluent-emoji-3d",
+}
 LICENCES = {
     "noto": "Noto Emoji artwork, Copyright Google LLC, Apache License 2.0 (npm emoji-datasource-google 16.0.0)",
     "twemoji": "Twemoji artwork, Copyright Twitter, Inc. and other contributors, CC-BY 4.0 (npm emoji-datasource-twitter 16.0.0)",
     "fluent": "Fluent Emoji 3D artwork, Copyright Microsoft Corporation, MIT (npm @lobehub/fluent-emoji-3d 1.1.0)",
 }
-SKIN_TONES = {"1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium", "1F3FE": "medium-dark", "1F3FF": "dark"}
+SKIN_TONES = {
+    "1F3FB": "light",
+    "1F3FC": "medium-light",
+    "1F3FD": "medium",
+    "1F3FE": "medium-dark",
+    "1F3FF": "dark",
+}
 # Code points that vary a concept without changing it: joiner, presentation, gender signs, direction, skin tone.
 VARIANT_MARKS = {"200D", "FE0F", "2640", "2642", "27A1", *SKIN_TONES}
 # Gendered and aged people, to one neutral stand-in for their age.
@@ -76,7 +95,9 @@ HUES = {  # degrees; the darker orange is brown
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--downloads", type=Path, default=Path("build/emoji"))
     parser.add_argument("--output", type=Path, default=Path("src/sendvae/data/emoji"))
     args = parser.parse_args()
@@ -92,7 +113,9 @@ def download(package: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{package.lstrip('@').replace('/', '-')}-{version}.tgz"
     if not path.is_file():
-        subprocess.run(["npm", "pack", f"{package}@{version}"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", f"{package}@{version}"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if digest != expected:
         raise SystemExit(f"{path}: SHA-512 is {digest}, expected {expected}")
@@ -120,7 +143,9 @@ def read_art(archives: dict[str, Path]) -> list[dict]:
         print(f"{maker}: {len(matched)} images; {len(found) - len(matched)} without an entry are left out")
         for key in matched:
             entry, unified = variants[key]
-            records.append({"maker": maker, "id": key, "unified": unified, "entry": entry, "image": compose(found[key])})
+            records.append(
+                {"maker": maker, "id": key, "unified": unified, "entry": entry, "image": compose(found[key])}
+            )
     return records
 
 
@@ -138,7 +163,9 @@ def normalise(unified: str) -> str:
 
 def concept(entry: dict) -> str:
     """What all skin-tone, gender and direction variants of an emoji share."""
-    parts = [PEOPLE.get(part, part) for part in entry["unified"].upper().split("-") if part not in VARIANT_MARKS]
+    parts = [
+        PEOPLE.get(part, part) for part in entry["unified"].upper().split("-") if part not in VARIANT_MARKS
+    ]
     return "-".join(parts) or entry["unified"]
 
 
@@ -155,7 +182,9 @@ def splits_of(records: list[dict]) -> dict[str, str]:
     stratum = {concept(r["entry"]): r["entry"]["subcategory"] for r in records}
     splits: dict[str, str] = {}
     for name in sorted(set(stratum.values())):
-        members = sorted((c for c in sizes if stratum[c] == name), key=lambda c: hashlib.sha256(c.encode()).digest())
+        members = sorted(
+            (c for c in sizes if stratum[c] == name), key=lambda c: hashlib.sha256(c.encode()).digest()
+        )
         total, seen = sum(sizes[c] for c in members), 0
         for member in members:
             middle = (seen + sizes[member] / 2) / total
@@ -180,7 +209,9 @@ def describe(records: list[dict]) -> list[dict]:
         record["split"] = splits[record["concept"]]
         record["label"] = entry["category"]
         record["attributes"] = attributes(record, packed)
-    print(f"WebP quality {QUALITY}: mean PSNR {np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-3))):.2f} dB")
+    print(
+        f"WebP quality {QUALITY}: mean PSNR {np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-3))):.2f} dB"
+    )
     order = {"train": 0, "val": 1, "test": 2}
     return sorted(records, key=lambda r: (order[r["split"]], hashlib.sha256(r["key"].encode()).digest()))
 
@@ -235,7 +266,13 @@ def write(records: list[dict], output: Path) -> None:
     classes = sorted({r["label"] for r in records})
     with ShardWriter(output, prefix="emoji", class_names=classes, max_bytes=SHARD_BYTES) as writer:
         for record in records:
-            writer.write(record["key"].replace("/", "-"), record["data"], "webp", classes.index(record["label"]), record["split"])
+            writer.write(
+                record["key"].replace("/", "-"),
+                record["data"],
+                "webp",
+                classes.index(record["label"]),
+                record["split"],
+            )
     table = AttributeTable(
         keys=tuple(r["key"].replace("/", "-") for r in records),
         names=tuple(names),

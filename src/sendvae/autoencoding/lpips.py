@@ -40,7 +40,10 @@ class LPIPS(nn.Module):
             for i, head in enumerate(self.heads):
                 head.load_state_dict({"weight": heads[f"lin{i}.model.1.weight"]})
         starts = (0, *STAGE_ENDS[:-1])
-        self.stages = nn.ModuleList(trunk.features[a:b] for a, b in zip(starts, STAGE_ENDS, strict=True))
+        layers = list(trunk.features.children())
+        self.stages = nn.ModuleList(
+            nn.Sequential(*layers[a:b]) for a, b in zip(starts, STAGE_ENDS, strict=True)
+        )
         self.register_buffer("shift", torch.tensor(SHIFT)[None, :, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE)[None, :, None, None], persistent=False)
         self.eval().requires_grad_(False)
@@ -61,7 +64,9 @@ class LPIPS(nn.Module):
         with torch.no_grad():
             targets = self.features(images)
         pairs = zip(self.features(reconstruction), targets, self.heads, strict=True)
-        return torch.stack([head((a - b).square()).float().mean(dim=(1, 2, 3)) for a, b, head in pairs]).sum(0)
+        return torch.stack([head((a - b).square()).float().mean(dim=(1, 2, 3)) for a, b, head in pairs]).sum(
+            0
+        )
 
 
 def _load(name: str, md5: str | None = None) -> dict[str, Tensor]:
@@ -72,5 +77,7 @@ def _load(name: str, md5: str | None = None) -> dict[str, Tensor]:
             + (f" (md5 {md5}; the linear heads of taming-transformers)" if md5 else " (torchvision's VGG16)")
         )
     if md5 and hashlib.md5(path.read_bytes()).hexdigest() != md5:
-        raise ValueError(f"{path} is not the published file: its md5 is not {md5}; delete it and fetch it again")
+        raise ValueError(
+            f"{path} is not the published file: its md5 is not {md5}; delete it and fetch it again"
+        )
     return torch.load(path, weights_only=True, map_location="cpu")

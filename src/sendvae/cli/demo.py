@@ -14,9 +14,12 @@ FULL_MINUTES = 12.0  # what the preset demo/full is sized for, on 2 CPU cores
 
 def demo(
     run: Annotated[
-        Path | None, typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes.")
+        Path | None,
+        typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The same path in under 2 minutes; numbers mean nothing.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The same path in under 2 minutes; numbers mean nothing.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Train everything this many times.")] = 1,
     minutes: Annotated[
         float | None, typer.Option(min=1, help="Scale the training of every stage from the 12-minute preset.")

@@ -23,16 +23,19 @@ app.command("report")(report.report)
 app.add_typer(train.app, name="train")
 
 
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool | None) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool | None, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = None,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -24,5 +24,7 @@ def report(
 
     path = run / "summary.json"
     if not path.is_file():
-        raise UserError("nothing to report", given=f"no {path}", next_step=f"finish it: sendvae demo --run {run}")
+        raise UserError(
+            "nothing to report", given=f"no {path}", next_step=f"finish it: sendvae demo --run {run}"
+        )
     typer.echo(write_report(Summary.load(path), run, output or run / "report.html"))

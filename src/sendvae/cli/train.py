@@ -11,9 +11,13 @@ app = typer.Typer(help="Train a tokenizer, or a diffusion transformer on its lat
 
 ConfigArgument = Annotated[str, typer.Argument(help="A preset (demo/send-vae) or a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes, as optimizer.lr=1e-4.")]
-RunOption = Annotated[Path | None, typer.Option(help="Run folder; default runs/PRESET. The same folder resumes.")]
+RunOption = Annotated[
+    Path | None, typer.Option(help="Run folder; default runs/PRESET. The same folder resumes.")
+]
 CacheOption = Annotated[Path, typer.Option(help="Where features that do not change are kept.")]
-PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved configuration and leave.")]
+PrintOption = Annotated[
+    bool, typer.Option("--print-config", help="Show the resolved configuration and leave.")
+]
 
 
 @app.command()

@@ -51,15 +51,19 @@ def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            *section, key = fault["loc"]
+            *section, _key = fault["loc"]
             known = _fields_at(schema, [str(part) for part in section])
-            raise unknown_name("configuration key", field, [".".join([*map(str, section), k]) for k in known]) from None
+            raise unknown_name(
+                "configuration key", field, [".".join([*map(str, section), k]) for k in known]
+            ) from None
         if fault["type"] == "missing":
             raise UserError(
                 f"configuration key '{field}' is missing", next_step=f"set it: {field}=VALUE"
             ) from None
         raise UserError(
-            f"configuration key '{field}' has a wrong value", given=repr(fault["input"]), expected=fault["msg"]
+            f"configuration key '{field}' has a wrong value",
+            given=repr(fault["input"]),
+            expected=fault["msg"],
         ) from None
 
 

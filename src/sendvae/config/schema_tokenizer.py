@@ -20,7 +20,8 @@ class LossConfig(Section):
     adversarial_weight: NonNegativeFloat = 0.1
     discriminator_start: NonNegativeInt = Field(0, description="images before the discriminator trains")
     adversarial_start: NonNegativeInt = Field(
-        0, description="images before the tokenizer feels the discriminator; later than its start for a warm-up"
+        0,
+        description="images before the tokenizer feels the discriminator; later than its start for a warm-up",
     )
     discriminator_layers: PositiveInt = Field(3, description="strided layers of the PatchGAN")
     discriminator_width: PositiveInt = 64

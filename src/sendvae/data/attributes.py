@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class AttributeTable:
         }
         temporary = path.with_name(path.name + ".part")
         temporary.write_text(json.dumps({"names": self.names, "images": rows}, indent=0) + "\n")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> AttributeTable:

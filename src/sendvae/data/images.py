@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class ImageBatch(NamedTuple):
     labels: Int64[Tensor, " B"]
 
 
+@runtime_checkable
 class ImageSet(Protocol):
     """A map-style data set.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +48,7 @@ class LatentCacheWriter:
                 stale.unlink()
             temporary = path.with_name(MANIFEST + ".part")
             temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-            os.replace(temporary, path)
+            temporary.replace(path)
         written = 0
         while self._shard(written).is_file():
             written += 1
@@ -72,7 +71,7 @@ class LatentCacheWriter:
         path = self._shard(self.position // self.shard_size)
         temporary = path.with_name(path.name + ".part")
         save_file({name: tensor[:rows].contiguous() for name, tensor in joined.items()}, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         self.pending = {name: [tensor[rows:]] for name, tensor in joined.items()}
         self.pending_rows -= rows
         self.position += rows

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import numpy as np
@@ -56,7 +55,7 @@ class ShardWriter:
         assert self.tar is not None
         self.tar.close()
         self.tar = None
-        os.replace(self._temporary(self.path), self.path)
+        self._temporary(self.path).replace(self.path)
         data = self.path.read_bytes()
         self.shards.append(
             {"name": self.path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -77,7 +76,7 @@ class ShardWriter:
                 offset=np.array(offsets, np.int64),
                 size=np.array(sizes, np.int64),
             )
-        os.replace(self._temporary(self.folder / INDEX), self.folder / INDEX)
+        self._temporary(self.folder / INDEX).replace(self.folder / INDEX)
         manifest = {
             "samples": len(keys),
             "splits": {name: splits.count(name) for name in names},
@@ -86,7 +85,7 @@ class ShardWriter:
         }
         temporary = self._temporary(self.folder / MANIFEST)
         temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-        os.replace(temporary, self.folder / MANIFEST)
+        temporary.replace(self.folder / MANIFEST)
 
     @staticmethod
     def _temporary(path: Path) -> Path:
@@ -124,7 +123,7 @@ class ShardIndex:
     def read(self, position: int) -> bytes:
         """The encoded image at `position`; one range request, whatever the file system."""
         shard = self.manifest["shards"][int(self.shards[position])]["name"]
-        with fsspec.open(f"{self.location}/{shard}", "rb") as file:
+        with _open(f"{self.location}/{shard}") as file:
             file.seek(int(self.offsets[position]))
             return file.read(int(self.sizes[position]))
 
@@ -137,9 +136,9 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     """
     location = str(location).rstrip("/")
     try:
-        with fsspec.open(f"{location}/{MANIFEST}", "r") as file:
+        with _open(f"{location}/{MANIFEST}") as file:
             manifest = json.load(file)
-        with fsspec.open(f"{location}/{INDEX}", "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with _open(f"{location}/{INDEX}") as file, np.load(file, allow_pickle=False) as arrays:
             index = dict(arrays)
     except FileNotFoundError:
         raise UserError(
@@ -161,3 +160,9 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
         index["offset"][rows],
         index["size"][rows],
     )
+
+
+def _open(url: str) -> IO[bytes]:
+    """A file on any fsspec file system, for reading."""
+    file_system, path = fsspec.core.url_to_fs(url)
+    return file_system.open(path, "rb")

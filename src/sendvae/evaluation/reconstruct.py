@@ -30,6 +30,7 @@ def evaluate_reconstruction(
     perceptual: nn.Module,
     perceptual_name: str,
     features: nn.Module,
+    features_name: str,
     count: int | None = None,
     name: str = "reconstruction",
 ) -> dict[str, float]:
@@ -54,5 +55,5 @@ def evaluate_reconstruction(
     for kind, batches in (("originals", real), ("reconstructions", decoded)):
         statistics.append(FeatureStatistics())
         statistics[-1].update(extract_features(features, batches, total, f"{name}: features of {kind}"))
-    scores[f"rfd-{features.name.lower()}"] = frechet_distance_of(*statistics)
+    scores[f"rfd-{features_name.lower()}"] = frechet_distance_of(*statistics)
     return scores

@@ -7,7 +7,6 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,11 @@ class Demo:
         for seed in self.seeds:
             for preset in self.config.methods:
                 method = preset.rpartition("/")[2]
-                self._once(method, seed, lambda folder, m=method, p=preset, s=seed: self._method(m, p, s, base, folder))
+                self._once(
+                    method,
+                    seed,
+                    lambda folder, m=method, p=preset, s=seed: self._method(m, p, s, base, folder),
+                )
 
     def _base(self) -> str:
         if not self.from_scratch:
@@ -135,7 +138,9 @@ class Demo:
             latents = {
                 split: cached_latents(
                     folder / f"latents-{split}", tokenizer, images, self.device, f"{method}: {split} latents"
-                ).fields["mean"].float()
+                )
+                .fields["mean"]
+                .float()
                 for split, images in self.images.items()
             }
         with self._stage("metrics"):
@@ -145,6 +150,7 @@ class Demo:
                 self.perceptual,
                 PERCEPTUAL,
                 self.features,
+                FEATURE_NETWORK,
                 self.config.evaluation.images,
                 f"{method}: reconstruction",
             )
@@ -239,7 +245,8 @@ class Demo:
 def _correlate(runs: Sequence[Run], x: str, y: str) -> CorrelationResult:
     """Over the runs that generated: one point per method and seed."""
     points = [(run.metrics[x], run.metrics[y]) for run in runs if y in run.metrics]
-    return CorrelationResult(x=x, y=y, **asdict(pearson(*zip(*points, strict=True))))
+    result = pearson([a for a, _ in points], [b for _, b in points])
+    return CorrelationResult(x=x, y=y, r=result.r, p=result.p, interval=result.interval, n=result.n)
 
 
 def _curve(path: Path) -> Curve:

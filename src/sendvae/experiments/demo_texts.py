@@ -16,9 +16,7 @@ METHODS = {
             label="Direct (VA-VAE)",
             description="a linear projection of the latent is aligned, with margins",
         ),
-        Method(
-            name="mapper", label="Mapper, no noise", description="Send-VAE's mapper on the clean latent"
-        ),
+        Method(name="mapper", label="Mapper, no noise", description="Send-VAE's mapper on the clean latent"),
         Method(
             name="send-vae", label="Send-VAE", description="the mapper on the noised latent (Eq. 1 and 2)"
         ),

@@ -29,8 +29,12 @@ def principal_colours(
     mean = rows.mean(0)
     _, axes = torch.linalg.eigh(torch.cov((rows - mean).T))
     axes = axes.flip(1)[:, :3]
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # eigenvectors have no sign of their own
+    axes = (
+        axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    )  # eigenvectors have no sign of their own
     scale = ((rows - mean) @ axes).std(0) * 2.0
     values = torch.einsum("mchw,cd->mdhw", shown.double() - mean[:, None, None], axes) / scale[:, None, None]
     colours = ((values * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return colours.repeat_interleave(size // colours.shape[2], 2).repeat_interleave(size // colours.shape[3], 3)
+    return colours.repeat_interleave(size // colours.shape[2], 2).repeat_interleave(
+        size // colours.shape[3], 3
+    )

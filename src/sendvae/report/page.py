@@ -35,7 +35,11 @@ class Cell:
 def write_report(summary: Summary, folder: Path, output: Path) -> Path:
     """Draws the page; pictures are read from `folder` and embedded. Returns `output`."""
     environment = Environment(
-        loader=PackageLoader("sendvae.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("sendvae.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     names = [method.name for method in summary.methods]
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
@@ -70,7 +74,9 @@ def verdict(summary: Summary) -> str:
     for metric in (latent, generation):
         name = best[metric.key]
         assert name is not None
-        parts.append((labels[name], f"{fmean(_values(summary, metric.key, name)):.{metric.digits}f}", metric.label))
+        parts.append(
+            (labels[name], f"{fmean(_values(summary, metric.key, name)):.{metric.digits}f}", metric.label)
+        )
     (first, f1, f1_label), (second, fd, fd_label) = parts
     if first == second:
         return f"{first} has both the most separable latent space ({f1_label} {f1}) and the best samples ({fd_label} {fd})."
@@ -130,8 +136,16 @@ def _correlation_text(summary: Summary, x: str, y: str) -> str:
     if c.interval is None:
         return f"{text}; too few runs for an interval."
     low, high = c.interval
-    remark = "the interval spans zero, so this alone shows no relation" if low < 0 < high else "the interval excludes zero"
-    note = "; runs of several seeds share their method, so they are not independent" if len(summary.seeds) > 1 else ""
+    remark = (
+        "the interval spans zero, so this alone shows no relation"
+        if low < 0 < high
+        else "the interval excludes zero"
+    )
+    note = (
+        "; runs of several seeds share their method, so they are not independent"
+        if len(summary.seeds) > 1
+        else ""
+    )
     return f"{text}, 95 % interval [{low:+.2f}, {high:+.2f}]: {remark}{note}."
 
 
@@ -139,7 +153,7 @@ def _curves(
     summary: Summary, colours: Mapping[str, str], which: str, names: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """(caption, chart) of each scalar, over the first seed's runs."""
-    charts = []
+    charts: list[tuple[str, str]] = []
     for key, label in names:
         series = []
         for run in summary.runs:
@@ -172,7 +186,8 @@ def _attributes(summary: Summary) -> list[tuple[str, dict[str, float]]]:
     methods = [method.name for method in summary.methods]
     means = {
         attribute: {
-            name: fmean(run.attribute_f1[attribute] for run in summary.runs if run.method == name) for name in methods
+            name: fmean(run.attribute_f1[attribute] for run in summary.runs if run.method == name)
+            for name in methods
         }
         for attribute in summary.runs[0].attribute_f1
     }

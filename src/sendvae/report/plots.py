@@ -92,8 +92,10 @@ def _svg(axes: _Axes, marks: Sequence[str], x_label: str, y_label: str, title: s
     middle = (TOP + bottom) / 2
     labels = [
         f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 6}" text-anchor="middle" class="axis">{escape(x_label)}</text>',
-        f'<text x="12" y="{middle}" text-anchor="middle" class="axis" '
-        f'transform="rotate(-90 12 {middle})">{escape(y_label)}</text>',
+        (
+            f'<text x="12" y="{middle}" text-anchor="middle" class="axis" '
+            f'transform="rotate(-90 12 {middle})">{escape(y_label)}</text>'
+        ),
     ]
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'

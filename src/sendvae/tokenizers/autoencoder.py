@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -132,9 +133,7 @@ class Level(nn.Module):
     ) -> None:
         super().__init__()
         widths = [in_channels] + [channels] * blocks
-        self.block = nn.ModuleList(
-            ResnetBlock(a, b, groups) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.block = nn.ModuleList(ResnetBlock(a, b, groups) for a, b in itertools.pairwise(widths))
         self.attn = nn.ModuleList(AttnBlock(channels, groups) for _ in range(blocks if attention else 0))
         if resample == "downsample":
             self.downsample = Downsample(channels)
@@ -240,11 +239,6 @@ class Autoencoder(nn.Module):
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Raw latents (B, C, h, w) to images, nominally in [-1, 1] (not clamped)."""
         return self.decoder(self.post_quant_conv(z))
-
-    @property
-    def last_layer(self) -> nn.Parameter:
-        """Where the adaptive adversarial weight compares gradients (latent-diffusion)."""
-        return self.decoder.conv_out.weight
 
 
 def build_tokenizer(name: str) -> Autoencoder:

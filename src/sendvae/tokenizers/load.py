@@ -36,16 +36,22 @@ def load_tokenizer(source: str | Path) -> Autoencoder:
         weights = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise UserError(
-            f"{folder} is not a tokenizer", given=f"no {Path(error.filename).name}", expected=f"{CONFIG} and {WEIGHTS}"
+            f"{folder} is not a tokenizer",
+            given=f"no {Path(error.filename).name}",
+            expected=f"{CONFIG} and {WEIGHTS}",
         ) from None
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise UserError(f"a file in {folder} is damaged", given=error, next_step="copy or export it again") from None
-    architecture = Architecture(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in config["architecture"].items()}
-    )
+        raise UserError(
+            f"a file in {folder} is damaged", given=error, next_step="copy or export it again"
+        ) from None
+    shape: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in config["architecture"].items()
+    }
     stats = config.get("latent_stats")
     tokenizer = Autoencoder(
-        architecture, LatentStats(torch.tensor(stats["mean"]), torch.tensor(stats["std"])) if stats else None
+        Architecture(**shape),
+        LatentStats(torch.tensor(stats["mean"]), torch.tensor(stats["std"])) if stats else None,
     )
     load_strictly(tokenizer, {name: tensor.float() for name, tensor in weights.items()}, folder)
     return tokenizer.eval()
@@ -96,7 +102,9 @@ def save_tokenizer(
         "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
         "card": dict(card or {}),
     }
-    weights = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()}
+    weights = {
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
+    }
     with new_folder(folder) as temporary:
         (temporary / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         save_file(weights, temporary / WEIGHTS)

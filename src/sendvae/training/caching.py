@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, LatentStats, LatentStatsAccumulator
-from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.vision import Backbone
 
 BATCH = 64

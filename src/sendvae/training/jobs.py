@@ -40,7 +40,11 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
             return exported
         torch.manual_seed(config.seed)
         images = open_images(config.data.source, config.data.split, config.data.limit)
-        tokens = _tokens(config.alignment.backbone, config.alignment.grid, images, cache, device) if config.alignment else None
+        tokens = (
+            _tokens(config.alignment.backbone, config.alignment.grid, images, cache, device)
+            if config.alignment
+            else None
+        )
         stage = TokenizerStage(
             config,
             starting_tokenizer(config.init),

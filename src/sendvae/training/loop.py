@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,12 +19,15 @@ from sendvae.runs import Checkpoint, Journal, RunFolder, latest_checkpoint, prog
 from sendvae.training.source import Batch, Source, batches
 
 
+@runtime_checkable
 class Stage(Protocol):
     """What the loop needs of a training stage."""
 
     name: str
     source: Source
-    device: torch.device
+
+    @property
+    def device(self) -> torch.device: ...
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
         """Updates every network once; returns detached scalars, still on the device."""

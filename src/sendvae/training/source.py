@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def batches(
     )
 
 
-def _already_batched(batch: Batch) -> Batch:
+def _already_batched(batch: Any) -> Batch:
     return batch
 
 

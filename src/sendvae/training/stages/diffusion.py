@@ -11,11 +11,11 @@ from torch import Tensor
 from sendvae.config import DiffusionConfig
 from sendvae.data import to_float
 from sendvae.diffusion import SiT, diffusion_objective, sample_time
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater
-from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.training.source import Batch, Source, position_generator
 from sendvae.vision import Backbone
 

@@ -20,11 +20,11 @@ from sendvae.autoencoding import (
 from sendvae.config import TokenizerConfig
 from sendvae.data import to_float
 from sendvae.nn import LatentNorm
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater, frozen
-from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.training.source import Batch, Source, position_generator
 from sendvae.vision import Backbone
 
@@ -62,7 +62,9 @@ class TokenizerStage:
         total, losses = config.loop.images, config.losses
         self.tokenizer = tokenizer.to(device).train()
         self.perceptual = load_perceptual(losses.perceptual).to(device)
-        self.discriminator = PatchDiscriminator(losses.discriminator_width, losses.discriminator_layers).to(device)
+        self.discriminator = PatchDiscriminator(losses.discriminator_width, losses.discriminator_layers).to(
+            device
+        )
         self.latent_norm = LatentNorm(tokenizer.architecture.z_channels).to(device)
         if tokenizer.latent_stats is not None:
             self.latent_norm.initialise(tokenizer.latent_stats.mean, tokenizer.latent_stats.std)

@@ -1,0 +1,58 @@
+"""The architecture as tests: import contracts, public names, quick help."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = {
+    "sendvae.tokenizers": ["load_tokenizer", "build_tokenizer"],
+    "sendvae.vision": ["load_backbone"],
+    "sendvae.alignment": ["Mapper", "noise_latents", "alignment_loss"],
+    "sendvae.diffusion": ["build_sit", "load_sit", "sample"],
+    "sendvae.metrics": ["frechet_distance", "inception_score", "precision_recall", "psnr", "ssim"],
+    "sendvae.latents": ["attribute_probe", "semantic_gap", "uniformity", "discrimination"],
+}
+
+
+def test_import_contracts() -> None:
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    result = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names(module: str) -> None:
+    loaded = importlib.import_module(module)
+    for name in PUBLIC[module]:
+        assert name in loaded.__all__
+        assert callable(getattr(loaded, name))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["train", "tokenizer", "--help"]])
+def test_help_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sendvae.cli.main import main; sys.argv = ['sendvae', *sys.argv[1:]]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'transformers', 'scipy', 'matplotlib'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    began = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Usage" in result.stdout
+    assert (
+        time.monotonic() - began < 5.0
+    )  # generous: other workers are busy; alone it takes well under a second
+
+
+def test_modules_stay_small() -> None:
+    long = {p.name: n for p in (ROOT / "src").rglob("*.py") if (n := len(p.read_text().splitlines())) > 320}
+    assert not long

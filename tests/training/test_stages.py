@@ -1,0 +1,232 @@
+"""Training stages on a small tokenizer: who is updated, by which gradient, and exact resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
+from sendvae.data import EmbeddedImages, open_embedded
+from sendvae.diffusion import SiT
+from sendvae.errors import UserError
+from sendvae.runs import RunFolder, latest_checkpoint, read_journal
+from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.training import Stopped, train
+from sendvae.training.source import Batch, Source
+from sendvae.training.stages import DiffusionStage, TokenizerStage
+
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
+CPU = torch.device("cpu")
+WIDTH = 12
+
+
+class Tokens:
+    """Stands in for a token cache: fixed random features."""
+
+    def __init__(self, count: int, tokens: int) -> None:
+        self.values = torch.randn(count, tokens, WIDTH, generator=torch.Generator().manual_seed(1))
+
+    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        return {"tokens": self.values[torch.as_tensor(indices)]}
+
+
+@pytest.fixture(scope="module")
+def images() -> EmbeddedImages:
+    return open_embedded("emoji", "train", limit=24)
+
+
+def tokenizer_stage(images: EmbeddedImages, *overrides: str, method: str = "send-vae") -> TokenizerStage:
+    config = load_config(
+        TokenizerConfig,
+        f"demo/{method}",
+        [
+            "loop.images=24", "loop.batch_size=4", "loop.precision=fp32", "loop.log_every=8", "loop.checkpoint_every=8",
+            "losses.discriminator_width=4", "optimizer.warmup=0", *overrides,
+        ],
+    )  # fmt: skip
+    if config.alignment is not None:
+        small = config.alignment.model_copy(update={"width": 16, "heads": 2, "hidden": 16})
+        config = config.model_copy(update={"alignment": small})
+    torch.manual_seed(0)
+    tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
+    tokens = Tokens(len(images), 16) if config.alignment else None
+    return TokenizerStage(config, tokenizer, Source(images, tokens=tokens), CPU, token_width=WIDTH)  # type: ignore[arg-type]
+
+
+def diffusion_stage(images: EmbeddedImages, *overrides: str) -> DiffusionStage:
+    config = load_config(
+        DiffusionConfig,
+        "demo/sit-tiny",
+        ["loop.images=24", "loop.batch_size=4", "loop.precision=fp32", "loop.log_every=8", "loop.checkpoint_every=8",
+         "optimizer.warmup=0", *overrides],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
+              repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+    tokenizer = Autoencoder(SMALL).eval()
+    stats = LatentStats(torch.zeros(4), torch.ones(4))
+    return DiffusionStage(config, sit, stats, Source(images, tokens=Tokens(len(images), 16)), CPU, tokenizer)  # type: ignore[arg-type]
+
+
+def weights(stage: TokenizerStage | DiffusionStage) -> dict[str, Tensor]:
+    return {f"{g}/{n}": t.clone() for g, named in stage.tensors().items() for n, t in named.items()}
+
+
+def first_batch(stage: TokenizerStage | DiffusionStage) -> Batch:
+    return stage.source.__getitems__([0, 1, 2, 3])
+
+
+def test_a_tokenizer_step_updates_every_network(images: EmbeddedImages) -> None:
+    stage = tokenizer_stage(images)
+    before = weights(stage)
+    scalars = stage.step(first_batch(stage), 0)
+    after = weights(stage)
+    moved = {name.partition("/")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"tokenizer", "discriminator", "alignment", "latent_norm"}
+    assert {
+        "reconstruction",
+        "perceptual",
+        "kl",
+        "adversarial",
+        "discriminator",
+        "alignment",
+    } <= scalars.keys()
+    assert all(value.ndim == 0 and not value.requires_grad for value in scalars.values())
+    parameters = dict(stage.tokenizer.named_parameters())
+    assert all(
+        not torch.equal(before[f"tokenizer/{n}"], p)
+        for n, p in parameters.items()
+        if not n.endswith(("norm.bias", "k.bias"))
+    )
+
+
+def test_alignment_reaches_the_encoder_and_not_the_decoder(images: EmbeddedImages) -> None:
+    stage = tokenizer_stage(
+        images,
+        "losses.reconstruction_weight=0",
+        "losses.perceptual_weight=0",
+        "losses.kl_weight=0",
+        "losses.adversarial_weight=0",
+    )
+    before = weights(stage)
+    stage.step(first_batch(stage), 0)
+    after = weights(stage)
+    moved = {
+        n.split("/")[1].split(".")[0]
+        for n in before
+        if n.startswith("tokenizer/") and not torch.equal(before[n], after[n])
+    }
+    assert moved == {"encoder", "quant_conv"}
+
+
+def test_normalisation_stands_on_the_alignment_side_only(images: EmbeddedImages) -> None:
+    """Other running statistics change the alignment loss and leave the reconstruction as it is."""
+    losses = []
+    for shift in (0.0, 5.0):
+        stage = tokenizer_stage(images)
+        stage.latent_norm.initialise(torch.full((4,), shift), torch.ones(4))
+        losses.append(stage.step(first_batch(stage), 0))
+    assert torch.equal(losses[0]["reconstruction"], losses[1]["reconstruction"])
+    assert not torch.equal(losses[0]["alignment"], losses[1]["alignment"])
+
+
+def test_the_backbone_is_never_trained(images: EmbeddedImages) -> None:
+    from sendvae.vision import load_backbone
+
+    backbone = load_backbone("effnet-lite0", pretrained=False)
+    stage = tokenizer_stage(images)
+    stage.source.tokens = None
+    stage.backbone = backbone
+    with pytest.raises((ValueError, TypeError)):  # the stage expects 12 channels, the backbone gives 1280
+        stage.step(first_batch(stage), 0)
+    tokens = backbone.patch_tokens(torch.rand(2, 3, 64, 64, requires_grad=True) * 2 - 1, 2)
+    assert not tokens.requires_grad
+    assert not any(p.requires_grad for p in backbone.parameters())
+    assert not backbone.train().training
+
+
+def test_methods_start_from_the_same_weights_and_draws(images: EmbeddedImages) -> None:
+    first = {
+        m: tokenizer_stage(images, method=m).step(first_batch(tokenizer_stage(images)), 0)
+        for m in ("plain", "send-vae")
+    }
+    assert torch.equal(first["plain"]["reconstruction"], first["send-vae"]["reconstruction"])
+
+
+def test_adversarial_and_discriminator_start_when_told(images: EmbeddedImages) -> None:
+    stage = tokenizer_stage(images, "losses.discriminator_start=4", "losses.adversarial_start=8")
+    seen = [stage.step(first_batch(stage), images_seen).keys() for images_seen in (0, 4, 8)]
+    assert ["discriminator" in keys for keys in seen] == [False, True, True]
+    assert ["adversarial" in keys for keys in seen] == [False, False, True]
+
+
+def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(images: EmbeddedImages) -> None:
+    stage = diffusion_stage(images)
+    assert stage.tokenizer is not None
+    frozen = {n: t.clone() for n, t in stage.tokenizer.state_dict().items()}
+    before = weights(stage)
+    stage.step(first_batch(stage), 0)
+    stage.step(first_batch(stage), 4)  # the first step leaves what a zero-initialised output layer hides
+    after = weights(stage)
+    assert torch.equal(before["sit/pos_embed"], after["sit/pos_embed"])
+    assert not torch.equal(before["sit/final_layer.linear.weight"], after["sit/final_layer.linear.weight"])
+    assert not torch.equal(before["ema/final_layer.linear.weight"], after["ema/final_layer.linear.weight"])
+    assert all(torch.equal(frozen[n], t) for n, t in stage.tokenizer.state_dict().items())
+
+
+def test_ema_is_the_running_average(images: EmbeddedImages) -> None:
+    stage = diffusion_stage(images, "ema=0.9")
+    name = "final_layer.linear.weight"
+    expected = stage.sit.state_dict()[name].clone()
+    for position in (0, 4, 8):
+        stage.step(first_batch(stage), position)
+        expected = 0.9 * expected + 0.1 * stage.sit.state_dict()[name]
+    torch.testing.assert_close(stage.ema.tensors()[name], expected)
+
+
+@pytest.mark.parametrize("build", [tokenizer_stage, diffusion_stage])
+def test_a_stopped_and_resumed_run_ends_bit_equal(
+    build: object, images: EmbeddedImages, tmp_path: Path
+) -> None:
+    def fresh() -> TokenizerStage | DiffusionStage:
+        return build(images)  # type: ignore[operator]
+
+    unbroken = fresh()
+    train(unbroken, RunFolder(tmp_path / "a"), unbroken.config.loop, seed=0)
+    interrupted = fresh()
+    step = interrupted.step
+
+    def stop_at_12(batch: Batch, images_seen: int) -> dict[str, Tensor]:
+        if images_seen == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(batch, images_seen)
+
+    interrupted.step = stop_at_12  # type: ignore[method-assign]
+    (tmp_path / "b").mkdir()
+    with pytest.raises(Stopped, match="12 images"):
+        train(interrupted, RunFolder(tmp_path / "b"), interrupted.config.loop, seed=0)
+    resumed = fresh()
+    train(resumed, RunFolder(tmp_path / "b"), resumed.config.loop, seed=0)
+    expected, found = weights(unbroken), weights(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert read_journal(tmp_path / "a/metrics.jsonl") == read_journal(tmp_path / "b/metrics.jsonl")
+    checkpoint = latest_checkpoint(tmp_path / "b/checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.images_seen == 24
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(images: EmbeddedImages, tmp_path: Path) -> None:
+    stage = tokenizer_stage(images, method="plain")
+    with torch.no_grad():
+        stage.tokenizer.decoder.conv_out.bias.fill_(float("nan"))
+    (tmp_path / "r").mkdir()
+    with pytest.raises(UserError, match=r"not finite: reconstruction(?s:.*)between image 0 and image 8"):
+        train(stage, RunFolder(tmp_path / "r"), stage.config.loop, seed=0)
+    assert latest_checkpoint(tmp_path / "r/checkpoints") is None
