@@ -11,9 +11,16 @@ from torch import Tensor
 def alignment_loss(predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
     """Mean over patches of 1 - cos(predicted, target): in [0, 2], 0 for parallel features (Eq. 2).
 
-    Computed in float32 under autocast too: in half precision the norms overflow.
+    Computed in float32 under autocast too: in half precision the norms overflow. A zero vector counts as
+    orthogonal, and its gradient is finite.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     if predicted.shape != target.shape:
-        raise ValueError(f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape")
+        raise ValueError(
+            f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape"
+        )
     with torch.autocast(predicted.device.type, enabled=False):
-        return (1.0 - F.cosine_similarity(predicted.float(), target.float(), dim=-1)).mean()
+        cosine = F.cosine_similarity(predicted.float(), target.float(), dim=-1)
+        return (1.0 - cosine).mean().clamp(0.0, 2.0)  # rounding can leave the interval by 1e-7

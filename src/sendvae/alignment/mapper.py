@@ -60,8 +60,17 @@ class Mapper(nn.Module):
         self.mlp = projector(width, hidden, out_width or width)
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N D"]:
-        """Normalised (noised) latent to predicted patch tokens, row-major."""
-        x = self.embed(z) + self.positions
+        """Normalised (noised) latent to predicted patch tokens, row-major.
+
+        Raises:
+            ValueError: the latent does not give the mapper's grid of tokens.
+        """
+        x = self.embed(z)
+        if x.shape[1] != len(self.positions):
+            raise ValueError(
+                f"a latent of {tuple(z.shape[1:])} gives {x.shape[1]} tokens, not {len(self.positions)}"
+            )
+        x = x + self.positions
         for block in self.blocks:
             x = block(x)
         return self.mlp(self.norm(x))

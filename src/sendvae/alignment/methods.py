@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -34,7 +33,9 @@ class MapperAlignment(nn.Module):
         alpha: Float[Tensor, " B"],
         noise: Float[Tensor, "B C h w"],
     ) -> Float[Tensor, ""]:
-        return alignment_loss(self.mapper(noise_latents(z, alpha, noise) if self.noise_injection else z), tokens)
+        return alignment_loss(
+            self.mapper(noise_latents(z, alpha, noise) if self.noise_injection else z), tokens
+        )
 
 
 class NoiselessMapperAlignment(MapperAlignment):
@@ -57,8 +58,7 @@ class DirectAlignment(nn.Module):
     ) -> Float[Tensor, ""]:
         del alpha, noise
         projected = self.projection(z)
-        with torch.autocast(z.device.type, enabled=False):
-            return marginal_cosine_loss(projected, tokens) + distance_matrix_loss(projected, tokens)
+        return marginal_cosine_loss(projected, tokens) + distance_matrix_loss(projected, tokens)
 
 
 ALIGNMENTS: Registry[type[nn.Module]] = Registry(

@@ -26,13 +26,13 @@ def guided_velocity(
     interval. x may be float64; the network sees `dtype`.
     """
     low, high = interval
-    null = torch.full_like(labels, sit.null_label)
 
     def evaluate(x: Float[Tensor, "B C h w"], t: float) -> Float[Tensor, "B C h w"]:
-        times = torch.full((x.shape[0],), t, dtype=torch.float32, device=x.device)
+        times = torch.full((len(x),), t, dtype=torch.promote_types(dtype, torch.float32), device=x.device)
         inputs = x.to(dtype)
         if scale == 1.0 or not low <= t <= high:
             return sit(inputs, times, labels).to(x.dtype)
+        null = torch.full_like(labels, sit.null_label)
         both = sit(torch.cat([inputs, inputs]), times.repeat(2), torch.cat([labels, null]))
         conditional, unconditional = both.to(x.dtype).chunk(2)
         return unconditional + scale * (conditional - unconditional)

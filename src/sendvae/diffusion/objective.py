@@ -29,11 +29,16 @@ def diffusion_objective(
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the SiT's grid.
         generator: draws which labels are dropped.
+
+    Raises:
+        ValueError: a `repa_weight` without tokens, or for a SiT that has no projector.
     """
     x_t = interpolate(z, noise, time)
     predicted, features = sit.forward_with_features(x_t, time, sit.drop_labels(labels, generator))
     terms = {"velocity": F.mse_loss(predicted.float(), velocity(z, noise).float())}
     terms["loss"] = terms["velocity"]
+    if repa_weight and (tokens is None or features is None):
+        raise ValueError("the REPA loss needs tokens and a SiT with a projector (repa_width)")
     if tokens is not None and features is not None:
         with torch.autocast(z.device.type, enabled=False):
             cosine = F.cosine_similarity(features.float(), tokens.float(), dim=-1)

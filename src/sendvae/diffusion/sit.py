@@ -27,7 +27,8 @@ class TimestepEmbedder(nn.Module):
         half = FREQUENCIES // 2
         exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
         angles = t[:, None].float() * torch.exp(-math.log(MAX_PERIOD) * exponents)
-        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+        frequencies = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(frequencies.to(next(self.mlp.parameters()).dtype))
 
 
 class LabelEmbedder(nn.Module):
@@ -111,6 +112,19 @@ class SiT(nn.Module):
             raise ValueError(f"latent size {latent_size} is not a multiple of patch size {patch_size}")
         if repa_width is not None and not 1 <= repa_depth <= depth:
             raise ValueError(f"repa_depth {repa_depth} is not a block of a model of depth {depth}")
+        self.arguments = {  # what rebuilds this network
+            "latent_channels": latent_channels,
+            "latent_size": latent_size,
+            "patch_size": patch_size,
+            "width": width,
+            "depth": depth,
+            "heads": heads,
+            "num_classes": num_classes,
+            "label_dropout": label_dropout,
+            "repa_width": repa_width,
+            "repa_depth": repa_depth,
+            "repa_hidden": repa_hidden,
+        }
         self.latent_channels, self.latent_size, self.patch_size = latent_channels, latent_size, patch_size
         self.num_classes, self.label_dropout, self.repa_depth = num_classes, label_dropout, repa_depth
         self.grid = latent_size // patch_size
@@ -130,42 +144,56 @@ class SiT(nn.Module):
         return self.num_classes
 
     def _initialise(self) -> None:
-        for module in self.modules():
+        for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
+                if "adaLN_modulation" in name or name == "final_layer.linear":
+                    nn.init.zeros_(module.weight)
+                elif name.startswith("t_embedder"):
+                    nn.init.normal_(module.weight, std=INIT_STD)
+                else:
+                    nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.y_embedder.embedding_table.weight, std=INIT_STD)
-        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
-            nn.init.normal_(layer.weight, std=INIT_STD)
-        zeroed: list[nn.Linear] = [self.final_layer.linear, self.final_layer.adaLN_modulation[1]]
-        for layer in [*zeroed, *(block.adaLN_modulation[1] for block in self.blocks)]:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
 
     def forward(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> Float[Tensor, "B C h w"]:
-        """Velocity of normalised latents; labels in [0, num_classes], the last being the null label."""
-        velocity, _ = self.forward_with_features(x_t, t, labels)
-        return velocity
+        """Velocity of normalised latents; labels in [0, num_classes], the last being the null label.
+
+        Raises:
+            ValueError: the latents do not have the model's channels and size.
+        """
+        return self._velocity_and_hidden(x_t, t, labels)[0]
 
     def forward_with_features(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N E"] | None]:
         """Velocity, and the projected hidden tokens that REPA aligns (None without a projector)."""
-        x = self.x_embedder(x_t) + self.pos_embed
+        velocity, hidden = self._velocity_and_hidden(x_t, t, labels)
+        return velocity, self.projectors[0](hidden) if len(self.projectors) else None
+
+    def _velocity_and_hidden(
+        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N D"]]:
+        """Velocity, and the output of block number `repa_depth`."""
+        expected = (self.latent_channels, self.latent_size, self.latent_size)
+        if x_t.shape[1:] != expected:
+            raise ValueError(
+                f"expected latents (B, C, h, w) with C, h, w = {expected}, got {tuple(x_t.shape)}"
+            )
+        x = hidden = self.x_embedder(x_t) + self.pos_embed
         c = self.t_embedder(t) + self.y_embedder(labels)
-        features = None
         for i, block in enumerate(self.blocks, start=1):
             x = block(x, c)
-            if i == self.repa_depth and len(self.projectors) and self.training:
-                features = self.projectors[0](x)
-        out = self.final_layer(x, c)
-        return unpatchify(out, self.patch_size, self.latent_channels), features
+            if i == self.repa_depth:
+                hidden = x
+        return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_channels), hidden
 
     def drop_labels(
         self, labels: Int64[Tensor, " B"], generator: torch.Generator | None = None
     ) -> Int64[Tensor, " B"]:
-        """Replaces labels by the null label with probability `label_dropout`."""
+        """In training mode, replaces labels by the null label with probability `label_dropout`."""
+        if not self.training:
+            return labels
         drop = torch.rand(labels.shape, device=labels.device, generator=generator) < self.label_dropout
         return torch.where(drop, self.null_label, labels)

@@ -9,7 +9,7 @@ from torch import Tensor
 from sendvae.diffusion.guidance import Velocity
 
 ATOL, RTOL = 1e-6, 1e-3  # SiT's defaults
-# Dormand and Prince (1980): nodes, stages, and weights of the fifth-order solution and of the error estimate.
+# Dormand and Prince (1980): nodes, stages (the last is the fifth-order solution), weights of the error estimate.
 NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 STAGES = (
     (),
@@ -22,26 +22,37 @@ STAGES = (
 )
 ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+SMALLEST_STEP = 1e-10
 
 
 def dopri5(
     velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
 ) -> Float64[Tensor, "B C h w"]:
-    """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps."""
+    """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
+
+    A step is kept if the root mean square over the batch of error / (ATOL + RTOL |x|) is at most 1.
+
+    Raises:
+        FloatingPointError: the step shrinks to nothing, as it does where the velocity is not finite.
+    """
     del generator
     t, h = 1.0, 1.0 / steps
     first = velocity(x, t)
-    while t > 1e-12:
+    while t > 0.0:
+        if h < SMALLEST_STEP:
+            raise FloatingPointError(
+                f"dopri5 needs steps below {SMALLEST_STEP} at t={t:.6f}: is the velocity finite?"
+            )
+        last = h >= t
         h = min(h, t)
-        slopes = [first]
+        slopes, candidate = [first], x
         for node, weights in zip(NODES[1:], STAGES[1:], strict=True):
-            inner = x - h * sum(w * k for w, k in zip(weights, slopes, strict=True))
-            slopes.append(velocity(inner, t - node * h))
-        candidate = x - h * sum(w * k for w, k in zip(STAGES[-1], slopes[:-1], strict=True))
+            candidate = x - h * sum(w * k for w, k in zip(weights, slopes, strict=True))
+            slopes.append(velocity(candidate, t - node * h))
         error = h * sum(w * k for w, k in zip(ERROR, slopes, strict=True))
         scale = ATOL + RTOL * torch.maximum(x.abs(), candidate.abs())
         ratio = float((error / scale).square().mean().sqrt())
         if ratio <= 1.0:
-            t, x, first = t - h, candidate, slopes[-1]
+            t, x, first = 0.0 if last else t - h, candidate, slopes[-1]
         h *= min(GROW, max(SHRINK, SAFETY * max(ratio, 1e-10) ** -0.2))
     return x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -15,6 +17,6 @@ def euler(
     """t from 1 to 0 in `steps` equal steps: x <- x + dt v(x, t)."""
     del generator
     times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
+    for t, t_next in itertools.pairwise(times):
         x = x + (t_next - t) * velocity(x, t)
     return x

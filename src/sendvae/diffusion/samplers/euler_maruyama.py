@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -20,7 +22,7 @@ def euler_maruyama(
     randn of the state's shape per noisy step.
     """
     times = [*torch.linspace(1.0, LAST_STEP, steps, dtype=torch.float64).tolist(), 0.0]
-    for i, (t, t_next) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         dt = t_next - t
         v = velocity(x, t)
         score = -(x + (1.0 - t) * v) / t

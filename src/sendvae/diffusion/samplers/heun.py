@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -15,7 +17,7 @@ def heun(
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
     del generator
     times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
-    for i, (t, t_next) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         slope = velocity(x, t)
         euler = x + (t_next - t) * slope
         last = i == steps - 1

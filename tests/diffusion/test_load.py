@@ -1,0 +1,116 @@
+"""SiTs on disk: our folders, and the checkpoint files of REPA and REPA-E."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sendvae.diffusion import SiT, build_sit, load_repa_checkpoint, load_sit, save_sit
+from sendvae.errors import UserError
+
+
+def a_sit(patch: int = 2, **changes: int) -> SiT:
+    shape = {"latent_channels": 4, "latent_size": 8, "num_classes": 10, "repa_width": 6, "repa_depth": 2}
+    return build_sit(f"SiT-Tiny/{patch}", **{**shape, **changes})
+
+
+def assert_same_weights(a: SiT, b: SiT) -> None:
+    for name, tensor in a.state_dict().items():
+        assert torch.equal(b.state_dict()[name], tensor), name
+
+
+def repa_file(path: Path, sit: SiT, **extra: torch.Tensor) -> Path:
+    """As REPA-E's trainer writes it: raw weights beside the EMA's, the optimiser's state, the options."""
+    ema = {**sit.state_dict(), **extra}
+    model = {name: torch.zeros_like(tensor) for name, tensor in ema.items()}
+    options = argparse.Namespace(model="SiT-XL/2", encoder_depth=2)
+    torch.save({"model": model, "ema": ema, "opt": {"state": {}}, "args": options, "steps": 400_000}, path)
+    return path
+
+
+def test_round_trip_of_a_folder(tmp_path: Path) -> None:
+    sit = a_sit()
+    save_sit(sit, tmp_path / "sit")
+    again = load_sit(tmp_path)  # a run folder holds it as sit/
+    assert_same_weights(sit, again)
+    assert again.arguments == sit.arguments
+    assert not again.training
+    assert not again.pos_embed.requires_grad
+    with pytest.raises(UserError, match="not a SiT"):
+        load_sit(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_the_ema_of_a_repa_checkpoint(tmp_path: Path, patch: int) -> None:
+    sit = a_sit(patch)
+    path = repa_file(tmp_path / "0400000.pt", sit)
+    again, norm = load_repa_checkpoint(path)
+    assert_same_weights(sit, again)
+    assert again.arguments == sit.arguments
+    assert not again.training
+    assert norm is None
+    assert_same_weights(sit, load_sit(path))
+
+
+def test_repa_e_keeps_the_latents_statistics(tmp_path: Path) -> None:
+    sit, mean, var = a_sit(), torch.randn(4), torch.rand(4)
+    extra = {"bn.running_mean": mean, "bn.running_var": var, "bn.num_batches_tracked": torch.tensor(7)}
+    again, norm = load_repa_checkpoint(repa_file(tmp_path / "0400000.pt", sit, **extra))
+    assert_same_weights(sit, again)
+    assert norm is not None
+    assert torch.equal(norm.running_mean, mean)
+    assert torch.equal(norm.running_var, var)
+
+
+def test_bare_weights(tmp_path: Path) -> None:
+    sit = build_sit("SiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=10)
+    torch.save(sit.state_dict(), tmp_path / "sit.pt")
+    save_file(sit.state_dict(), tmp_path / "sit.safetensors")
+    for name in ("sit.pt", "sit.safetensors"):
+        assert_same_weights(sit, load_sit(tmp_path / name))
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("executed",)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"ema": a_sit().state_dict(), "args": Malicious()}, tmp_path / "bad.pt")
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        load_sit(tmp_path / "bad.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("these are words, not weights")
+    whole = repa_file(tmp_path / "whole.pt", a_sit()).read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for name in ("text.safetensors", "cut.pt", "empty.pt"):
+        with pytest.raises(UserError, match="cannot be read as weights"):
+            load_sit(tmp_path / name)
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    for name in ("list.pt", "other.pt"):
+        with pytest.raises(UserError, match="holds no SiT"):
+            load_sit(tmp_path / name)
+    odd = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=1, heads=2, num_classes=3)
+    torch.save(odd.state_dict(), tmp_path / "odd.pt")
+    with pytest.raises(UserError, match="heads of this SiT are unknown"):
+        load_sit(tmp_path / "odd.pt")
+    lacking = a_sit().state_dict()
+    del lacking["final_layer.linear.bias"]
+    torch.save(lacking, tmp_path / "lacking.pt")
+    with pytest.raises(UserError, match=r"final_layer\.linear\.bias"):
+        load_sit(tmp_path / "lacking.pt")
+    save_sit(a_sit(), tmp_path / "folder")
+    (tmp_path / "folder" / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(UserError, match="damaged"):
+        load_sit(tmp_path / "folder")

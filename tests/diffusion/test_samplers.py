@@ -1,0 +1,166 @@
+"""Samplers against a Gaussian, whose velocity field is known."""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import pytest
+import torch
+from scipy.integrate import RK45
+
+from sendvae.diffusion import SAMPLERS, SiT, interpolate, sample, sample_time, velocity
+from sendvae.diffusion.guidance import guided_velocity
+
+dopri5 = importlib.import_module("sendvae.diffusion.samplers.dopri5")  # the package's name is the function
+
+MEAN, STD = 2.0, 0.5
+
+
+def gaussian_velocity(x: torch.Tensor, t: float) -> torch.Tensor:
+    """E[noise - data | x_t] for data N(MEAN, STD^2), x_t = (1 - t) data + t noise, by linear regression."""
+    variance = (1 - t) ** 2 * STD**2 + t**2
+    covariance = t - (1 - t) * STD**2  # of (noise - data) with x_t
+    return -MEAN + covariance / variance * (x - (1 - t) * MEAN)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps"), [("euler", 400), ("heun", 100), ("dopri5", 20), ("euler-maruyama", 400)]
+)
+def test_mean_and_variance_of_a_gaussian(method: str, steps: int) -> None:
+    count = 40_000
+    noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
+    out = SAMPLERS[method](gaussian_velocity, noise, steps, torch.Generator().manual_seed(2))
+    assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 5e-3)
+    # The last, noiseless step of 0.04 shrinks Euler-Maruyama's spread a little, by construction.
+    assert float(out.std()) == pytest.approx(STD, rel=0.03 if method == "euler-maruyama" else 0.015)
+
+
+def test_orders_of_convergence() -> None:
+    """The flow maps x to MEAN + STD x exactly: halving the step halves Euler's error and quarters Heun's."""
+    x = torch.linspace(-2, 2, 9).double().view(-1, 1, 1, 1)
+    exact = MEAN + STD * x
+    for method, order in (("euler", 1), ("heun", 2)):
+        errors = [float((SAMPLERS[method](gaussian_velocity, x, n) - exact).abs().max()) for n in (80, 160)]
+        assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), method
+    torch.testing.assert_close(SAMPLERS["dopri5"](gaussian_velocity, x, 20), exact, atol=2e-2, rtol=0)
+
+
+def test_euler_maruyama_step_by_step() -> None:
+    """Two steps by hand: times 1, 0.04, 0 with one noisy step."""
+    x = torch.randn(3, 1, 2, 2).double()
+    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, torch.Generator().manual_seed(5))
+    noise = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    v = gaussian_velocity(x, 1.0)
+    score = -(x + 0.0 * v) / 1.0
+    y = x + (v - 0.5 * 2.0 * score) * -0.96 + math.sqrt(2.0) * math.sqrt(0.96) * noise
+    v = gaussian_velocity(y, 0.04)
+    score = -(y + 0.96 * v) / 0.04
+    torch.testing.assert_close(out, y + (v - 0.5 * 0.08 * score) * -0.04)
+
+
+def test_every_method_counts_its_evaluations() -> None:
+    calls: list[float] = []
+
+    def counted(x: torch.Tensor, t: float) -> torch.Tensor:
+        calls.append(t)
+        return torch.zeros_like(x)
+
+    for method, expected in (("euler", 10), ("heun", 19), ("euler-maruyama", 10)):
+        calls.clear()
+        SAMPLERS[method](counted, torch.zeros(1, 1, 1, 1).double(), 10)
+        assert len(calls) == expected
+        assert calls[0] == 1.0
+        assert min(calls) > 0.0
+
+
+def test_dopri5_has_scipys_coefficients() -> None:
+    assert dopri5.NODES[:-1] == pytest.approx(RK45.C.tolist())
+    for ours, theirs in zip(dopri5.STAGES[:-1], RK45.A, strict=True):
+        assert ours == pytest.approx(theirs[: len(ours)].tolist())
+    assert dopri5.STAGES[-1] == pytest.approx(RK45.B.tolist())
+    assert [abs(e) for e in dopri5.ERROR] == pytest.approx(abs(RK45.E).tolist())
+    assert sum(dopri5.ERROR) == pytest.approx(0.0)
+
+
+def test_dopri5_stops_at_a_velocity_that_is_not_finite() -> None:
+    with pytest.raises(FloatingPointError, match="finite"):
+        SAMPLERS["dopri5"](lambda x, _: x * math.nan, torch.zeros(1, 1, 1, 1).double(), 10)
+
+
+def small_sit() -> SiT:
+    sit = SiT(latent_channels=2, latent_size=4, patch_size=2, width=16, depth=1, heads=2, num_classes=3)
+    for parameter in sit.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return sit.eval()
+
+
+def test_guidance_interval_is_closed() -> None:
+    sit, labels = small_sit(), torch.tensor([0, 1])
+    x = torch.randn(2, 2, 4, 4)
+    guided = guided_velocity(sit, labels, scale=2.5, interval=(0.25, 0.75))
+    for t in (0.2499, 0.7501):
+        torch.testing.assert_close(guided(x, t), sit(x, torch.full((2,), t), labels))
+    for t in (0.25, 0.5, 0.75):
+        times = torch.full((2,), t)
+        conditional, null = sit(x, times, labels), sit(x, times, torch.full((2,), 3))
+        torch.testing.assert_close(guided(x, t), null + 2.5 * (conditional - null))
+
+
+def test_the_batch_doubles_only_inside_the_interval() -> None:
+    sit, sizes = small_sit(), []
+    sit.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    noise, labels = torch.randn(2, 2, 4, 4), torch.tensor([0, 1])
+    sample(sit, noise, labels, "euler", steps=4, guidance_scale=2.0, guidance_interval=(0.5, 0.75))
+    assert sizes == [2, 4, 4, 2]  # t = 1, 0.75, 0.5, 0.25
+
+
+def test_the_network_sees_the_latents_dtype() -> None:
+    seen: list[torch.dtype] = []
+    for dtype in (torch.float32, torch.float64):
+        sit = small_sit().to(dtype)
+        sit.register_forward_pre_hook(lambda _, inputs: seen.extend(i.dtype for i in inputs[:2]))
+        assert sample(sit, torch.randn(1, 2, 4, 4).to(dtype), torch.tensor([0]), steps=2).dtype == dtype
+    assert seen == [torch.float32] * 4 + [torch.float64] * 4
+
+
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_sampling_is_a_function_of_the_seed(method: str) -> None:
+    sit, labels, noise = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    first, second, other = (
+        sample(sit, noise, labels, method, steps=4, generator=torch.Generator().manual_seed(s))
+        for s in (0, 0, 1)
+    )
+    assert torch.equal(first, second)
+    assert first.dtype == noise.dtype
+    assert torch.equal(first, other) == (method != "euler-maruyama")
+
+
+def test_scale_one_is_the_conditional_model() -> None:
+    sit, labels, noise = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    plain = sample(sit, noise, labels, "euler", steps=3)
+    assert torch.equal(
+        plain, sample(sit, noise, labels, "euler", steps=3, guidance_scale=1.0, guidance_interval=(0.0, 0.5))
+    )
+    assert not torch.allclose(plain, sample(sit, noise, labels, "euler", steps=3, guidance_scale=2.0))
+
+
+def test_interpolant_and_velocity_agree() -> None:
+    x, noise, t = torch.randn(3, 1, 2, 2).double(), torch.randn(3, 1, 2, 2).double(), torch.rand(3).double()
+    step = 1e-6
+    slope = (interpolate(x, noise, t + step) - interpolate(x, noise, t)) / step
+    torch.testing.assert_close(slope, velocity(x, noise), atol=1e-6, rtol=1e-6)
+    assert torch.equal(interpolate(x, noise, torch.zeros(3).double()), x)
+    assert torch.equal(interpolate(x, noise, torch.ones(3).double()), noise)
+
+
+def test_time_sampling() -> None:
+    uniform = sample_time(20_000, generator=torch.Generator().manual_seed(0))
+    assert float(uniform.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float(uniform.std()) == pytest.approx(12**-0.5, abs=0.01)
+    lognormal = sample_time(20_000, "lognormal", torch.Generator().manual_seed(0))
+    odds = (lognormal / (1 - lognormal)).log()
+    assert float(odds.mean()) == pytest.approx(0.0, abs=0.03)
+    assert float(odds.std()) == pytest.approx(1.0, abs=0.03)
+    with pytest.raises(ValueError, match="cosine"):
+        sample_time(1, "cosine")
