@@ -6,13 +6,12 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
-from sendvae.data import EmbeddedImages, open_embedded
+from sendvae.data import EmbeddedImages, LatentCache, LatentCacheWriter, open_embedded
 from sendvae.diffusion import SiT
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, latest_checkpoint, read_journal
@@ -22,26 +21,26 @@ from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, TokenizerStage
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
+Data = tuple[EmbeddedImages, LatentCache]
 CPU = torch.device("cpu")
 WIDTH = 12
 
 
-class Tokens:
-    """Stands in for a token cache: fixed random features."""
-
-    def __init__(self, count: int, tokens: int) -> None:
-        self.values = torch.randn(count, tokens, WIDTH, generator=torch.Generator().manual_seed(1))
-
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        return {"tokens": self.values[torch.as_tensor(indices)]}
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
+    """Fixed random features in place of a foundation model's."""
+    folder = tmp_path_factory.mktemp("tokens")
+    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
+        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
+    return LatentCache(folder)
 
 
 @pytest.fixture(scope="module")
-def images() -> EmbeddedImages:
-    return open_embedded("emoji", "train", limit=24)
+def data(tokens: LatentCache) -> Data:
+    return open_embedded("emoji", "train", limit=24), tokens
 
 
-def tokenizer_stage(images: EmbeddedImages, *overrides: str, method: str = "send-vae") -> TokenizerStage:
+def tokenizer_stage(data: Data, *overrides: str, method: str = "send-vae") -> TokenizerStage:
     config = load_config(
         TokenizerConfig,
         f"demo/{method}",
@@ -55,11 +54,12 @@ def tokenizer_stage(images: EmbeddedImages, *overrides: str, method: str = "send
         config = config.model_copy(update={"alignment": small})
     torch.manual_seed(0)
     tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
-    tokens = Tokens(len(images), 16) if config.alignment else None
-    return TokenizerStage(config, tokenizer, Source(images, tokens=tokens), CPU, token_width=WIDTH)  # type: ignore[arg-type]
+    images, tokens = data
+    source = Source(images, tokens=tokens if config.alignment else None)
+    return TokenizerStage(config, tokenizer, source, CPU, token_width=WIDTH)
 
 
-def diffusion_stage(images: EmbeddedImages, *overrides: str) -> DiffusionStage:
+def diffusion_stage(data: Data, *overrides: str) -> DiffusionStage:
     config = load_config(
         DiffusionConfig,
         "demo/sit-tiny",
@@ -71,19 +71,24 @@ def diffusion_stage(images: EmbeddedImages, *overrides: str) -> DiffusionStage:
               repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
     tokenizer = Autoencoder(SMALL).eval()
     stats = LatentStats(torch.zeros(4), torch.ones(4))
-    return DiffusionStage(config, sit, stats, Source(images, tokens=Tokens(len(images), 16)), CPU, tokenizer)  # type: ignore[arg-type]
+    return DiffusionStage(config, sit, stats, Source(data[0], tokens=data[1]), CPU, tokenizer)  # type: ignore[arg-type]
 
 
 def weights(stage: TokenizerStage | DiffusionStage) -> dict[str, Tensor]:
     return {f"{g}/{n}": t.clone() for g, named in stage.tensors().items() for n, t in named.items()}
 
 
+def run_in(folder: Path, stage: TokenizerStage | DiffusionStage) -> None:
+    with RunFolder(folder).prepare({}, {}) as run:
+        train(stage, run, stage.config.loop, seed=0)
+
+
 def first_batch(stage: TokenizerStage | DiffusionStage) -> Batch:
     return stage.source.__getitems__([0, 1, 2, 3])
 
 
-def test_a_tokenizer_step_updates_every_network(images: EmbeddedImages) -> None:
-    stage = tokenizer_stage(images)
+def test_a_tokenizer_step_updates_every_network(data: Data) -> None:
+    stage = tokenizer_stage(data)
     before = weights(stage)
     scalars = stage.step(first_batch(stage), 0)
     after = weights(stage)
@@ -106,9 +111,9 @@ def test_a_tokenizer_step_updates_every_network(images: EmbeddedImages) -> None:
     )
 
 
-def test_alignment_reaches_the_encoder_and_not_the_decoder(images: EmbeddedImages) -> None:
+def test_alignment_reaches_the_encoder_and_not_the_decoder(data: Data) -> None:
     stage = tokenizer_stage(
-        images,
+        data,
         "losses.reconstruction_weight=0",
         "losses.perceptual_weight=0",
         "losses.kl_weight=0",
@@ -125,22 +130,22 @@ def test_alignment_reaches_the_encoder_and_not_the_decoder(images: EmbeddedImage
     assert moved == {"encoder", "quant_conv"}
 
 
-def test_normalisation_stands_on_the_alignment_side_only(images: EmbeddedImages) -> None:
+def test_normalisation_stands_on_the_alignment_side_only(data: Data) -> None:
     """Other running statistics change the alignment loss and leave the reconstruction as it is."""
     losses = []
     for shift in (0.0, 5.0):
-        stage = tokenizer_stage(images)
+        stage = tokenizer_stage(data)
         stage.latent_norm.initialise(torch.full((4,), shift), torch.ones(4))
         losses.append(stage.step(first_batch(stage), 0))
     assert torch.equal(losses[0]["reconstruction"], losses[1]["reconstruction"])
     assert not torch.equal(losses[0]["alignment"], losses[1]["alignment"])
 
 
-def test_the_backbone_is_never_trained(images: EmbeddedImages) -> None:
+def test_the_backbone_is_never_trained(data: Data) -> None:
     from sendvae.vision import load_backbone
 
     backbone = load_backbone("effnet-lite0", pretrained=False)
-    stage = tokenizer_stage(images)
+    stage = tokenizer_stage(data)
     stage.source.tokens = None
     stage.backbone = backbone
     with pytest.raises((ValueError, TypeError)):  # the stage expects 12 channels, the backbone gives 1280
@@ -151,23 +156,23 @@ def test_the_backbone_is_never_trained(images: EmbeddedImages) -> None:
     assert not backbone.train().training
 
 
-def test_methods_start_from_the_same_weights_and_draws(images: EmbeddedImages) -> None:
+def test_methods_start_from_the_same_weights_and_draws(data: Data) -> None:
     first = {
-        m: tokenizer_stage(images, method=m).step(first_batch(tokenizer_stage(images)), 0)
+        m: tokenizer_stage(data, method=m).step(first_batch(tokenizer_stage(data)), 0)
         for m in ("plain", "send-vae")
     }
     assert torch.equal(first["plain"]["reconstruction"], first["send-vae"]["reconstruction"])
 
 
-def test_adversarial_and_discriminator_start_when_told(images: EmbeddedImages) -> None:
-    stage = tokenizer_stage(images, "losses.discriminator_start=4", "losses.adversarial_start=8")
+def test_adversarial_and_discriminator_start_when_told(data: Data) -> None:
+    stage = tokenizer_stage(data, "losses.discriminator_start=4", "losses.adversarial_start=8")
     seen = [stage.step(first_batch(stage), images_seen).keys() for images_seen in (0, 4, 8)]
     assert ["discriminator" in keys for keys in seen] == [False, True, True]
     assert ["adversarial" in keys for keys in seen] == [False, False, True]
 
 
-def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(images: EmbeddedImages) -> None:
-    stage = diffusion_stage(images)
+def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(data: Data) -> None:
+    stage = diffusion_stage(data)
     assert stage.tokenizer is not None
     frozen = {n: t.clone() for n, t in stage.tokenizer.state_dict().items()}
     before = weights(stage)
@@ -180,8 +185,8 @@ def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(images: Embedded
     assert all(torch.equal(frozen[n], t) for n, t in stage.tokenizer.state_dict().items())
 
 
-def test_ema_is_the_running_average(images: EmbeddedImages) -> None:
-    stage = diffusion_stage(images, "ema=0.9")
+def test_ema_is_the_running_average(data: Data) -> None:
+    stage = diffusion_stage(data, "ema=0.9")
     name = "final_layer.linear.weight"
     expected = stage.sit.state_dict()[name].clone()
     for position in (0, 4, 8):
@@ -191,14 +196,12 @@ def test_ema_is_the_running_average(images: EmbeddedImages) -> None:
 
 
 @pytest.mark.parametrize("build", [tokenizer_stage, diffusion_stage])
-def test_a_stopped_and_resumed_run_ends_bit_equal(
-    build: object, images: EmbeddedImages, tmp_path: Path
-) -> None:
+def test_a_stopped_and_resumed_run_ends_bit_equal(build: object, data: Data, tmp_path: Path) -> None:
     def fresh() -> TokenizerStage | DiffusionStage:
-        return build(images)  # type: ignore[operator]
+        return build(data)  # type: ignore[operator]
 
     unbroken = fresh()
-    train(unbroken, RunFolder(tmp_path / "a"), unbroken.config.loop, seed=0)
+    run_in(tmp_path / "a", unbroken)
     interrupted = fresh()
     step = interrupted.step
 
@@ -208,11 +211,10 @@ def test_a_stopped_and_resumed_run_ends_bit_equal(
         return step(batch, images_seen)
 
     interrupted.step = stop_at_12  # type: ignore[method-assign]
-    (tmp_path / "b").mkdir()
     with pytest.raises(Stopped, match="12 images"):
-        train(interrupted, RunFolder(tmp_path / "b"), interrupted.config.loop, seed=0)
+        run_in(tmp_path / "b", interrupted)
     resumed = fresh()
-    train(resumed, RunFolder(tmp_path / "b"), resumed.config.loop, seed=0)
+    run_in(tmp_path / "b", resumed)
     expected, found = weights(unbroken), weights(resumed)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -222,11 +224,10 @@ def test_a_stopped_and_resumed_run_ends_bit_equal(
     assert checkpoint.images_seen == 24
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(images: EmbeddedImages, tmp_path: Path) -> None:
-    stage = tokenizer_stage(images, method="plain")
+def test_a_loss_that_is_not_finite_stops_the_run(data: Data, tmp_path: Path) -> None:
+    stage = tokenizer_stage(data, method="plain")
     with torch.no_grad():
         stage.tokenizer.decoder.conv_out.bias.fill_(float("nan"))
-    (tmp_path / "r").mkdir()
     with pytest.raises(UserError, match=r"not finite: reconstruction(?s:.*)between image 0 and image 8"):
-        train(stage, RunFolder(tmp_path / "r"), stage.config.loop, seed=0)
+        run_in(tmp_path / "r", stage)
     assert latest_checkpoint(tmp_path / "r/checkpoints") is None

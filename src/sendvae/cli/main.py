@@ -31,8 +31,9 @@ def _show_version(wanted: bool | None) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
-        bool | None, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = None,
 ) -> None:
     pass

@@ -64,7 +64,7 @@ class Demo:
         self.from_scratch = from_scratch
         folder.mkdir(parents=True, exist_ok=True)
         self.images = {split: open_embedded("emoji", split, config.limit) for split in SPLITS}
-        self.features = FEATURES[FEATURE_NETWORK](True).to(self.device)
+        self.features = FEATURES[FEATURE_NETWORK]().to(self.device)
         self.perceptual = load_perceptual(PERCEPTUAL).to(self.device)
         rng = np.random.default_rng(0)  # which test images are shown: the same in every run
         self.shown = np.sort(rng.choice(len(self.images["test"]), SHOWN, replace=False))

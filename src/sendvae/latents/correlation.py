@@ -6,14 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+LEVEL = 0.95
+
 
 @dataclass(frozen=True)
 class Correlation:
     """Pearson's r.
 
     Attributes:
-        r, p: None where fewer than three points, or no variation, leave them undefined.
-        interval: 95 % by Fisher's transformation; None below four points.
+        r, p: None where `reason` says why they are undefined. p is two-sided, of the exact t-test.
+        interval: of 95 %; None below four points, where it would say nothing.
         n: points.
     """
 
@@ -22,20 +26,60 @@ class Correlation:
     interval: tuple[float, float] | None
     n: int
 
+    @property
+    def reason(self) -> str | None:
+        """Why there is no r, or None where there is one."""
+        if self.r is not None:
+            return None
+        return f"{self.n} points are too few" if self.n < 3 else "one of the quantities does not vary"
 
-def pearson(x: Sequence[float], y: Sequence[float]) -> Correlation:
-    """Correlation of paired values, with the two-sided p-value of the t-test."""
-    from scipy.stats import norm, pearsonr
+
+def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: int = 0) -> Correlation:
+    """Correlation of paired values.
+
+    Args:
+        bootstrap: resamples of the pairs for a percentile interval; 0 takes Fisher's transformation, which
+            assumes normal values but is the more honest one below about ten points.
+
+    Raises:
+        ValueError: differing lengths, or values that are not finite.
+    """
+    from scipy.stats import pearsonr
 
     if len(x) != len(y):
         raise ValueError(f"x and y differ in length: {len(x)} and {len(y)}")
+    if not all(math.isfinite(value) for value in (*x, *y)):
+        raise ValueError("x or y contains NaN or infinity")
     n = len(x)
     if n < 3 or len(set(x)) == 1 or len(set(y)) == 1:
         return Correlation(None, None, None, n)
     result = pearsonr(x, y)
     r = float(result.statistic)
-    interval = None
-    if n > 3 and abs(r) < 1.0:
-        half = float(norm.ppf(0.975)) / math.sqrt(n - 3)
-        interval = (math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half))
+    if n == 3:
+        interval = None
+    elif bootstrap:
+        interval = _bootstrap_interval(np.asarray(x), np.asarray(y), bootstrap, seed)
+    else:
+        interval = _fisher_interval(r, n)
     return Correlation(r, float(result.pvalue), interval, n)
+
+
+def _fisher_interval(r: float, n: int) -> tuple[float, float]:
+    """tanh(atanh(r) -+ 1.96 / sqrt(n - 3)) (Fisher, 1915); a point where r is exactly 1 or -1."""
+    from scipy.stats import norm
+
+    if abs(r) >= 1.0:
+        return r, r
+    half = float(norm.ppf((1 + LEVEL) / 2)) / math.sqrt(n - 3)
+    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
+
+
+def _bootstrap_interval(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+    """Percentiles of r over resampled pairs; resamples in which a quantity does not vary have no r and drop out."""
+    rows = np.random.default_rng(seed).integers(0, len(x), (resamples, len(x)))
+    x, y = x[rows], y[rows]
+    varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
+    x, y = (v[varied] - v[varied].mean(1, keepdims=True) for v in (x, y))
+    r = (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    low, high = np.quantile(r, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

@@ -38,11 +38,11 @@ class Design:
 
 
 def standardise(
-    train: Float[Tensor, "N F"], *others: Float[Tensor, "M F"]
+    train: Float[Tensor, "N F"], *others: Float[Tensor, "_ F"]
 ) -> tuple[Float[Tensor, "_ F"], ...]:
-    """All with the mean and standard deviation of `train`."""
+    """All with the mean and standard deviation of `train`; a feature constant there becomes 0 everywhere."""
     std, mean = torch.std_mean(train.float(), dim=0)
-    std = std.clamp_min(STD_FLOOR)
+    std = std.where(std > STD_FLOOR, torch.inf)
     return tuple((x.float() - mean) / std for x in (train, *others))
 
 
@@ -76,7 +76,11 @@ def _minimise(
     bias = bias.clone().requires_grad_(True)
     v = torch.zeros(x.shape[1], len(bias), requires_grad=True)  # weight = axes @ (scaling * v)
     optimizer = torch.optim.LBFGS(
-        [v, bias], max_iter=ITERATIONS, tolerance_grad=TOLERANCE, history_size=10, line_search_fn="strong_wolfe"
+        [v, bias],
+        max_iter=ITERATIONS,
+        tolerance_grad=TOLERANCE,
+        history_size=10,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:

@@ -15,8 +15,16 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Uniformity:
-    """Spread of the density at the latents themselves; lower cv and gini, higher entropy: more uniform."""
+    """Spread of the density at the latents themselves; lower cv and gini, higher entropy: more uniform.
 
+    Attributes:
+        density_std: standard deviation, in units of the density, which depend on the projection.
+        cv: standard deviation / mean.
+        gini: Gini coefficient, in [0, 1).
+        normalised_entropy: of the densities as shares, over its maximum, in [0, 1].
+    """
+
+    density_std: float
     cv: float
     gini: float
     normalised_entropy: float
@@ -34,12 +42,22 @@ def uniformity(
     Each repeat takes one random position of `samples` random images, normalises channels, projects to the
     plane ("tsne" or "pca"; "none" stays in C dimensions) and estimates the density at its own points.
     Densities after t-SNE live in t-SNE's space, which evens them out: compare like with like.
+
+    Args:
+        latents: posterior means.
+        samples: images per repeat; all where there are fewer.
+        seed: of the images, the positions and t-SNE; the same seed gives the same numbers.
+
+    Raises:
+        ValueError: unknown projection, or latents without variation in some channel.
     """
     if projection not in ("tsne", "pca", "none"):
         raise ValueError(f"projection must be 'tsne', 'pca' or 'none', got '{projection}'")
     rng = np.random.default_rng(seed)
     channels = latents.movedim(1, -1)
     std, mean = torch.std_mean(channels.flatten(0, -2), dim=0)
+    if not bool((std > 0).all()):
+        raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
     results = []
     for repeat in range(repeats):
         images = rng.choice(len(latents), size=min(samples, len(latents)), replace=False)
@@ -47,17 +65,20 @@ def uniformity(
         points = ((channels[images, rows, columns] - mean) / std).double()
         density = kernel_density(_project(points, projection, seed + repeat))
         results.append(density_statistics(density))
-    return Uniformity(*(float(np.mean([getattr(r, name) for r in results])) for name in Uniformity.__annotations__))
+    return Uniformity(
+        *(float(np.mean([getattr(r, name) for r in results])) for name in Uniformity.__annotations__)
+    )
 
 
 def density_statistics(density: Float64[Tensor, " N"]) -> Uniformity:
-    """Coefficient of variation, Gini coefficient, and entropy over log2 n."""
+    """The statistics of positive densities, in any order."""
     n = len(density)
     ranked = density.sort().values
     gini = ((2 * torch.arange(1, n + 1, dtype=torch.float64) - n - 1) * ranked).sum() / (n * ranked.sum())
     p = density / density.sum()
     entropy = -torch.special.xlogy(p, p).sum() / np.log(n)
-    return Uniformity(float(density.std(correction=0) / density.mean()), float(gini), float(entropy))
+    std = density.std(correction=0)
+    return Uniformity(float(std), float(std / density.mean()), float(gini), float(entropy))
 
 
 def kernel_density(points: Float64[Tensor, "N D"]) -> Float64[Tensor, " N"]:
@@ -87,5 +108,6 @@ def _project(points: Float64[Tensor, "N C"], projection: str, seed: int) -> Floa
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
-    plane = TSNE(2, perplexity=perplexity, max_iter=1000, random_state=seed).fit_transform(points.numpy())
+    tsne = TSNE(2, perplexity=perplexity, max_iter=1000, random_state=seed)
+    plane = tsne.fit_transform(points.numpy())  # pyrefly: ignore[bad-argument-type]  (its stub lacks ndarray)
     return torch.from_numpy(plane.astype(np.float64))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# A clipped negative eigenvalue larger than this share of the largest means a rank-deficient covariance.
-NEGATIVE_SHARE = 1e-6
+ArrayLike = Tensor | np.ndarray
 
 
-def frechet_distance(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), in float64.
+def frechet_distance(mean_a: ArrayLike, cov_a: ArrayLike, mean_b: ArrayLike, cov_b: ArrayLike) -> float:
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), in float64 (Heusel et al., 2017, Eq. 6).
+
+    No epsilon is added to singular covariances: they are handled exactly.
 
     Args:
         mean_a, mean_b: (D,), tensors or arrays.
@@ -34,29 +34,36 @@ def frechet_distance(mean_a: Any, cov_a: Any, mean_b: Any, cov_b: Any) -> float:
 
 
 def _trace_sqrt_product(a: Float[Tensor, "D D"], b: Float[Tensor, "D D"]) -> Float[Tensor, ""]:
-    """tr((A B)^(1/2)) as the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2).
+    """tr((A B)^(1/2)) as the sum of the roots of the eigenvalues of L^T B L, with A = L L^T (Cholesky).
 
-    Where B or the product is nearly singular those roots lose half the digits; the singular values of
-    A^(1/2) B^(1/2) are the same numbers without a root.
+    A root halves the digits of eigenvalues that are zero but for rounding. Where A or B is singular, the
+    singular values of R^T S, with A = R R^T and B = S S^T, are the same numbers without taking a root.
     """
-    root_a, deficient = _root(a)
-    if not deficient:
-        eigenvalues = torch.linalg.eigvalsh(root_a.T @ b @ root_a)
-        if eigenvalues[0] >= -NEGATIVE_SHARE * eigenvalues[-1] and eigenvalues[0] > 0:
+    factor, failed = torch.linalg.cholesky_ex(a)
+    if not int(failed):
+        eigenvalues = torch.linalg.eigvalsh(factor.T @ b @ factor)
+        if eigenvalues[0] > _rounding(eigenvalues):
             return eigenvalues.sqrt().sum()
-    root_b, _ = _root(b)
-    return torch.linalg.svdvals(root_a.T @ root_b).sum()
+    return torch.linalg.svdvals(_root(a).T @ _root(b)).sum()
 
 
-def _root(cov: Float[Tensor, "D D"]) -> tuple[Float[Tensor, "D D"], bool]:
-    """R with R R^T = cov, and whether cov is singular."""
+def _root(cov: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+    """R with R R^T = cov, also for a singular one, whose null directions become exactly zero."""
     eigenvalues, vectors = torch.linalg.eigh(cov)
-    deficient = bool(eigenvalues[0] < NEGATIVE_SHARE**2 * eigenvalues[-1])
-    return vectors * eigenvalues.clamp_min(0.0).sqrt(), deficient
+    return vectors * eigenvalues.where(eigenvalues > _rounding(eigenvalues), 0.0).sqrt()
+
+
+def _rounding(eigenvalues: Float[Tensor, " D"]) -> Float[Tensor, ""]:
+    """The size below which an eigenvalue (ascending) is no more than rounding: the usual tolerance of a rank."""
+    return len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
 
 
 class FeatureStatistics:
-    """Streaming mean and unbiased covariance, float64, by Chan's update: batch size does not matter."""
+    """Streaming mean and unbiased covariance in float64; how rows are batched or sharded does not matter.
+
+    Chan's update of (count, mean, scatter) keeps its digits where the mean is large against the spread, which
+    sums of squares do not.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -64,6 +71,7 @@ class FeatureStatistics:
         self.scatter = torch.zeros(0, 0, dtype=torch.float64)
 
     def update(self, features: Float[Tensor, "B D"]) -> None:
+        """Adds a batch of rows, possibly empty."""
         rows = features.double()
         mean = rows.mean(0)
         centred = rows - mean
@@ -73,7 +81,20 @@ class FeatureStatistics:
         """Adds the rows another accumulator has seen."""
         self._combine(other.count, other.mean, other.scatter)
 
+    def state(self) -> dict[str, Tensor]:
+        """Plain tensors, to be saved or gathered from other processes."""
+        return {"count": torch.tensor(self.count), "mean": self.mean, "scatter": self.scatter}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> FeatureStatistics:
+        """The accumulator that gave `state`."""
+        statistics = cls()
+        statistics._combine(int(state["count"]), state["mean"], state["scatter"])
+        return statistics
+
     def _combine(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        if count == 0:
+            return
         if self.count == 0:
             self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
             return

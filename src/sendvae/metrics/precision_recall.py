@@ -6,50 +6,68 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 2048  # rows of one distance block
+BLOCK = 1536  # rows and columns of a block of distances: 9 MiB, which the cache keeps between two passes
 
 
 def precision_recall(
-    reference: Float[Tensor, "N D"], generated: Float[Tensor, "M D"], k: int = 3, block: int = BLOCK
+    reference: Float[Tensor, "N D"],
+    generated: Float[Tensor, "M D"],
+    k: int = 3,
+    block: int = BLOCK,
 ) -> tuple[float, float]:
     """Share of generated samples inside a reference ball, and of reference images inside a generated ball.
 
-    A ball reaches to the k-th neighbour within its own set, the point itself not counted. Distances are
-    squared, float32, computed in blocks on centred features.
+    A ball reaches to the k-th neighbour within its own set, itself not counted, and includes its rim.
+    Distances are squared, float32, on centred features, in square blocks, whose size sets the memory and
+    not the result. Both numbers depend on the sizes of the two sets: compare at equal N and M only.
 
     Raises:
         ValueError: a set has no k neighbours, or features are not finite.
     """
-    for name, rows in (("reference", reference), ("generated", generated)):
-        if len(rows) <= k:
-            raise ValueError(f"{name}: {len(rows)} images are too few for k = {k} neighbours")
-        if not bool(rows.isfinite().all()):
+    for name, features in (("reference", reference), ("generated", generated)):
+        if len(features) <= k:
+            raise ValueError(f"{name}: {len(features)} images are too few for k = {k} neighbours")
+        if not bool(features.isfinite().all()):
             raise ValueError(f"{name}: features contain NaN or infinity")
-    centre = reference.mean(0)  # cancels less in |u|^2 - 2 u.v + |v|^2
+    centre = reference.double().mean(0)  # less cancels in |u|^2 - 2 u.v + |v|^2
     reference, generated = (reference - centre).float(), (generated - centre).float()
     radii_reference = _radii(reference, k, block)
     radii_generated = _radii(generated, k, block)
-    covered_generated = torch.zeros(len(generated), dtype=torch.bool, device=generated.device)
-    covered_reference = []
-    for rows, radii in zip(reference.split(block), radii_reference.split(block), strict=True):
-        distances = _squared_distances(rows, generated)
-        covered_generated |= (distances <= radii[:, None]).any(0)
-        covered_reference.append((distances <= radii_generated).any(1))
-    precision = covered_generated.double().mean()
-    return float(precision), float(torch.cat(covered_reference).double().mean())
+    inside_reference = torch.zeros(len(generated), dtype=torch.bool, device=generated.device)
+    inside_generated = torch.zeros(len(reference), dtype=torch.bool, device=reference.device)
+    for r in _slices(len(reference), block):
+        for g in _slices(len(generated), block):
+            distances = _squared_distances(reference[r], generated[g])
+            inside_reference[g] |= (distances <= radii_reference[r, None]).any(0)
+            inside_generated[r] |= (distances <= radii_generated[g]).any(1)
+    return float(inside_reference.double().mean()), float(inside_generated.double().mean())
 
 
-def _radii(rows: Float[Tensor, "N D"], k: int, block: int) -> Float[Tensor, " N"]:
-    """Squared distance of every row to its k-th neighbour in the same set."""
+def _radii(features: Float[Tensor, "N D"], k: int, block: int) -> Float[Tensor, " N"]:
+    """Squared distance of every row to its k-th neighbour in its set, merging the nearest of each block."""
     radii = []
-    for start in range(0, len(rows), block):
-        distances = _squared_distances(rows[start : start + block], rows)
-        own = torch.arange(len(distances), device=rows.device)
-        distances[own, own + start] = 0.0  # exactly, whatever rounding says
-        radii.append(distances.topk(k + 1, largest=False).values[:, k])
+    for r in _slices(len(features), block):
+        nearest = features.new_empty(len(features[r]), 0)
+        for c in _slices(len(features), block):
+            distances = _squared_distances(features[r], features[c])
+            if (
+                -distances.shape[0] < r.start - c.start < distances.shape[1]
+            ):  # the block has part of the diagonal
+                distances.diagonal(r.start - c.start).zero_()  # exactly, whatever rounding says
+            candidates = torch.cat([nearest, _smallest(distances, k + 1)], dim=1)
+            nearest = _smallest(candidates, k + 1)
+        radii.append(nearest.amax(1))
     return torch.cat(radii)
+
+
+def _smallest(values: Float[Tensor, "N M"], count: int) -> Float[Tensor, "N _"]:
+    return values.topk(min(count, values.shape[1]), largest=False, sorted=False).values
+
+
+def _slices(length: int, block: int) -> list[slice]:
+    return [slice(start, min(start + block, length)) for start in range(0, length, block)]
 
 
 def _squared_distances(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> Float[Tensor, "N M"]:
     squares = a.square().sum(1)[:, None] + b.square().sum(1)
-    return torch.addmm(squares, a, b.T, alpha=-2.0).clamp_min_(0.0)
+    return squares.addmm_(a, b.T, alpha=-2.0).clamp_min_(0.0)

@@ -1,4 +1,4 @@
-"""Per-image PSNR and SSIM of 8-bit images."""
+"""Per-image PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -9,18 +9,44 @@ from torch import Tensor
 PEAK = 255.0
 
 
-def psnr(a: UInt8[Tensor, "B 3 H W"], b: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
-    """20 log10(255 / RMSE) of each pair, in dB; infinite for equal images."""
-    error = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
-    return 10.0 * (PEAK**2 / error).log10()
+def psnr(
+    a: UInt8[Tensor, "B c H W"] | Float[Tensor, "B c H W"],
+    b: UInt8[Tensor, "B c H W"] | Float[Tensor, "B c H W"],
+) -> Float[Tensor, " B"]:
+    """20 log10(peak / RMSE) of each pair over channels and pixels, in dB, float64; infinite for equal images.
+
+    Args:
+        a, b: uint8, as published numbers are taken, or floating in [0, 1].
+
+    Raises:
+        ValueError: shapes or types that differ, or a range that is not [0, 1].
+    """
+    a, b = _in_unit_range(a, b)
+    return -10.0 * (a.double() - b.double()).square().mean(dim=(1, 2, 3)).log10()
 
 
-def ssim(a: UInt8[Tensor, "B 3 H W"], b: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
-    """SSIM of each pair on [0, 1]: Gaussian window of 11 pixels, sigma 1.5, k = (.01, .03) (Wang et al., 2004)."""
+def ssim(
+    a: UInt8[Tensor, "B c H W"] | Float[Tensor, "B c H W"],
+    b: UInt8[Tensor, "B c H W"] | Float[Tensor, "B c H W"],
+) -> Float[Tensor, " B"]:
+    """SSIM of each pair on [0, 1] (Wang et al., 2004): Gaussian window of 11 pixels, sigma 1.5.
+
+    k = (.01, .03), L = 1.     Arguments and errors as for `psnr`. On [-1, 1], which some evaluators use, SSIM comes out lower.
+    """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    values = structural_similarity_index_measure(
-        a.float() / PEAK, b.float() / PEAK, data_range=1.0, reduction="none"
-    )
+    a, b = _in_unit_range(a, b)
+    values = structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
     return torch.atleast_1d(values)
+
+
+def _in_unit_range(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(f"images differ: {tuple(a.shape)} {a.dtype} and {tuple(b.shape)} {b.dtype}")
+    if a.dtype == torch.uint8:
+        return a.float() / PEAK, b.float() / PEAK
+    for images in (a, b):
+        if not bool(((images >= 0) & (images <= 1)).all()):
+            raise ValueError("floating images must lie in [0, 1]")
+    return a, b

