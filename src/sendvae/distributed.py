@@ -1,13 +1,109 @@
-"""Rank and world size; one process is the plain case and needs no process group."""
+"""Processes that train together; one process is the plain case and needs no process group.
+
+A launcher (`torchrun`, `accelerate launch`, a cluster's own) starts the processes and tells each its place in
+environment variables. Without them everything here answers for a single process, and nothing communicates.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 import torch.distributed as dist
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from sendvae.errors import UserError
+
+RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+NEEDED = (RANK, LOCAL_RANK, "MASTER_ADDR", "MASTER_PORT")
+
+
+@contextmanager
+def process_group() -> Iterator[torch.device]:
+    """Joins the processes of the launcher, if there are any, and leaves them at the end.
+
+    Yields the device of this process: its own GPU, or the CPU. Tensors on GPUs travel by NCCL, others by gloo.
+
+    Raises:
+        UserError: the launcher's variables are incomplete or not numbers, or it started more processes on this
+            machine than it has GPUs.
+    """
+    if int(_variable(WORLD_SIZE, "1")) == 1:
+        yield torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return
+    missing = [name for name in NEEDED if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"{WORLD_SIZE} is set, but not {', '.join(missing)}",
+            expected="the variables that torchrun sets",
+            next_step=f"launch with torchrun --nproc-per-node N …, or unset {WORLD_SIZE} for a single process",
+        )
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        local = int(_variable(LOCAL_RANK))
+        if local >= torch.cuda.device_count():
+            raise UserError(
+                f"process {local} of this machine has no GPU of its own",
+                given=f"{torch.cuda.device_count()} GPUs",
+                next_step="launch with at most as many processes per machine",
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
 
 
 def rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    """Number of this process, from 0."""
+    return dist.get_rank() if _grouped() else 0
 
 
 def world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """How many processes there are."""
+    return dist.get_world_size() if _grouped() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the one process that writes files and speaks to people."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Waits until every process has come here."""
+    if _grouped():
+        dist.barrier()
+
+
+def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The mean over processes, the same on each of them; the argument stays as it is, and no gradient flows."""
+    total = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if _grouped():
+        dist.all_reduce(total)  # a sum: gloo has no mean
+    return total / world_size()
+
+
+def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tensor, "*shape"]:
+    """The tensor of process `source`, on every process. The others give one of that shape and type."""
+    received = tensor.detach().clone(memory_format=torch.contiguous_format)
+    if _grouped():
+        dist.broadcast(received, source)
+    return received
+
+
+def _grouped() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _variable(name: str, default: str | None = None) -> str:
+    value = os.environ.get(name, default)
+    if value is None or not value.isdecimal():
+        raise UserError(
+            f"the environment variable {name} is not a number", given=value, next_step="see torchrun --help"
+        )
+    return value

@@ -137,7 +137,7 @@ class Demo:
         with self._stage("encoding"):
             latents = {
                 split: cached_latents(
-                    folder / f"latents-{split}", tokenizer, images, self.device, f"{method}: {split} latents"
+                    self.cache, tokenizer, images, self.device, f"{method}: {split} latents"
                 )
                 .fields["mean"]
                 .float()

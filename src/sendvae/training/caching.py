@@ -21,7 +21,7 @@ SHARD = 4096  # rows of a cache shard: a restart recomputes at most one
 
 
 def cached_tokens(
-    folder: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device
+    cache: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device
 ) -> LatentCache:
     """Patch tokens (N, grid * grid, D) of an image set, fp16, computed on first use."""
     backbone = backbone.to(device)
@@ -31,14 +31,19 @@ def cached_tokens(
 
     fields = {"tokens": (grid * grid, backbone.width)}
     fingerprint = f"tokens of {backbone.name} at grid {grid}; {images.fingerprint}"
+    folder = cache / f"tokens-{backbone.name}-{grid}-{images.split}"
     return _cached(folder, f"{backbone.name} tokens", images, fields, fingerprint, compute, device)
 
 
 def cached_latents(
-    folder: Path, tokenizer: Autoencoder, images: ImageSet, device: torch.device, name: str = "latents"
+    cache: Path, tokenizer: Autoencoder, images: ImageSet, device: torch.device, name: str = "latents"
 ) -> LatentCache:
-    """Posterior mean and std (N, C, h, w) of an image set, fp16, computed on first use."""
+    """Posterior mean and std (N, C, h, w) of an image set, fp16, computed on first use.
+
+    The folder below `cache` is named after the weights, so whoever needs these latents finds them.
+    """
     tokenizer = tokenizer.to(device).eval()
+    weights = weights_hash(tokenizer)
     size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
     shape = (tokenizer.architecture.z_channels, size, size)
 
@@ -46,7 +51,8 @@ def cached_latents(
         posterior = tokenizer.encode(batch)
         return {"mean": posterior.mean, "std": posterior.std}
 
-    fingerprint = f"posterior of {weights_hash(tokenizer)}; {images.fingerprint}"
+    fingerprint = f"posterior of {weights}; {images.fingerprint}"
+    folder = cache / f"latents-{weights}-{images.split}"
     return _cached(folder, name, images, {"mean": shape, "std": shape}, fingerprint, compute, device)
 
 

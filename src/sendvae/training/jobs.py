@@ -74,7 +74,7 @@ def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: st
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
             raise ValueError(f"{config.tokenizer} carries no latent statistics")
-        latents = cached_latents(folder / "latents", tokenizer, images, device, name=f"{name}: latents")
+        latents = cached_latents(cache, tokenizer, images, device, name=f"{name}: latents")
         channels, _, size = latents.shape("mean")
         torch.manual_seed(config.seed)
         width, patch = None, int(config.model.rpartition("/")[2])
@@ -108,4 +108,4 @@ def starting_tokenizer(init: str) -> Autoencoder:
 
 def _tokens(name: str, grid: int, images: ImageSet, cache: Path, device: torch.device) -> LatentCache:
     backbone = load_backbone(name)
-    return cached_tokens(cache / f"tokens-{name}-{grid}-{images.split}", backbone, images, grid, device)
+    return cached_tokens(cache, backbone, images, grid, device)

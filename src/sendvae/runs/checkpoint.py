@@ -1,0 +1,151 @@
+"""Checkpoints: safetensors for tensors, JSON for the rest, never half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sendvae.errors import UserError
+from sendvae.files import new_folder
+
+STATE = "state.json"
+NAME = re.compile(r"step-(\d{9})$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk: progress and JSON state at hand, tensors read when asked for."""
+
+    path: Path
+    step: int
+    images_seen: int
+    state: Mapping[str, Any]
+
+    def tensors(self, group: str) -> dict[str, Tensor]:
+        """One group, on the CPU.
+
+        Raises:
+            UserError: the checkpoint has no such group.
+        """
+        path = self.path / f"{group}.safetensors"
+        if not path.is_file():
+            raise UserError(
+                f"{self.path} holds no '{group}'",
+                expected="one of " + ", ".join(sorted(file.stem for file in self.path.glob("*.safetensors"))),
+                next_step="resume with the configuration the run began with",
+            )
+        return load_file(path)
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    images_seen: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    keep_last: int = 2,
+    milestones: Collection[int] = (),
+) -> Path:
+    """Writes `step-NNNNNNNNN/` whole or not at all, then removes older ones.
+
+    Args:
+        folder: the run's `checkpoints`.
+        tensors: by group (a network, an optimiser, an average); one safetensors file each.
+        state: what is not a tensor, as JSON.
+        keep_last: how many of the newest stay.
+        milestones: steps whose checkpoints stay for good.
+    """
+    if keep_last < 1:
+        raise ValueError(f"keep_last must be at least 1, got {keep_last}")
+    for unfinished in folder.glob(".step-*"):  # left by a killed process
+        shutil.rmtree(unfinished)
+    path = folder / f"step-{step:09d}"
+    with new_folder(path) as temporary:
+        for group, named in tensors.items():
+            # Cloned: safetensors refuses tensors that share memory, as tied weights and flat views do.
+            cloned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in named.items()}
+            save_file(cloned, temporary / f"{group}.safetensors")
+        document = {"step": step, "images_seen": images_seen, "state": dict(state)}
+        (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n")
+        for file in temporary.iterdir():
+            _flush(file)
+    for old in _complete(folder)[:-keep_last]:
+        if _step(old) not in milestones:
+            shutil.rmtree(old)
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest complete checkpoint, if there is one."""
+    found = _complete(folder)
+    if not found:
+        return None
+    document = json.loads((found[-1] / STATE).read_text())
+    return Checkpoint(found[-1], document["step"], document["images_seen"], document["state"])
+
+
+def _complete(folder: Path) -> list[Path]:
+    """Checkpoint folders in order; temporary ones bear other names."""
+    return sorted(
+        path for path in folder.glob("step-*") if NAME.match(path.name) and (path / STATE).is_file()
+    )
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _flush(path: Path) -> None:
+    """Waits until the file is on the disk, so that a power cut after the rename finds it whole."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's per-parameter state as "PARAMETER NAME|STATE NAME" -> tensor.
+
+    Learning rate and the like are no part of it: they follow from the configuration and the images seen.
+    """
+    return {
+        f"{name}|{key}": torch.as_tensor(value)
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_tensors(
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """The inverse of `optimizer_tensors`: afterwards the optimiser goes on with the same bits.
+
+    Raises:
+        ValueError: state for a parameter the network does not have, or of another shape.
+    """
+    parameters = dict(network.named_parameters())
+    optimizer.state.clear()
+    for joined, tensor in tensors.items():
+        name, _, key = joined.rpartition("|")
+        if name not in parameters:
+            raise ValueError(f"optimiser state for '{name}', which the network does not have")
+        parameter = parameters[name]
+        if tensor.ndim and tensor.shape != parameter.shape:
+            raise ValueError(
+                f"optimiser state '{joined}' has shape {list(tensor.shape)}, the parameter {list(parameter.shape)}"
+            )
+        # AdamW keeps the step count on the CPU unless it is capturable or fused.
+        device = tensor.device if key == "step" and not _steps_on_device(optimizer) else parameter.device
+        optimizer.state[parameter][key] = tensor.to(device, copy=True)
+
+
+def _steps_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    return any(group.get("capturable") or group.get("fused") for group in optimizer.param_groups)

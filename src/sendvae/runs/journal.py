@@ -1,0 +1,42 @@
+"""metrics.jsonl: one line of scalars every few steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sendvae.files import write_text
+
+
+class Journal:
+    """Appends JSON lines; on resume, drops what the checkpoint does not cover."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, images: int, step: int, **scalars: float) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"images": images, "step": step, **scalars}) + "\n")
+
+    def truncate_after(self, images: int) -> None:
+        if not self.path.is_file():
+            return
+        kept = [line for line in _lines(self.path) if line["images"] <= images]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_journal(path: Path) -> dict[str, list[float | None]]:
+    """Columns of a journal; a scalar that a line lacks is None."""
+    lines = _lines(path)
+    names = dict.fromkeys(name for line in lines for name in line)
+    return {name: [line.get(name) for line in lines] for name in names}
+
+
+def _lines(path: Path) -> list[dict[str, float]]:
+    lines = []
+    for text in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:  # the last line of a killed process
+            break
+    return lines

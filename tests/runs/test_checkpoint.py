@@ -1,0 +1,177 @@
+"""Checkpoints: bit-equal, whole or absent, and no more of them than asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sendvae.errors import UserError
+from sendvae.runs import (
+    Checkpoint,
+    latest_checkpoint,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    save_checkpoint,
+)
+
+ONE = {"net": {"w": torch.ones(1)}}
+
+
+def latest(folder: Path) -> Checkpoint:
+    checkpoint = latest_checkpoint(folder)
+    assert checkpoint is not None
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.randn(3, 4),
+        torch.randn(3, 4).T,
+        torch.randn(1, 8, 2, 2).to(memory_format=torch.channels_last),
+        torch.randn(5).bfloat16(),
+        torch.randn(5).double(),
+        torch.tensor(7),
+        torch.zeros(0, 3),
+        torch.tensor([1.0, -0.0, float("inf")]),
+        torch.arange(6)[::2],
+        torch.ones(1).expand(4),
+        torch.randn(2, requires_grad=True),
+    ],
+    ids=["plain", "transposed", "channels_last", "bfloat16", "double", "scalar", "empty", "signs", "strided", "expanded", "leaf"],
+)  # fmt: skip
+def test_tensors_come_back_bit_equal(tensor: Tensor, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 5, 160, {"net": {"w": tensor}}, {})
+    loaded = latest(tmp_path).tensors("net")["w"]
+    assert loaded.dtype == tensor.dtype
+    assert loaded.shape == tensor.shape
+    assert torch.equal(loaded, tensor)
+    assert torch.equal(loaded.signbit(), tensor.signbit())
+
+
+def test_progress_and_state_come_back(tmp_path: Path) -> None:
+    state = {"note": [1, "a"], "sums": {"loss": 0.1}, "none": None}
+    path = save_checkpoint(tmp_path, 5, 160, {"net": {"w": torch.ones(2)}, "optimizer": {}}, state)
+    checkpoint = latest(tmp_path)
+    assert path == checkpoint.path == tmp_path / "step-000000005"
+    assert (checkpoint.step, checkpoint.images_seen, checkpoint.state) == (5, 160, state)
+    assert checkpoint.tensors("optimizer") == {}  # as before the first step
+    with pytest.raises(UserError, match=r"no 'ema'(?s:.*)net, optimizer"):
+        checkpoint.tensors("ema")
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    shared = torch.randn(4)
+    save_checkpoint(tmp_path, 1, 1, {"net": {"a": shared, "b": shared[:2]}}, {})
+    assert torch.equal(latest(tmp_path).tensors("net")["b"], shared[:2])
+
+
+def test_the_newest_and_the_milestones_are_kept(tmp_path: Path) -> None:
+    for step in range(1, 7):
+        save_checkpoint(tmp_path, step, step, ONE, {}, keep_last=2, milestones=(2, 5))
+    assert sorted(int(path.name.removeprefix("step-")) for path in tmp_path.iterdir()) == [2, 5, 6]
+    with pytest.raises(ValueError, match="keep_last"):
+        save_checkpoint(tmp_path, 7, 7, ONE, {}, keep_last=0)
+    assert latest(tmp_path).step == 6
+
+
+def test_the_order_is_by_number_beyond_nine_digits_of_zeros(tmp_path: Path) -> None:
+    for step in (9, 10, 99_999_999, 100_000_000):
+        save_checkpoint(tmp_path, step, step, ONE, {}, keep_last=9)
+    assert latest(tmp_path).step == 100_000_000
+
+
+def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        save_checkpoint(tmp_path, 3, 30, {"net": {"w": torch.full((1,), value)}}, {})
+    assert float(latest(tmp_path).tensors("net")["w"]) == 2.0
+
+
+def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, 1, 10, ONE, {})
+
+    def full_disk(_: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sendvae.runs.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path, 2, 20, ONE, {}, keep_last=1)
+    assert latest(tmp_path).step == 1
+    assert torch.equal(latest(tmp_path).tensors("net")["w"], torch.ones(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
+
+
+def test_what_a_killed_process_left_is_ignored_then_removed(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, 10, ONE, {})
+    left = tmp_path / ".step-000000002.0a1b2c3d.part"
+    left.mkdir()
+    (left / "state.json").write_text(json.dumps({"step": 2, "images_seen": 20, "state": {}}))
+    without_state = tmp_path / "step-000000003"
+    without_state.mkdir()
+    assert latest(tmp_path).step == 1
+    save_checkpoint(tmp_path, 3, 30, ONE, {})
+    assert not left.exists()
+    assert latest(tmp_path).step == 3
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "nothing") is None
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(seed))
+    network(x).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("settings", [{}, {"fused": True}, {"amsgrad": True}, {"foreach": True}], ids=str)
+def test_adamw_goes_on_with_the_same_bits(settings: dict[str, bool], tmp_path: Path) -> None:
+    def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        return network, torch.optim.AdamW(network.parameters(), lr=0.1, **settings)
+
+    network, optimizer = fresh()
+    for seed in range(3):
+        step(network, optimizer, seed)
+    save_checkpoint(
+        tmp_path, 3, 15, {"net": network.state_dict(), "opt": optimizer_tensors(network, optimizer)}, {}
+    )
+    copy, other = fresh()
+    step(copy, other, seed=7)  # stale state must not survive
+    copy.load_state_dict(latest(tmp_path).tensors("net"))
+    load_optimizer_tensors(copy, other, latest(tmp_path).tensors("opt"))
+    for seed in (8, 9):
+        for pair in ((network, optimizer), (copy, other)):
+            step(*pair, seed)
+    for a, b in zip(network.parameters(), copy.parameters(), strict=True):
+        assert torch.equal(a, b)
+    before, after = optimizer_tensors(network, optimizer), optimizer_tensors(copy, other)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_loaded_state_is_a_copy() -> None:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    step(network, optimizer, 0)
+    saved = {name: tensor.clone() for name, tensor in optimizer_tensors(network, optimizer).items()}
+    kept = {name: tensor.clone() for name, tensor in saved.items()}
+    load_optimizer_tensors(network, optimizer, saved)
+    step(network, optimizer, 1)
+    assert all(torch.equal(saved[name], kept[name]) for name in kept)
+
+
+def test_state_of_another_network_is_refused() -> None:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    with pytest.raises(ValueError, match="does not have"):
+        load_optimizer_tensors(network, optimizer, {"nothing|exp_avg": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"shape \[2, 4\], the parameter \[2, 3\]"):
+        load_optimizer_tensors(network, optimizer, {"weight|exp_avg": torch.zeros(2, 4)})

@@ -1,0 +1,103 @@
+"""One process by default; two that talk by gloo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from sendvae import distributed
+from sendvae.errors import UserError
+
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@pytest.fixture(autouse=True)
+def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHER:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"WORLD_SIZE": "1", "RANK": "0"}], ids=["plain", "torchrun of one"]
+)
+def test_one_process_needs_no_group(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    tensor = torch.tensor([1.0, 2.0])
+    with distributed.process_group():
+        assert not dist.is_initialized()
+        assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+        distributed.barrier()
+        for result in (distributed.all_reduce_mean(tensor), distributed.broadcast(tensor)):
+            assert torch.equal(result, tensor)
+            assert result.data_ptr() != tensor.data_ptr()
+
+
+def test_an_incomplete_launcher_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UserError, match=r"LOCAL_RANK, MASTER_ADDR, MASTER_PORT(?s:.*)torchrun"):
+        distributed.process_group().__enter__()
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UserError, match="WORLD_SIZE is not a number"):
+        distributed.process_group().__enter__()
+
+
+def _two_processes(folder: Path) -> None:
+    """What torchrun runs in each process."""
+    torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
+    with distributed.process_group() as device:
+        assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+        assert (distributed.rank(), distributed.world_size()) == (rank, 2)
+        assert distributed.is_main() == (rank == 0)
+
+        mine = torch.arange(6.0).view(2, 3).T * (rank + 1)  # not contiguous
+        untouched = mine.clone()
+        mean = distributed.all_reduce_mean(mine)
+        assert torch.equal(mean, torch.arange(6.0).view(2, 3).T * 1.5)
+        assert torch.equal(mine, untouched)
+        assert float(distributed.all_reduce_mean(torch.tensor(float(rank)))) == 0.5
+        assert not distributed.all_reduce_mean(torch.ones(1, requires_grad=True)).requires_grad
+
+        whole = torch.tensor([rank + 7])
+        assert distributed.broadcast(whole).tolist() == [7]
+        assert distributed.broadcast(whole, source=1).tolist() == [8]
+        assert whole.tolist() == [rank + 7]
+
+        if distributed.is_main():
+            time.sleep(0.5)
+            (folder / "main").touch()
+        distributed.barrier()
+        assert (folder / "main").exists()
+        (folder / f"done-{rank}").touch()
+    assert not dist.is_initialized()
+    assert distributed.world_size() == 1
+
+
+def test_two_processes_of_torchrun(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    # Through one address of this machine: in a bare container the host's name may not resolve.
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [*torchrun, "--local-addr", "127.0.0.1", __file__, str(tmp_path)],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"main", "done-0", "done-1"}
+
+
+if __name__ == "__main__":
+    _two_processes(Path(sys.argv[1]))
