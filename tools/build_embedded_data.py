@@ -3,8 +3,8 @@
     python tools/build_embedded_data.py [--downloads FOLDER] [--output src/sendvae/data/emoji]
 
 Needs npm (`npm pack` of pinned versions; the archives' SHA-512 are checked). Every image is composited on
-white, brought to 64x64 RGB and stored as WebP of quality 84: lossless would take 28 MB. The loss, measured
-over all images while packing, is printed and recorded in `attributes.json` ("webp_psnr_db").
+white, brought to 64x64 RGB and stored as WebP of quality 84 (lossless: about 28 MB, by a sample of 450). The loss
+is printed while packing: 33.0 dB of mean PSNR.
 The result is the same bytes on every run.
 """
 
@@ -283,13 +283,23 @@ def write(records: list[dict], output: Path) -> None:
     (output / "LICENCES.txt").write_text("\n".join(LICENCES.values()) + "\n" + CHANGES)
 
 
-CHANGES = (
-    "\nChanges to all three: composited on white, Fluent reduced to 64x64, re-encoded as WebP, packed in tar shards."
-    "\nCategories, names and skin variations: emoji-data (npm emoji-datasource 16.0.0), MIT, Copyright Cal Henderson."
-    "\n\nApache License 2.0: https://www.apache.org/licenses/LICENSE-2.0"
-    "\nCC-BY 4.0: https://creativecommons.org/licenses/by/4.0/"
-    "\nMIT: https://opensource.org/license/mit\n"
-)
+CHANGES = """
+Changes to all three: composited on white, Fluent reduced to 64x64, re-encoded as WebP, packed in tar shards.
+Categories, names and skin variations: emoji-data (npm emoji-datasource 16.0.0), MIT, Copyright Cal Henderson.
+
+Apache License 2.0: https://www.apache.org/licenses/LICENSE-2.0 (its text is this project's LICENSE)
+CC-BY 4.0: https://creativecommons.org/licenses/by/4.0/
+MIT License: Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction, including without
+limitation the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the
+Software, and to permit persons to whom the Software is furnished to do so, subject to the following conditions:
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of
+the Software. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT
+LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT
+SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF
+CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
+IN THE SOFTWARE.
+"""
 
 if __name__ == "__main__":
     main()

@@ -87,7 +87,9 @@ class Demo:
         if not self.from_scratch:
             return self.config.base
         with self._stage("base tokenizer"):
-            config = load_config(TokenizerConfig, "demo/base")
+            config = load_config(
+                TokenizerConfig, "demo/base", [f"loop.images={self.config.base_images}", *self._shared(0)]
+            )
             return str(train_tokenizer(config, self.folder / "base-run", self.cache, "base"))
 
     def _method(self, method: str, preset: str, seed: int, base: str, folder: Path) -> Run:
@@ -130,6 +132,11 @@ class Demo:
                 "pictures": {**run.pictures, "samples": self._relative(folder / "samples.png")},
             }
         )
+
+    def _shared(self, seed: int) -> list[str]:
+        """Overrides that every training of the demo gets."""
+        limit = "null" if self.config.limit is None else self.config.limit
+        return [f"seed={seed}", f"data.limit={limit}"]
 
     def _measure_tokenizer(self, method: str, seed: int, source: str, folder: Path) -> Run:
         """Reconstruction and latent-space scores, and their pictures."""

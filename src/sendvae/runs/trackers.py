@@ -38,7 +38,7 @@ class TensorBoard:
                 "the tracker 'tensorboard' needs a package that is not installed",
                 next_step="pip install 'sendvae[tracking]'",
             ) from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen or None)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
 
     def log(self, images: int, scalars: Mapping[str, float]) -> None:
         for name, value in scalars.items():

@@ -1,0 +1,108 @@
+"""Reading weight files of strangers: safetensors, or pickles from which nothing but tensors is taken."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sendvae.errors import UserError
+from sendvae.tokenizers.statistics import LatentStats
+
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+SUFFIXES = (".safetensors", *PICKLES)
+
+
+class Ignored:
+    """Takes the place of a known harmless object of a training checkpoint, and of everything it was told."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Ignored:
+        return super().__new__(cls)
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+# Objects that published checkpoints carry beside their tensors. The names resolve to `Ignored` (or to
+# argparse's plain record), never to the code they once meant.
+STAND_INS: list[Any] = [
+    argparse.Namespace,  # the "args" of REPA-E and SiT checkpoints
+    *(
+        (Ignored, name)
+        for name in (
+            "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",  # Stable Diffusion's files
+            "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+            "numpy.core.multiarray.scalar",
+            "numpy._core.multiarray.scalar",
+            "numpy.dtype",
+        )
+    ),
+]
+
+
+def read_weight_file(path: Path) -> dict[str, Any]:
+    """The content of a weight file, on the CPU; no code in it is ever run.
+
+    Raises:
+        UserError: not a weight file, damaged, or holding Python objects that are not trusted.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path} is not a weight file", expected="a file named " + ", ".join(SUFFIXES))
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
+        if not objects:
+            raise _damaged(path, str(error).partition("\n")[0]) from None
+        raise UserError(
+            f"{path} was not loaded: it holds Python objects beside tensors, which could run code",
+            given=", ".join(sorted(set(objects))),
+            expected="tensors, numbers and text",
+            next_step="if you trust its maker, open it where it was written and save the state dict alone "
+            "(torch.save(checkpoint['state_dict'], ...)), or take a .safetensors version",
+        ) from None
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} holds no state dict", given=type(content).__name__)
+    return dict(content)
+
+
+def read_latent_stats(path: Path) -> LatentStats:
+    """Statistics of a side file: `latents_scale`, `latents_bias` (REPA-E) or `mean`, `std` (LightningDiT).
+
+    Raises:
+        UserError: the file cannot be read, or holds neither pair.
+    """
+    content = read_weight_file(path)
+    if "latents_scale" in content and "latents_bias" in content:
+        return scale_and_shift(content["latents_scale"], content["latents_bias"])
+    if "mean" in content and "std" in content:
+        return LatentStats(content["mean"].flatten().float(), content["std"].flatten().float())
+    raise UserError(
+        f"{path} holds no latent statistics",
+        given=", ".join(map(str, content)),
+        expected="latents_scale and latents_bias, or mean and std",
+    )
+
+
+def scale_and_shift(scale: Tensor, shift: Tensor) -> LatentStats:
+    """Statistics of a normalisation (z - shift) * scale."""
+    return LatentStats(shift.flatten().float(), scale.flatten().float().reciprocal())
+
+
+def _unpickle(path: Path) -> Any:
+    with torch.serialization.safe_globals(STAND_INS):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _damaged(path: Path, error: object) -> UserError:
+    return UserError(f"{path} is damaged", given=error, next_step="copy, download or export it again")
