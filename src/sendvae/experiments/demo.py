@@ -94,7 +94,7 @@ class Demo:
 
     def _method(self, method: str, preset: str, seed: int, base: str, folder: Path) -> Run:
         """Fine-tunes a tokenizer, trains a SiT on it, samples, and measures both."""
-        shared = [f"seed={seed}", f"data.limit={'null' if self.config.limit is None else self.config.limit}"]
+        shared = self._shared(seed)
         with self._stage("fine-tuning the tokenizers"):
             config = load_config(
                 TokenizerConfig,
