@@ -58,6 +58,8 @@ def test_quick_demo_from_start_to_report(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_base_tokenizer_can_be_trained_from_scratch(tmp_path: Path) -> None:
-    result = demo(tmp_path / "demo", "--from-scratch", "methods=[demo/plain]", "limit=64", "diffusion_images=128")
+    result = demo(
+        tmp_path / "demo", "--from-scratch", "methods=[demo/plain]", "limit=64", "diffusion_images=128"
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     assert Summary.load(tmp_path / "demo/summary.json").runs[0].metrics["psnr"] < 20.0  # hardly trained

@@ -144,7 +144,7 @@ def test_adamw_goes_on_with_the_same_bits(settings: dict[str, bool], tmp_path: P
         tmp_path, 3, 15, {"net": network.state_dict(), "opt": optimizer_tensors(network, optimizer)}, {}
     )
     copy, other = fresh()
-    step(copy, other, seed=7)  # stale state must not survive
+    step(copy, other, seed=7)  # has a state of its own, which must go
     copy.load_state_dict(latest(tmp_path).tensors("net"))
     load_optimizer_tensors(copy, other, latest(tmp_path).tensors("opt"))
     for seed in (8, 9):
@@ -166,6 +166,14 @@ def test_loaded_state_is_a_copy() -> None:
     load_optimizer_tensors(network, optimizer, saved)
     step(network, optimizer, 1)
     assert all(torch.equal(saved[name], kept[name]) for name in kept)
+
+
+def test_older_state_goes() -> None:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    step(network, optimizer, 0)
+    load_optimizer_tensors(network, optimizer, {})  # as before the first step
+    assert optimizer_tensors(network, optimizer) == {}
 
 
 def test_state_of_another_network_is_refused() -> None:

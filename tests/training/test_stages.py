@@ -164,6 +164,17 @@ def test_methods_start_from_the_same_weights_and_draws(data: Data) -> None:
     assert torch.equal(first["plain"]["reconstruction"], first["send-vae"]["reconstruction"])
 
 
+def test_direct_alignment_is_weighted_by_the_ratio_of_gradients(data: Data) -> None:
+    """Ten times the configured weight leaves the ratio as it is and moves the encoder elsewhere."""
+    results = []
+    for weight in (0.1, 1.0):
+        stage = tokenizer_stage(data, f"alignment.weight={weight}", method="direct")
+        scalars = stage.step(first_batch(stage), 0)
+        results.append((float(scalars["alignment_ratio"]), stage.tokenizer.encoder.conv_out.weight.detach()))
+    assert results[0][0] == results[1][0] > 0
+    assert not torch.equal(results[0][1], results[1][1])
+
+
 def test_adversarial_and_discriminator_start_when_told(data: Data) -> None:
     stage = tokenizer_stage(data, "losses.discriminator_start=4", "losses.adversarial_start=8")
     seen = [stage.step(first_batch(stage), images_seen).keys() for images_seen in (0, 4, 8)]

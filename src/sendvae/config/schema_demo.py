@@ -28,7 +28,9 @@ class DemoConfig(Section):
 
     kind: Literal["demo"] = "demo"
     base: str = Field("demo-f8d16", description="tokenizer every method starts from")
-    base_images: PositiveInt = Field(140_000, description="images of the base's training, with --from-scratch")
+    base_images: PositiveInt = Field(
+        140_000, description="images of the base's training, with --from-scratch"
+    )
     methods: list[str] = Field(description="tokenizer presets, in the order of the table", min_length=1)
     diffusion: str = Field(description="diffusion preset trained on each latent space")
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")

@@ -37,6 +37,10 @@ class AlignmentConfig(Section):
     backbone: str = Field("dinov2-b", description="the frozen foundation model")
     grid: PositiveInt = Field(16, description="patch tokens along one side")
     weight: NonNegativeFloat = 1.0
+    weighting: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="adaptive: times the ratio of reconstruction to alignment gradient at the encoder's end (VA-VAE)",
+    )
     depth: NonNegativeInt = Field(1, description="transformer blocks of the mapper")
     width: PositiveInt | None = Field(None, description="mapper width; default: the backbone's")
     heads: PositiveInt = 12

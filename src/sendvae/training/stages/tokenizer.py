@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sendvae.alignment import build_alignment
+from sendvae.alignment import adaptive_weight, build_alignment
 from sendvae.autoencoding import (
     PatchDiscriminator,
     hinge_discriminator_loss,
@@ -108,7 +108,13 @@ class TokenizerStage:
             if images_seen >= weights.adversarial_start:
                 with frozen(self.discriminator.parameters()):
                     scalars["adversarial"] = hinge_generator_loss(self.discriminator(reconstruction))
-        total = sum(self._weight(name) * loss for name, loss in scalars.items())
+        weighted = {name: self._weight(name) * loss for name, loss in scalars.items()}
+        if self.config.alignment is not None and self.config.alignment.weighting == "adaptive":
+            pixels = weighted["reconstruction"] + weighted["perceptual"]
+            ratio = adaptive_weight(pixels, scalars["alignment"], self.tokenizer.encoder.conv_out.weight)
+            weighted["alignment"] = ratio * weighted["alignment"]
+            scalars["alignment_ratio"] = ratio
+        total = sum(weighted.values())
         assert isinstance(total, Tensor)
         total.backward()
         norms = {"grad_norm_tokenizer": self.updaters["tokenizer"].step(images_seen)}
