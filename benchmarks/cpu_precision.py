@@ -30,4 +30,6 @@ def seconds(precision: str) -> float:
 if __name__ == "__main__":
     fp32, bf16 = seconds("fp32"), seconds("bf16")
     native = bf16_is_native(torch.device("cpu"))
-    print(f"fp32 {BATCH / fp32:.1f} img/s, bf16 {BATCH / bf16:.1f} img/s, ratio {fp32 / bf16:.2f}; native bf16: {native}")
+    print(
+        f"fp32 {BATCH / fp32:.1f} img/s, bf16 {BATCH / bf16:.1f} img/s, ratio {fp32 / bf16:.2f}; native bf16: {native}"
+    )

@@ -42,7 +42,7 @@ def distance_matrix_loss(
 
 
 def adaptive_weight(
-    reconstruction_loss: Float[Tensor, ""], alignment: Float[Tensor, ""], last_layer: nn.Parameter
+    reconstruction_loss: Float[Tensor, ""], alignment: Float[Tensor, ""], last_layer: Tensor
 ) -> Float[Tensor, ""]:
     """|grad of the reconstruction loss| / |grad of the alignment loss| at the encoder's last layer."""
     (a,) = torch.autograd.grad(reconstruction_loss, last_layer, retain_graph=True)

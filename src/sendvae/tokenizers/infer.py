@@ -51,7 +51,7 @@ def _read_off(shapes: Shapes) -> Architecture:
     ch = shapes["encoder.conv_in.weight"][0]
     nominal = 256
     return Architecture(
-        z_channels=shapes["quant_conv.weight"][0] // 2,
+        z_channels=shapes["decoder.conv_in.weight"][1],
         ch=ch,
         ch_mult=tuple(_whole(shapes[f"encoder.down.{i}.block.0.conv1.weight"][0], ch) for i in levels),
         num_res_blocks=_count(shapes, r"encoder\.down\.0\.block\.(\d+)\."),

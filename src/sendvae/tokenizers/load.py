@@ -1,64 +1,79 @@
-"""Tokenizers on disk: a folder of `config.json` and `model.safetensors`."""
+"""Tokenizers on disk: loading whatever was published, strictly; saving `config.json` + `model.safetensors`."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sendvae.errors import UserError
 from sendvae.files import new_folder
-from sendvae.registry import unknown_name
-from sendvae.tokenizers.autoencoder import Architecture, Autoencoder
+from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
+from sendvae.tokenizers.contents import Contents, sort_out
+from sendvae.tokenizers.diffusers_layout import is_diffusers_config, latent_stats_of
+from sendvae.tokenizers.infer import infer_architecture
+from sendvae.tokenizers.sources import CONFIG, TokenizerFiles, locate
 from sendvae.tokenizers.statistics import LatentStats
-from sendvae.tokenizers.zoo import TOKENIZERS
+from sendvae.tokenizers.weight_files import read_latent_stats, read_weight_file
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-EXPORTED = "tokenizer"  # where a training run keeps its result
+WEIGHTS = "model.safetensors"
+SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
 
 
-def load_tokenizer(source: str | Path) -> Autoencoder:
-    """A tokenizer by zoo name, exported folder, or training run; strict, float32, in evaluation mode.
+def load_tokenizer(
+    source: str | Path, *, architecture: str | None = None, latent_stats: str | Path | None = None
+) -> Autoencoder:
+    """A tokenizer by zoo name, file, folder, training run or hub repository; float32, in evaluation mode.
+
+    Understood are our own folders and runs; flat state dicts, Lightning checkpoints, whole
+    latent-diffusion models and REPA-E's training checkpoints, as .safetensors or .pt / .ckpt; diffusers
+    folders. Loading is strict: training state known to lie beside a VAE is left out, anything else that does
+    not fit is an error.
+
+    Args:
+        source: "demo-f8d16", "weights.pt", "runs/my-run", "local-dir:FOLDER", "hf-hub:OWNER/REPO[/PATH]", ...
+        architecture: name in `ARCHITECTURES`; by default that of the configuration, else of the shapes.
+        latent_stats: side file with statistics (`latents_scale`, `latents_bias` or `mean`, `std`); by default
+            those of the configuration, of the side file next to the weights, or of the checkpoint.
 
     Raises:
-        UserError: unknown name, missing or damaged file, or weights that do not fit the architecture.
+        UserError: unknown name, missing, damaged or untrusted file, or weights that do not fit.
     """
-    folder = _folder(source)
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        weights = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} is not a tokenizer",
-            given=f"no {Path(error.filename).name}",
-            expected=f"{CONFIG} and {WEIGHTS}",
-        ) from None
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"a file in {folder} is damaged", given=error, next_step="copy or export it again"
-        ) from None
-    shape: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config["architecture"].items()
-    }
-    stats = config.get("latent_stats")
-    tokenizer = Autoencoder(
-        Architecture(**shape),
-        LatentStats(torch.tensor(stats["mean"]), torch.tensor(stats["std"])) if stats else None,
+    files = locate(source)
+    contents = _contents(files)
+    config = _read_config(files.config)
+    tokenizer = _empty(
+        ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     )
-    load_strictly(tokenizer, {name: tensor.float() for name, tensor in weights.items()}, folder)
+    load_strictly(tokenizer, contents.vae, files.weights)
+    tokenizer.latent_stats = _statistics(latent_stats, config, files) or contents.latent_stats
+    _check_statistics(tokenizer, source)
     return tokenizer.eval()
 
 
+def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
+    """What lies beside the VAE and is worth a warm start, as state dicts on the CPU.
+
+    "discriminator" (PatchGAN, keys `main.*`), from a Lightning or REPA-E checkpoint, a file of its own or the
+    side file next to the weights; "linear_proj" (VA-VAE's projection, key `weight`). Absent parts are not in
+    the dict.
+    """
+    files = locate(source)
+    parts = sort_out(read_weight_file(files.weights)).parts
+    if "discriminator" not in parts and files.discriminator is not None:
+        parts |= sort_out(read_weight_file(files.discriminator)).parts
+    return parts
+
+
 def load_strictly(tokenizer: Autoencoder, weights: Mapping[str, Tensor], source: object) -> None:
-    """Loads weights whose names and shapes fit exactly.
+    """Loads weights whose names and shapes fit exactly, in whatever precision; warns of NaN and infinity.
 
     Raises:
         UserError: one error that lists missing, unexpected and mis-shaped keys.
@@ -76,11 +91,16 @@ def load_strictly(tokenizer: Autoencoder, weights: Mapping[str, Tensor], source:
     }
     if any(faults.values()):
         lines = [
-            f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            f"{len(names)} {kind}: {', '.join(names[:SHOWN_KEYS])}{', ...' if len(names) > SHOWN_KEYS else ''}"
             for kind, names in faults.items()
             if names
         ]
-        raise UserError(f"the weights in {source} do not fit the architecture", given="; ".join(lines))
+        raise UserError(
+            f"the weights in {source} do not fit the architecture", given="\n            ".join(lines)
+        )
+    broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        warnings.warn(f"{source} holds NaN or infinite weights: {', '.join(broken)}", stacklevel=3)
     tokenizer.load_state_dict(dict(weights))
 
 
@@ -96,26 +116,92 @@ def save_tokenizer(
         card: anything worth knowing about the weights (JSON), kept in the configuration.
         dtype: storage format; torch.float16 halves the file.
     """
+    with new_folder(folder) as temporary:
+        write_folder(tokenizer, temporary, card, dtype)
+
+
+def write_folder(
+    tokenizer: Autoencoder, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
+) -> None:
+    """`config.json` and `model.safetensors` into an existing folder."""
     stats = tokenizer.latent_stats
     config = {
         "architecture": asdict(tokenizer.architecture),
         "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
         "card": dict(card or {}),
     }
-    weights = {
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    save_file(stored(tokenizer, dtype), folder / WEIGHTS)
+
+
+def stored(tokenizer: Autoencoder, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
+    return {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
     }
-    with new_folder(folder) as temporary:
-        (temporary / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-        save_file(weights, temporary / WEIGHTS)
 
 
-def _folder(source: str | Path) -> Path:
-    path = Path(source)
-    if (path / EXPORTED / CONFIG).is_file():
-        return path / EXPORTED
-    if path.is_dir():
-        return path
-    if str(source) in TOKENIZERS:
-        return TOKENIZERS[str(source)].folder
-    raise unknown_name("tokenizer (and no such folder)", str(source), list(TOKENIZERS))
+def _contents(files: TokenizerFiles) -> Contents:
+    contents = sort_out(read_weight_file(files.weights))
+    if not contents.vae:
+        raise UserError(
+            f"{files.weights} holds no VAE",
+            given=", ".join(contents.parts) or "no tensors where one would be",
+        )
+    return contents
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        config = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged", given=error, next_step="copy or export it again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is no configuration", given=type(config).__name__, expected="an object")
+    return config
+
+
+def _architecture(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], files: TokenizerFiles
+) -> Architecture:
+    if "architecture" not in config:
+        return infer_architecture(weights, config.get("norm_num_groups"))
+    shape: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in config["architecture"].items()
+    }
+    try:
+        return Architecture(**shape)
+    except TypeError as error:
+        raise UserError(f"{files.config} names no architecture this version knows", given=error) from None
+
+
+def _statistics(
+    explicit: str | Path | None, config: Mapping[str, Any], files: TokenizerFiles
+) -> LatentStats | None:
+    if explicit is not None:
+        return read_latent_stats(Path(explicit))
+    if stats := config.get("latent_stats"):
+        return LatentStats(torch.tensor(stats["mean"]), torch.tensor(stats["std"]))
+    if is_diffusers_config(config):
+        return latent_stats_of(config)
+    return read_latent_stats(files.statistics) if files.statistics else None
+
+
+def _check_statistics(tokenizer: Autoencoder, source: object) -> None:
+    stats, channels = tokenizer.latent_stats, tokenizer.architecture.z_channels
+    if stats is not None and len(stats.mean) != channels:
+        raise UserError(
+            f"the latent statistics of {source} are those of another tokenizer",
+            given=f"{len(stats.mean)} channels",
+            expected=f"{channels} channels",
+        )
+
+
+def _empty(architecture: Architecture) -> Autoencoder:
+    """Without the time and the random numbers of an initialisation; every tensor is loaded afterwards."""
+    with torch.device("meta"):
+        tokenizer = Autoencoder(architecture)
+    return tokenizer.to_empty(device="cpu")

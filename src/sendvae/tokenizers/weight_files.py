@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -58,12 +58,15 @@ def read_weight_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a weight file", expected="a file named " + ", ".join(SUFFIXES))
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except SafetensorError as error:
-        raise _damaged(path, error) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        objects = re.findall(r"GLOBAL ([\w.]+)", str(error))
+    except Exception as error:  # a stranger's bytes: the readers raise whatever they stumble over
+        objects = re.findall(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else []
         if not objects:
-            raise _damaged(path, str(error).partition("\n")[0]) from None
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{path} is damaged or holds no weights",
+                given=f"{type(error).__name__}: {reason}",
+                next_step="copy, download or export it again",
+            ) from None
         raise UserError(
             f"{path} was not loaded: it holds Python objects beside tensors, which could run code",
             given=", ".join(sorted(set(objects))),
@@ -100,9 +103,6 @@ def scale_and_shift(scale: Tensor, shift: Tensor) -> LatentStats:
 
 
 def _unpickle(path: Path) -> Any:
-    with torch.serialization.safe_globals(STAND_INS):
+    with torch.serialization.safe_globals(STAND_INS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # an error says the rest
         return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _damaged(path: Path, error: object) -> UserError:
-    return UserError(f"{path} is damaged", given=error, next_step="copy, download or export it again")

@@ -14,20 +14,29 @@ class TokenizerSpec:
 
     Attributes:
         architecture: name in `ARCHITECTURES`.
-        source: "package:FOLDER" for weights that ship with sendvae.
+        source: "package:FOLDER" for weights that ship with sendvae, or "hf-hub:OWNER/REPOSITORY[/FILE]".
         licence: of the weights.
         description: one line for people.
+        parameters: of encoder, decoder and the two 1x1 convolutions.
+        paper: arXiv identifier, where there is one.
     """
 
     architecture: str
     source: str
     licence: str
     description: str
+    parameters: int
+    paper: str | None = None
 
     @property
-    def folder(self) -> Path:
+    def packaged(self) -> Path | None:
+        """The folder inside this package, if the weights ship with it."""
+        if not self.source.startswith("package:"):
+            return None
         return Path(__file__).parent / self.source.removeprefix("package:")
 
+
+F8D4, F16D32 = 83_653_863, 69_836_067
 
 TOKENIZERS: Registry[TokenizerSpec] = Registry(
     "tokenizer",
@@ -37,6 +46,79 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             source="package:weights/demo-f8d16",
             licence="Apache-2.0",
             description="the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
+            parameters=2_768_355,
+        ),
+        "sd-vae-ft-mse": TokenizerSpec(
+            "f8d4",
+            "hf-hub:stabilityai/sd-vae-ft-mse",
+            "MIT",
+            "Stable Diffusion's VAE, decoder fine-tuned with a stronger MSE",
+            F8D4,
+            "2112.10752",
+        ),
+        "sd-vae-ft-ema": TokenizerSpec(
+            "f8d4",
+            "hf-hub:stabilityai/sd-vae-ft-ema",
+            "MIT",
+            "Stable Diffusion's VAE, decoder fine-tuned, EMA weights",
+            F8D4,
+            "2112.10752",
+        ),
+        "sdvae-f8d4": TokenizerSpec(
+            "f8d4",
+            "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt",
+            "MIT",
+            "SD-VAE as REPA-E and Send-VAE start from it, with statistics and discriminator",
+            F8D4,
+            "2504.10483",
+        ),
+        "invae-f16d32": TokenizerSpec(
+            "f16d32",
+            "hf-hub:REPA-E/invae",
+            "MIT",
+            "IN-VAE: trained on ImageNet without alignment",
+            F16D32,
+            "2504.10483",
+        ),
+        "vavae-f16d32": TokenizerSpec(
+            "f16d32",
+            "hf-hub:REPA-E/vavae",
+            "MIT",
+            "VA-VAE as REPA-E repackaged it, with statistics and discriminator",
+            F16D32,
+            "2501.01423",
+        ),
+        "vavae-f16d32-lightningdit": TokenizerSpec(
+            "f16d32",
+            "hf-hub:hustvl/vavae-imagenet256-f16d32-dinov2/vavae-imagenet256-f16d32-dinov2.pt",
+            "MIT",
+            "VA-VAE as released, with projection and discriminator",
+            F16D32,
+            "2501.01423",
+        ),
+        "e2e-sdvae-f8d4": TokenizerSpec(
+            "f8d4",
+            "hf-hub:REPA-E/e2e-sdvae",
+            "MIT",
+            "SD-VAE tuned end to end with a SiT",
+            F8D4,
+            "2504.10483",
+        ),
+        "e2e-invae-f16d32": TokenizerSpec(
+            "f16d32",
+            "hf-hub:REPA-E/e2e-invae",
+            "MIT",
+            "IN-VAE tuned end to end with a SiT",
+            F16D32,
+            "2504.10483",
+        ),
+        "e2e-vavae-f16d32": TokenizerSpec(
+            "f16d32",
+            "hf-hub:REPA-E/e2e-vavae",
+            "MIT",
+            "VA-VAE tuned end to end with a SiT",
+            F16D32,
+            "2504.10483",
         ),
     },
 )

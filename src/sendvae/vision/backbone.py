@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from sendvae.vision.zoo import BackboneSpec
 
 
 class Backbone(nn.Module):
@@ -12,16 +15,21 @@ class Backbone(nn.Module):
 
     Attributes:
         name: of the registry.
-        width: D.
+        spec: its row there.
+        width: channels D of a token.
 
     Args:
-        trunk: module from (images in [-1, 1], grid) to tokens (B, grid * grid, D), with the preprocessing and
-            the token selection that its weights ask for.
+        trunk: module from prepared pixels (B, 3, S, S) to tokens (B, (S / stride)^2, D), row-major.
     """
 
-    def __init__(self, name: str, trunk: nn.Module, width: int) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, spec: BackboneSpec, trunk: nn.Module) -> None:
         super().__init__()
-        self.name, self.width, self.trunk = name, width, trunk
+        self.name, self.spec, self.width, self.trunk = name, spec, spec.width, trunk
+        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Backbone:
@@ -35,9 +43,25 @@ class Backbone(nn.Module):
 
         Args:
             images: in [-1, 1], any size.
-            grid: tokens along one side; the input is resized so that the model's stride gives it.
+            grid: tokens along one side; 16 for a 256-pixel image, 32 for 512, in the paper's set-up.
         """
-        tokens = self.trunk(images, grid)
+        tokens = self.trunk(self.prepare(images, grid))
         if tokens.shape[1:] != (grid * grid, self.width):
             raise ValueError(f"{self.name} gave tokens {tuple(tokens.shape[1:])} for grid {grid}")
         return tokens
+
+    def prepare(self, images: Float[Tensor, "B 3 H W"], grid: int) -> Float[Tensor, "B 3 S S"]:
+        """What the network sees: (S, S) with S = grid * stride, normalised as its weights ask for."""
+        pixels = (images.float() + 1.0) / 2.0
+        if self.spec.normalize_first:
+            return self._resize(self._normalize(pixels), grid)
+        return self._normalize(self._resize(pixels, grid))
+
+    def _normalize(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        return (pixels - self.mean) / self.std
+
+    def _resize(self, pixels: Float[Tensor, "B 3 H W"], grid: int) -> Float[Tensor, "B 3 S S"]:
+        size = grid * self.spec.stride
+        if pixels.shape[-2:] == (size, size):
+            return pixels
+        return F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=self.spec.antialias)

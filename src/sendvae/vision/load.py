@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+from torch import nn
+
+from sendvae.errors import UserError
 from sendvae.vision.backbone import Backbone
-from sendvae.vision.zoo import BACKBONES
+from sendvae.vision.efficientnet import EfficientNetLite0
+from sendvae.vision.timm_backbone import TimmBackbone
+from sendvae.vision.transformers_backbone import build_ijepa, build_siglip
+from sendvae.vision.weights import pull_weights
+from sendvae.vision.zoo import BACKBONES, BackboneSpec
+
+# Builders of the row's `tower`: (row, weight file or None for random weights, depth or None).
+TOWERS: dict[str, Callable[[BackboneSpec, Path | None, int | None], nn.Module]] = {
+    "effnet-lite0": EfficientNetLite0,
+    "timm": TimmBackbone,
+    "ijepa": build_ijepa,
+    "siglip": build_siglip,
+}
 
 
-def load_backbone(name: str, pretrained: bool = True) -> Backbone:
-    """A frozen backbone by name; `pretrained=False` gives the same network with random weights, for tests."""
+def load_backbone(name: str, pretrained: bool = True, *, depth: int | None = None) -> Backbone:
+    """A frozen backbone by name.
+
+    Args:
+        pretrained: False gives the same network with random weights, for tests.
+        depth: number of transformer blocks, if not the published one; for tests.
+
+    Raises:
+        UserError: unknown name, weights that cannot be had, or a weight file that does not fit.
+    """
     spec = BACKBONES[name]
-    return Backbone(name, spec.build(pretrained), spec.width)
+    weights = pull_weights(name) if pretrained else None
+    try:
+        tower = TOWERS[spec.tower](spec, weights, depth)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        if weights is None:
+            raise
+        raise UserError(
+            f"the weights in {weights} do not fit {name}",
+            given=str(error),
+            expected=f"{weights.name} of {spec.source}, undamaged",
+            next_step=f"remove the file, then: sendvae models pull {name}",
+        ) from None
+    return Backbone(name, spec, tower)

