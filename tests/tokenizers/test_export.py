@@ -12,16 +12,26 @@ from sendvae.errors import UserError
 from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer
 from sendvae.tokenizers.export import LAYOUTS, export_tokenizer
 
+# After an attention diffusers' activations stay in channels-last strides, whose GroupNorm on a CPU rounds
+# more coarsely: 5e-5 (256 pixels) to 2e-4 (512) off its own float64 result in the f16 decoders with random
+# weights, where ours is 1e-5 off. With contiguous strides the two agree to 1e-5; in float64 to 1e-9.
+ROUNDING_OF_DIFFUSERS = 5e-4
 
-def assert_same_tensors(ours: Autoencoder, folder: Path, size: int) -> None:
-    theirs = AutoencoderKL.from_pretrained(folder).eval()
-    images = torch.rand(1, 3, size, size) * 2 - 1
+
+def differences(
+    ours: Autoencoder, folder: Path, size: int, dtype: torch.dtype = torch.float32
+) -> tuple[float, float]:
+    """Largest absolute difference of the moments and of the decoded image."""
+    theirs = AutoencoderKL.from_pretrained(folder).eval().to(dtype)
+    ours = ours.to(dtype)
+    images = torch.rand(1, 3, size, size, dtype=dtype) * 2 - 1
     with torch.no_grad():
         posterior, expected = ours.encode(images), theirs.encode(images).latent_dist
-        for mine, other in ((posterior.mean, expected.mean), (posterior.logvar, expected.logvar)):
-            assert (mine - other).abs().max() < 1e-5
-        difference = ours.decode(posterior.mode()) - theirs.decode(posterior.mode()).sample
-    assert difference.abs().max() < 1e-5
+        moments = max(
+            (posterior.mean - expected.mean).abs().max(), (posterior.logvar - expected.logvar).abs().max()
+        )
+        decoded = ours.decode(posterior.mode()) - theirs.decode(posterior.mode()).sample
+    return float(moments), float(decoded.abs().max())
 
 
 def test_diffusers_computes_the_same_tensors(small: Autoencoder, tmp_path: Path) -> None:
@@ -29,16 +39,32 @@ def test_diffusers_computes_the_same_tensors(small: Autoencoder, tmp_path: Path)
         for parameter in small.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     export_tokenizer(small, tmp_path / "vae", "diffusers")
-    assert_same_tensors(small, tmp_path / "vae", 40)
+    assert max(differences(small, tmp_path / "vae", 40)) < 1e-5
+
+
+def test_shipped_weights_give_the_same_tensors(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer("demo-f8d16")
+    export_tokenizer(tokenizer, tmp_path / "vae", "diffusers")
+    assert max(differences(tokenizer, tmp_path / "vae", 64)) < 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [256, 512])
 @pytest.mark.parametrize("name", ["f8d4", "f16d16", "f16d32", "f16d64"])
-def test_diffusers_computes_the_same_tensors_at_full_size(name: str, size: int, tmp_path: Path) -> None:
+def test_published_layouts_in_diffusers(name: str, size: int, tmp_path: Path) -> None:
     tokenizer = build_tokenizer(name).eval()
     export_tokenizer(tokenizer, tmp_path / "vae", "diffusers")
-    assert_same_tensors(tokenizer, tmp_path / "vae", size)
+    moments, decoded = differences(tokenizer, tmp_path / "vae", size)
+    assert moments < 1e-5
+    assert decoded < (1e-5 if name == "f8d4" else ROUNDING_OF_DIFFUSERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["f8d4", "f16d16", "f16d32", "f16d64"])
+def test_published_layouts_in_diffusers_exactly(name: str, tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(name).eval()
+    export_tokenizer(tokenizer, tmp_path / "vae", "diffusers")
+    assert max(differences(tokenizer, tmp_path / "vae", 256, torch.float64)) < 1e-9
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -162,7 +163,7 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     )
 
 
-def _open(url: str) -> IO[bytes]:
+def _open(url: str) -> AbstractContextManager[IO[bytes]]:
     """A file on any fsspec file system, for reading."""
     file_system, path = fsspec.core.url_to_fs(url)
     return file_system.open(path, "rb")
