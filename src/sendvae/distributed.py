@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sendvae.errors import UserError
 
 RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+Value = TypeVar("Value")
 NEEDED = (RANK, LOCAL_RANK, "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -94,6 +97,41 @@ def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tenso
     if _grouped():
         dist.broadcast(received, source)
     return received
+
+
+def any_process(flag: bool) -> bool:
+    """Whether it is true on at least one process; every one of them calls this."""
+    if not _grouped():
+        return flag
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    total = torch.tensor(float(flag), device=device)
+    dist.all_reduce(total)
+    return bool(total > 0)
+
+
+def main_value(value: Value) -> Value:
+    """Process 0's value, on every process."""
+    box = [value]
+    if _grouped():
+        dist.broadcast_object_list(box)
+    return box[0]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that FSDP may have sharded; shares its memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be sharded; every process calls this."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def laid_out_as(target: Tensor, tensor: Tensor) -> Tensor:
+    """A whole tensor, on the device of `target` and sharded as that is."""
+    if not isinstance(target, DTensor):
+        return tensor.to(target.device)
+    return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements)
 
 
 def _grouped() -> bool:

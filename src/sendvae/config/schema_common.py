@@ -48,10 +48,21 @@ class LoopConfig(Section):
     """How long, how often, how precisely. Progress is counted in images, never in steps."""
 
     images: PositiveInt = Field(description="images to see in all")
-    batch_size: PositiveInt = Field(description="global batch")
+    batch_size: PositiveInt = Field(description="global batch, of all processes together")
+    accumulate: PositiveInt = Field(1, description="pieces in which each process takes its share of a batch")
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="with several processes: whole networks on each (ddp), or a sharded SiT (fsdp)"
+    )
     log_every: PositiveInt = Field(1024, description="images between two lines of metrics.jsonl")
     checkpoint_every: PositiveInt = Field(100_000, description="images between two checkpoints")
-    keep_last: PositiveInt = 2
+    keep_last: PositiveInt = Field(2, description="how many of the newest checkpoints stay")
+    milestone_every: PositiveInt | None = Field(
+        None, description="checkpoints that pass a multiple of so many images stay for good"
+    )
+    nonfinite_limit: PositiveInt = Field(
+        5, description="so many steps in a row with a loss or gradient that is not finite end the run"
+    )
+    trackers: list[str] = Field([], description="where scalars go besides metrics.jsonl")
     precision: Precision = Field(
         "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
     )

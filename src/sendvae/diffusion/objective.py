@@ -20,21 +20,20 @@ def diffusion_objective(
     noise: Float[Tensor, "B C h w"],
     tokens: Float[Tensor, "B N D"] | None = None,
     repa_weight: float = 0.0,
-    generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """Scalars "velocity", "repa" (with tokens), and their weighted sum "loss"; reductions in float32.
 
     Args:
         z: normalised latents.
+        labels: some of them already replaced by the null label (`SiT.drop_labels`).
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the SiT's grid.
-        generator: draws which labels are dropped.
 
     Raises:
         ValueError: a `repa_weight` without tokens, or for a SiT that has no projector.
     """
     x_t = interpolate(z, noise, time)
-    predicted, features = sit.forward_with_features(x_t, time, sit.drop_labels(labels, generator))
+    predicted, features = sit.forward_with_features(x_t, time, labels)
     terms = {"velocity": F.mse_loss(predicted.float(), velocity(z, noise).float())}
     terms["loss"] = terms["velocity"]
     if repa_weight and (tokens is None or features is None):

@@ -189,11 +189,6 @@ class SiT(nn.Module):
                 hidden = x
         return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_channels), hidden
 
-    def drop_labels(
-        self, labels: Int64[Tensor, " B"], generator: torch.Generator | None = None
-    ) -> Int64[Tensor, " B"]:
-        """In training mode, replaces labels by the null label with probability `label_dropout`."""
-        if not self.training:
-            return labels
-        drop = torch.rand(labels.shape, device=labels.device, generator=generator) < self.label_dropout
-        return torch.where(drop, self.null_label, labels)
+    def drop_labels(self, labels: Int64[Tensor, " B"], uniform: Float[Tensor, " B"]) -> Int64[Tensor, " B"]:
+        """Replaces labels by the null label where `uniform`, drawn from [0, 1), is below `label_dropout`."""
+        return torch.where(uniform < self.label_dropout, self.null_label, labels)

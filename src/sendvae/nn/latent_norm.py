@@ -39,12 +39,21 @@ class LatentNorm(nn.Module):
         return (z - self.running_mean[:, None, None]) * scale[:, None, None]
 
     @torch.no_grad()
-    def update(self, z: Float[Tensor, "B C h w"], reduce: Callable[[Tensor], Tensor] = lambda x: x) -> None:
-        """Moves the statistics towards those of `z`; `reduce` averages a tensor over processes."""
+    def update(
+        self,
+        z: Float[Tensor, "B C h w"],
+        reduce: Callable[[Tensor], Tensor] = lambda x: x,
+        processes: int = 1,
+    ) -> None:
+        """Moves the statistics towards those of `z`, unless it is not finite.
+
+        `reduce` averages a tensor over `processes`, of equal batches.
+        """
         rows = z.float().movedim(1, 0).flatten(1)
         moments = reduce(torch.stack([rows.mean(1), rows.square().mean(1)]))
-        count = rows.shape[1]
+        count = rows.shape[1] * processes
         variance = (moments[1] - moments[0].square()) * count / max(1, count - 1)
-        self.running_mean.lerp_(moments[0], MOMENTUM)
-        self.running_var.lerp_(variance, MOMENTUM)
+        finite = moments.isfinite().all()
+        for running, batch in ((self.running_mean, moments[0]), (self.running_var, variance)):
+            running.copy_(torch.where(finite, running.lerp(batch, MOMENTUM), running))
         self.num_batches_tracked += 1

@@ -6,15 +6,24 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as dcp
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.tensor import DTensor
 
+from sendvae.distributed import barrier, is_main, laid_out_as, main_value
 from sendvae.errors import UserError
 from sendvae.files import new_folder
 
@@ -37,6 +46,8 @@ class Checkpoint:
         Raises:
             UserError: the checkpoint has no such group.
         """
+        if (self.path / group).is_dir():
+            return _load_shards(self.path / group)
         path = self.path / f"{group}.safetensors"
         if not path.is_file():
             raise UserError(
@@ -54,35 +65,87 @@ def save_checkpoint(
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
     keep_last: int = 2,
-    milestones: Collection[int] = (),
+    milestone: bool = False,
 ) -> Path:
     """Writes `step-NNNNNNNNN/` whole or not at all, then removes older ones.
 
+    Every process of a group calls this; the main one writes, and of sharded groups each its part.
+
     Args:
         folder: the run's `checkpoints`.
-        tensors: by group (a network, an optimiser, an average); one safetensors file each.
+        tensors: by group (a network, an optimiser, an average); one safetensors file each, or a folder of
+            shards (torch.distributed.checkpoint) where FSDP has sharded it.
         state: what is not a tensor, as JSON.
-        keep_last: how many of the newest stay.
-        milestones: steps whose checkpoints stay for good.
+        keep_last: how many of the newest stay, besides milestones.
+        milestone: whether this one stays for good.
+
+    Raises:
+        UserError: it could not be written, as when the disk is full; older checkpoints are intact.
     """
     if keep_last < 1:
         raise ValueError(f"keep_last must be at least 1, got {keep_last}")
-    for unfinished in folder.glob(".step-*"):  # left by a killed process
-        shutil.rmtree(unfinished)
     path = folder / f"step-{step:09d}"
-    with new_folder(path) as temporary:
-        for group, named in tensors.items():
-            # Cloned: safetensors refuses tensors that share memory, as tied weights and flat views do.
-            cloned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in named.items()}
-            save_file(cloned, temporary / f"{group}.safetensors")
-        document = {"step": step, "images_seen": images_seen, "state": dict(state)}
-        (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n")
-        for file in temporary.iterdir():
-            _flush(file)
-    for old in _complete(folder)[:-keep_last]:
-        if _step(old) not in milestones:
-            shutil.rmtree(old)
+    document = {"step": step, "images_seen": images_seen, "milestone": milestone, "state": dict(state)}
+    try:
+        with _shared_folder(path) as temporary:
+            for group, named in tensors.items():
+                _save_group(temporary, group, named)
+            if is_main():
+                (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n")
+                for file in temporary.rglob("*.*"):
+                    _flush(file)
+    except (OSError, SafetensorError, CheckpointException) as error:
+        raise UserError(
+            f"the checkpoint of step {step} could not be written",
+            given=f"{path}: {error}",
+            next_step="make room and run the same command again; the checkpoint before it is intact",
+        ) from error
+    if is_main():
+        for old in _complete(folder)[:-keep_last]:
+            if not json.loads((old / STATE).read_text())["milestone"]:
+                shutil.rmtree(old)
+    barrier()
     return path
+
+
+@contextmanager
+def _shared_folder(path: Path) -> Iterator[Path]:
+    """`new_folder` by the main process, whose name all of them know; it gets its name when all have written."""
+    with ExitStack() as stack:
+        temporary = None
+        if is_main():
+            for unfinished in path.parent.glob(".step-*"):  # left by a killed process
+                shutil.rmtree(unfinished)
+            temporary = stack.enter_context(new_folder(path))
+        shared = main_value(temporary)
+        assert shared is not None
+        yield shared
+        barrier()
+
+
+def _save_group(folder: Path, group: str, named: Mapping[str, Tensor]) -> None:
+    detached = {name: tensor.detach() for name, tensor in named.items()}
+    if any(isinstance(tensor, DTensor) for tensor in detached.values()):
+        writer = HuggingFaceStorageWriter(str(folder / group), save_distributed=True)
+        dcp.save(detached, storage_writer=writer)
+    elif is_main():
+        # Cloned: safetensors refuses tensors that share memory, as tied weights and flat views do.
+        cloned = {name: tensor.cpu().clone().contiguous() for name, tensor in detached.items()}
+        save_file(cloned, folder / f"{group}.safetensors")
+
+
+def _load_shards(folder: Path) -> dict[str, Tensor]:
+    """Whole tensors on the CPU, from whatever number of shards."""
+    reader = HuggingFaceStorageReader(str(folder))
+    tensors = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)
+        for name, entry in reader.read_metadata().state_dict_metadata.items()
+        if isinstance(entry, TensorStorageMetadata)
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        dcp.load(tensors, storage_reader=reader, no_dist=True)
+    return tensors
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -99,10 +162,6 @@ def _complete(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.glob("step-*") if NAME.match(path.name) and (path / STATE).is_file()
     )
-
-
-def _step(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
 
 
 def _flush(path: Path) -> None:
@@ -144,7 +203,10 @@ def load_optimizer_tensors(
             )
         # AdamW keeps the step count on the CPU unless it is capturable or fused.
         device = tensor.device if key == "step" and not _steps_on_device(optimizer) else parameter.device
-        optimizer.state[parameter][key] = tensor.to(device, copy=True)
+        if tensor.ndim:
+            optimizer.state[parameter][key] = laid_out_as(parameter, tensor).clone()
+        else:
+            optimizer.state[parameter][key] = tensor.to(device, copy=True)
 
 
 def _steps_on_device(optimizer: torch.optim.Optimizer) -> bool:

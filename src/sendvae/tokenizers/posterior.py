@@ -34,11 +34,14 @@ class Posterior:
     def std(self) -> Float[Tensor, "B C h w"]:
         return (0.5 * self.logvar).exp()
 
-    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "B C h w"]:
-        """Reparameterised sample: gradient reaches mean and logvar."""
-        noise = torch.randn(
-            self.mean.shape, dtype=self.mean.dtype, device=self.mean.device, generator=generator
-        )
+    def sample(
+        self, generator: torch.Generator | None = None, noise: Float[Tensor, "B C h w"] | None = None
+    ) -> Float[Tensor, "B C h w"]:
+        """Reparameterised sample: gradient reaches mean and logvar. `noise`, if given, replaces the draw."""
+        if noise is None:
+            noise = torch.randn(
+                self.mean.shape, dtype=self.mean.dtype, device=self.mean.device, generator=generator
+            )
         return self.mean + self.std * noise
 
     def mode(self) -> Float[Tensor, "B C h w"]:

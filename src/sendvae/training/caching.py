@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
+from sendvae.distributed import barrier, is_main, rank, world_size
 from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, LatentStats, LatentStatsAccumulator
@@ -36,24 +37,38 @@ def cached_tokens(
 
 
 def cached_latents(
-    cache: Path, tokenizer: Autoencoder, images: ImageSet, device: torch.device, name: str = "latents"
+    cache: Path,
+    tokenizer: Autoencoder,
+    images: ImageSet,
+    device: torch.device,
+    name: str = "latents",
+    flip: bool = False,
+    shard_size: int = SHARD,
 ) -> LatentCache:
     """Posterior mean and std (N, C, h, w) of an image set, fp16, computed on first use.
 
-    The folder below `cache` is named after the weights, so whoever needs these latents finds them.
+    With `flip`, also "mean_flip" and "std_flip" of the mirrored images. The folder below `cache` is named after
+    the weights, so whoever needs these latents finds them.
     """
     tokenizer = tokenizer.to(device).eval()
     weights = weights_hash(tokenizer)
-    size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
-    shape = (tokenizer.architecture.z_channels, size, size)
+    fields = ["mean", "std", *(["mean_flip", "std_flip"] if flip else [])]
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
-        posterior = tokenizer.encode(batch)
-        return {"mean": posterior.mean, "std": posterior.std}
+        posteriors = [tokenizer.encode(batch)] + ([tokenizer.encode(batch.flip(-1))] if flip else [])
+        values = [value for posterior in posteriors for value in (posterior.mean, posterior.std)]
+        return dict(zip(fields, values, strict=True))
 
     fingerprint = f"posterior of {weights}; {images.fingerprint}"
-    folder = cache / f"latents-{weights}-{images.split}"
-    return _cached(folder, name, images, {"mean": shape, "std": shape}, fingerprint, compute, device)
+    folder = latent_folder(cache, weights, images.split, flip)
+    size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+    shapes = dict.fromkeys(fields, (tokenizer.architecture.z_channels, size, size))
+    return _cached(folder, name, images, shapes, fingerprint, compute, device, shard_size)
+
+
+def latent_folder(cache: Path, weights: str, split: str, flip: bool = False) -> Path:
+    """Where the latents of a split are kept, by the hash of the tokenizer's weights."""
+    return cache / f"latents-{weights}-{split}{'-flip' if flip else ''}"
 
 
 @torch.no_grad()
@@ -91,21 +106,21 @@ def _cached(
     fingerprint: str,
     compute: Callable[[Tensor], dict[str, Tensor]],
     device: torch.device,
+    shard_size: int = SHARD,
 ) -> LatentCache:
+    """Every process computes its share of the shards, in a folder that they all see."""
     precision = resolve_precision("auto", device)
-    writer = LatentCacheWriter(
-        folder, fields=fields, count=len(images), fingerprint=fingerprint, shard_size=SHARD
-    )
-    with writer, progress(name, len(images), unit="img", start=writer.position) as bar:
-        for rows in _ranges(writer.position, len(images)):
+    if not is_main():
+        barrier()
+    writer = LatentCacheWriter(folder, fields, len(images), fingerprint, shard_size, rank(), world_size())
+    if is_main():
+        barrier()
+    with writer, progress(name, writer.share, unit="img", start=writer.position) as bar:
+        for rows in writer.rows(BATCH):
             batch = to_float(images.batch(rows).images.to(device))
             with autocast(precision, device):
                 values = compute(batch)
             writer.append({field: value.to("cpu", torch.float16) for field, value in values.items()})
             bar.advance(len(rows))
+    barrier()
     return LatentCache(folder)
-
-
-def _ranges(start: int, stop: int) -> Iterator[np.ndarray]:
-    for first in range(start, stop, BATCH):
-        yield np.arange(first, min(first + BATCH, stop))

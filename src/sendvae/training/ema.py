@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from sendvae.distributed import local
 
-class EMA:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class EMA(Generic[Network]):
     """theta_ema <- decay * theta_ema + (1 - decay) * theta, for parameters and floating buffers.
 
     Integer buffers (BatchNorm's counters) are copied, as REPA-E does.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: Network, decay: float) -> None:
         self.decay = decay
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network: Network = copy.deepcopy(network)
+        self.network.eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         averaged, current = self.network.state_dict(), network.state_dict()
         floating = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
         torch._foreach_lerp_(
-            [averaged[name] for name in floating], [current[name] for name in floating], 1.0 - self.decay
+            [local(averaged[name]) for name in floating],
+            [local(current[name]) for name in floating],
+            1.0 - self.decay,
         )
         for name in averaged.keys() - set(floating):
             averaged[name].copy_(current[name])

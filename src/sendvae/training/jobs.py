@@ -55,7 +55,6 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         )
         train(stage, run, config.loop, config.seed, config.data.workers)
         tokenizer = stage.ema.network if stage.ema else stage.tokenizer
-        assert isinstance(tokenizer, Autoencoder)
         tokenizer.latent_stats = measure_statistics(
             tokenizer, images, config.statistics_images, config.seed, device
         )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import math
+import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from sendvae.config.schema_common import LoopConfig
+from sendvae.data import batch_indices
+from sendvae.distributed import any_process, is_main, world_size
 from sendvae.errors import UserError
-from sendvae.runs import Checkpoint, Journal, RunFolder, latest_checkpoint, progress, save_checkpoint
+from sendvae.files import write_text
+from sendvae.runs import Checkpoint, RunFolder, latest_checkpoint, progress, save_checkpoint
+from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
 
 
@@ -33,12 +37,12 @@ class Stage(Protocol):
         """Updates every network once; returns detached scalars, still on the device."""
         ...
 
-    def tensors(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """All state, by group: networks, optimisers, averages."""
+    def rates(self) -> dict[str, float]:
+        """The learning rates of the last step, as "lr_NETWORK"."""
         ...
 
-    def state(self) -> Mapping[str, Any]:
-        """State that is not a tensor (JSON)."""
+    def tensors(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """All state, by group: networks, optimisers, averages."""
         ...
 
     def restore(self, checkpoint: Checkpoint) -> None: ...
@@ -60,94 +64,98 @@ def train(stage: Stage, run: RunFolder, loop: LoopConfig, seed: int, workers: in
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.
-        UserError: where a loss is not finite.
+        UserError: a batch that the processes cannot share; losses or gradients that are not finite for too many
+            steps in a row; a checkpoint that cannot be written.
     """
+    _check_shares(loop)
     # Resume.
-    images_seen, step = 0, 0
+    images_seen, step, window = 0, 0, Window(loop.nonfinite_limit)
     checkpoint = latest_checkpoint(run.checkpoints)
     if checkpoint is not None:
         stage.restore(checkpoint)
         images_seen, step = checkpoint.images_seen, checkpoint.step
+        window.restore(checkpoint.state["window"])
     if images_seen >= loop.images:
         return
-    journal = Journal(run.journal_path)
-    journal.truncate_after(images_seen)
-    window = _Window(images_seen)
-
-    def save() -> None:
-        save_checkpoint(
-            run.checkpoints,
-            step,
-            images_seen,
-            stage.tensors(),
-            {**stage.state(), "window": window.state()},
-            keep_last=loop.keep_last,
-        )
-
-    if checkpoint is not None:
-        window.restore(checkpoint.state["window"])
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
         _signals() as received,
+        Log(run, loop.trackers, images_seen) as log,
         progress(stage.name, loop.images, unit="img", start=images_seen) as bar,
     ):
         for batch in stream:
             # Update.
-            window.add(stage.step(batch.to(stage.device), images_seen))
+            window.add(images_seen, stage.step(batch.to(stage.device), images_seen))
             previous, images_seen, step = images_seen, images_seen + loop.batch_size, step + 1
             done = images_seen >= loop.images
-            # Log: the only place that waits for the device.
+            # Log: the only place that waits for the device and, of several processes, for the others.
+            note, stopping = "", bool(received) and world_size() == 1
             if done or _crossed(previous, images_seen, loop.log_every):
-                scalars = window.flush(images_seen)
-                journal.append(images=images_seen, step=step, **scalars)
-                bar.advance(images_seen - previous, note=_note(scalars))
-            else:
-                bar.advance(images_seen - previous)
+                stopping = any_process(bool(received))
+                scalars = window.flush()
+                note = _note(scalars)
+                log.write(images_seen, step, {**scalars, **stage.rates()})
+                if len(window.bad) >= loop.nonfinite_limit:
+                    _give_up(stage.source, run, window.bad, loop.batch_size, seed)
+            bar.advance(images_seen - previous, note=note)
             # Checkpoint.
-            if done or received or _crossed(previous, images_seen, loop.checkpoint_every):
-                save()
+            if done or stopping or _crossed(previous, images_seen, loop.checkpoint_every):
+                save_checkpoint(
+                    run.checkpoints,
+                    step,
+                    images_seen,
+                    stage.tensors(),
+                    {"window": window.state()},
+                    keep_last=loop.keep_last,
+                    milestone=_crossed(previous, images_seen, loop.milestone_every),
+                )
             # Stop.
-            if received and not done:
-                raise Stopped(stage.name, images_seen, received[0])
+            if stopping and not done:
+                raise Stopped(stage.name, images_seen, received[0] if received else signal.SIGTERM)
 
 
-class _Window:
-    """Means of the scalars between two log lines, summed on the device."""
-
-    def __init__(self, images_seen: int) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}  # a term may start in the middle of a window
-        self.first = images_seen
-
-    def add(self, scalars: Mapping[str, Tensor]) -> None:
-        for name, value in scalars.items():
-            total = value.detach().double()
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def flush(self, images_seen: int) -> dict[str, float]:
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"the loss is not finite: {', '.join(bad)}",
-                given=f"between image {self.first:,} and image {images_seen:,}",
-                next_step="lower optimizer.lr, or set loop.precision=fp32; the last checkpoint is intact",
-            )
-        self.sums, self.counts, self.first = {}, {}, images_seen
-        return means
-
-    def state(self) -> dict[str, Any]:
-        sums = {name: float(total) for name, total in self.sums.items()}
-        return {"sums": sums, "counts": self.counts, "first": self.first}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.sums = {name: torch.tensor(total).double() for name, total in state["sums"].items()}
-        self.counts, self.first = dict(state["counts"]), state["first"]
+def _check_shares(loop: LoopConfig) -> None:
+    pieces = world_size() * loop.accumulate
+    if loop.batch_size % pieces:
+        raise UserError(
+            f"a batch of {loop.batch_size} cannot be shared equally",
+            given=f"{world_size()} processes, loop.accumulate={loop.accumulate}",
+            expected=f"loop.batch_size a multiple of {pieces}",
+            next_step="change loop.batch_size or loop.accumulate",
+        )
 
 
-def _crossed(previous: int, current: int, every: int) -> bool:
-    return previous // every != current // every
+def _give_up(
+    source: Source, run: RunFolder, bad: list[tuple[int, list[str]]], batch_size: int, seed: int
+) -> NoReturn:
+    """Writes which images the bad steps saw, and ends the run.
+
+    Raises:
+        UserError: always.
+    """
+    report = [
+        {
+            "images_seen": images_seen,
+            "not finite": names,
+            "keys": [
+                source.images.keys[i] for i in batch_indices(images_seen, batch_size, len(source), seed)
+            ],
+        }
+        for images_seen, names in bad
+    ]
+    path = run.path / "not-finite.json"
+    if is_main():
+        write_text(path, json.dumps(report, indent=1) + "\n")
+    first, names = bad[0]
+    raise UserError(
+        f"the loss is not finite: {', '.join(names)}",
+        given=f"{len(bad)} steps in a row from image {first:,} on; the keys of their images are in {path}",
+        next_step="lower optimizer.lr, or set loop.precision=fp32; the last checkpoint is intact",
+    )
+
+
+def _crossed(previous: int, current: int, every: int | None) -> bool:
+    return every is not None and previous // every != current // every
 
 
 def _note(scalars: Mapping[str, float]) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sendvae.config.schema_common import OptimizerConfig
+from sendvae.distributed import whole
 
 
 class Updater:
@@ -35,10 +36,20 @@ class Updater:
             fused=True,
         )
 
+    @property
+    def lr(self) -> float:
+        """Of the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def step(self, images_seen: int) -> Tensor:
-        """Updates the weights from their gradients and clears these; returns the norm before clipping."""
+        """Updates the weights from their gradients and clears these; returns the norm before clipping.
+
+        Where the norm is not finite, weights and averages stay as they are, without waiting for the device.
+        """
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.peak, images_seen, self.total)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        norm = whole(nn.utils.clip_grad_norm_(self.parameters, self.config.clip))
+        # The gradient scaler's way to skip a step.
+        self.optimizer.found_inf = (~norm.isfinite()).float()  # pyrefly: ignore[missing-attribute]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm

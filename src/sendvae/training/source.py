@@ -40,6 +40,14 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def split(self, size: int) -> Iterator[Batch]:
+        """Pieces of `size` rows, in order."""
+        for start in range(0, len(self.labels), size):
+            rows = {
+                name: value[start : start + size] for name, value in vars(self).items() if value is not None
+            }
+            yield replace(self, **rows)
+
 
 class Source(Dataset[Batch]):
     """Joins an image set with its caches; reads whole batches.
@@ -106,9 +114,3 @@ def batches(
 
 def _already_batched(batch: Any) -> Batch:
     return batch
-
-
-def position_generator(seed: int, images_seen: int, device: torch.device) -> torch.Generator:
-    """The randomness of one step: a function of (seed, rank, images seen), so resuming needs no state."""
-    words = np.random.SeedSequence([seed, distributed.rank(), images_seen]).generate_state(2)
-    return torch.Generator(device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)

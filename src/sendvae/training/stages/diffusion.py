@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from sendvae import distributed
 from sendvae.config import DiffusionConfig
 from sendvae.data import to_float
 from sendvae.diffusion import SiT, diffusion_objective, sample_time
@@ -16,7 +16,9 @@ from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater
-from sendvae.training.source import Batch, Source, position_generator
+from sendvae.training.parallel import Parallel, load_state, shard
+from sendvae.training.randomness import Draws, micro_batches
+from sendvae.training.source import Batch, Source
 from sendvae.vision import Backbone
 
 
@@ -47,27 +49,43 @@ class DiffusionStage:
         self.tokenizer, self.backbone, self.name = tokenizer, backbone, name
         self.precision = resolve_precision(config.loop.precision, device)
         self.sit = sit.to(device).train()
-        self.updater = Updater(self.sit, config.optimizer, config.loop.images)
         self.ema = EMA(self.sit, config.ema)
+        if config.loop.parallel == "fsdp" and distributed.world_size() > 1:
+            shard(self.sit)
+            shard(self.ema.network)
+        self.parallel = Parallel(self.sit)
+        self.updater = Updater(self.sit, config.optimizer, config.loop.images)
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        generator = position_generator(self.config.seed, images_seen, self.device)
+        parts = self.config.loop.accumulate
+        scalars: dict[str, Tensor] = {}
+        for piece, draws, last in micro_batches(batch, self.config.seed, images_seen, parts, self.device):
+            with self.parallel.backward_of(last):
+                terms = self.parallel(self._losses, piece, draws)
+                (terms["loss"] / parts).backward()
+            for name, value in terms.items():
+                scalars[name] = scalars.get(name, 0.0) + value.detach() / parts
+        scalars["grad_norm"] = self.updater.step(images_seen)
+        self.ema.update(self.sit)
+        return scalars
+
+    def _losses(self, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+        config = self.config
         with autocast(self.precision, self.device):
-            z = self.stats.normalize(self._posterior(batch).sample(generator).float())
-            terms = diffusion_objective(
+            posterior = self._posterior(batch)
+            shape = posterior.mean.shape[1:]
+            z = self.stats.normalize(posterior.sample(noise=draws.normal("posterior", shape)).float())
+            return diffusion_objective(
                 self.sit,
                 z,
-                batch.labels,
+                self.sit.drop_labels(batch.labels, draws.uniform("label dropout")),
                 tokens=self._tokens(batch),
-                time=sample_time(z.shape[0], self.config.time_sampling, generator=generator, device=z.device),
-                noise=torch.randn(z.shape, device=z.device, generator=generator),
-                repa_weight=self.config.repa.weight if self.config.repa else 0.0,
-                generator=generator,
+                time=draws.draw(
+                    "time", lambda n, generator: sample_time(n, config.time_sampling, generator, self.device)
+                ),
+                noise=draws.normal("interpolant noise", shape),
+                repa_weight=config.repa.weight if config.repa else 0.0,
             )
-        terms["loss"].backward()
-        norm = self.updater.step(images_seen)
-        self.ema.update(self.sit)
-        return {**{name: value.detach() for name, value in terms.items()}, "grad_norm": norm.detach()}
 
     @torch.no_grad()
     def _posterior(self, batch: Batch) -> Posterior:
@@ -92,10 +110,10 @@ class DiffusionStage:
             "optimizer": optimizer_tensors(self.sit, self.updater.optimizer),
         }
 
-    def state(self) -> Mapping[str, Any]:
-        return {}
+    def rates(self) -> dict[str, float]:
+        return {"lr": self.updater.lr}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.sit.load_state_dict(dict(checkpoint.tensors("sit")))
-        self.ema.network.load_state_dict(dict(checkpoint.tensors("ema")))
+        load_state(self.sit, checkpoint.tensors("sit"))
+        load_state(self.ema.network, checkpoint.tensors("ema"))
         load_optimizer_tensors(self.sit, self.updater.optimizer, checkpoint.tensors("optimizer"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sendvae import distributed
 from sendvae.alignment import adaptive_weight, build_alignment
 from sendvae.autoencoding import (
     PatchDiscriminator,
@@ -25,7 +25,9 @@ from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder
 from sendvae.training.ema import EMA
 from sendvae.training.optim import Updater, frozen
-from sendvae.training.source import Batch, Source, position_generator
+from sendvae.training.parallel import Parallel, load_state
+from sendvae.training.randomness import Draws, micro_batches
+from sendvae.training.source import Batch, Source
 from sendvae.vision import Backbone
 
 
@@ -89,22 +91,62 @@ class TokenizerStage:
                 hidden=a.hidden,
             ).to(device)
             self.updaters["alignment"] = Updater(self.alignment, config.optimizer, total, a.lr)
+        trained = [self.tokenizer] + ([self.alignment] if self.alignment is not None else [])
+        self.parallel = Parallel(*trained)
+        self.parallel_discriminator = Parallel(self.discriminator)
         self.ema = EMA(self.tokenizer, config.ema) if config.ema is not None else None
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        assert batch.images is not None
-        images = to_float(batch.images)
-        generator = position_generator(self.config.seed, images_seen, self.device)
+        parts, weights = self.config.loop.accumulate, self.config.losses
+        scalars: dict[str, Tensor] = {}
+        latents: list[Tensor] = []
+        pairs: list[tuple[Tensor, Tensor]] = []
+
+        def add(terms: Mapping[str, Tensor]) -> None:
+            for name, value in terms.items():
+                scalars[name] = scalars.get(name, 0.0) + value.detach() / parts
+
+        for piece, draws, last in micro_batches(batch, self.config.seed, images_seen, parts, self.device):
+            assert piece.images is not None
+            images = to_float(piece.images)
+            with self.parallel.backward_of(last):
+                total, terms, z, reconstruction = self.parallel(
+                    self._losses, piece, images, draws, images_seen
+                )
+                (total / parts).backward()
+            add(terms)
+            latents.append(z.detach().float())
+            pairs.append((images, reconstruction.detach()))
+        scalars["grad_norm_tokenizer"] = self.updaters["tokenizer"].step(images_seen)
+        if self.alignment is not None:
+            scalars["grad_norm_alignment"] = self.updaters["alignment"].step(images_seen)
+        self.latent_norm.update(torch.cat(latents), distributed.all_reduce_mean, distributed.world_size())
+        if self.ema is not None:
+            self.ema.update(self.tokenizer)
+
+        if images_seen >= weights.discriminator_start:
+            for i, (images, reconstruction) in enumerate(pairs):
+                with self.parallel_discriminator.backward_of(i == parts - 1):
+                    loss = self.parallel_discriminator(self._discriminator_loss, images, reconstruction)
+                    (loss / parts).backward()
+                add({"discriminator": loss})
+            scalars["grad_norm_discriminator"] = self.updaters["discriminator"].step(images_seen)
+        return scalars
+
+    def _losses(
+        self, batch: Batch, images: Tensor, draws: Draws, images_seen: int
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """The weighted sum of Eq. 3, its terms, the latents, the reconstructions."""
         weights, scalars = self.config.losses, {}
         with autocast(self.precision, self.device):
             posterior = self.tokenizer.encode(images)
-            z = posterior.sample(generator)
+            z = posterior.sample(noise=draws.normal("posterior", posterior.mean.shape[1:]))
             reconstruction = self.tokenizer.decode(z)
             scalars["reconstruction"] = reconstruction_loss(reconstruction, images, weights.reconstruction)
             scalars["perceptual"] = self.perceptual(reconstruction, images).mean()
             scalars["kl"] = kl_loss(posterior.mean, posterior.logvar)
             if self.alignment is not None:
-                scalars["alignment"] = self._alignment_loss(self.alignment, z, batch, images, generator)
+                scalars["alignment"] = self._alignment_loss(self.alignment, z, batch, images, draws)
             if images_seen >= weights.adversarial_start:
                 with frozen(self.discriminator.parameters()):
                     scalars["adversarial"] = hinge_generator_loss(self.discriminator(reconstruction))
@@ -116,25 +158,15 @@ class TokenizerStage:
             scalars["alignment_ratio"] = ratio
         total = sum(weighted.values())
         assert isinstance(total, Tensor)
-        total.backward()
-        norms = {"grad_norm_tokenizer": self.updaters["tokenizer"].step(images_seen)}
-        if self.alignment is not None:
-            norms["grad_norm_alignment"] = self.updaters["alignment"].step(images_seen)
-        self.latent_norm.update(z.detach().float())
-        if self.ema is not None:
-            self.ema.update(self.tokenizer)
+        return total, scalars, z, reconstruction
 
-        if images_seen >= weights.discriminator_start:
-            with autocast(self.precision, self.device):
-                # Two passes: BatchNorm must not mix real and reconstructed images.
-                real, fake = self.discriminator(images), self.discriminator(reconstruction.detach())
-                scalars["discriminator"] = hinge_discriminator_loss(real, fake)
-            scalars["discriminator"].backward()
-            norms["grad_norm_discriminator"] = self.updaters["discriminator"].step(images_seen)
-        return {name: value.detach() for name, value in {**scalars, **norms}.items()}
+    def _discriminator_loss(self, images: Tensor, reconstruction: Tensor) -> Tensor:
+        with autocast(self.precision, self.device):
+            # Two passes: BatchNorm must not mix real and reconstructed images.
+            return hinge_discriminator_loss(self.discriminator(images), self.discriminator(reconstruction))
 
     def _alignment_loss(
-        self, alignment: nn.Module, z: Tensor, batch: Batch, images: Tensor, generator: torch.Generator
+        self, alignment: nn.Module, z: Tensor, batch: Batch, images: Tensor, draws: Draws
     ) -> Tensor:
         assert self.config.alignment is not None
         tokens = batch.tokens
@@ -142,8 +174,7 @@ class TokenizerStage:
             assert self.backbone is not None
             with torch.no_grad():
                 tokens = self.backbone.patch_tokens(images, self.config.alignment.grid)
-        alpha = torch.rand(z.shape[0], device=z.device, generator=generator)
-        noise = torch.randn(z.shape, device=z.device, generator=generator)
+        alpha, noise = draws.uniform("alpha"), draws.normal("alignment noise", z.shape[1:])
         return alignment(self.latent_norm(z.float()), tokens, alpha, noise)
 
     def _weight(self, term: str) -> float:
@@ -183,12 +214,12 @@ class TokenizerStage:
             groups[f"optimizer_{name}"] = optimizer_tensors(updater.network, updater.optimizer)
         return groups
 
-    def state(self) -> Mapping[str, Any]:
-        return {}
+    def rates(self) -> dict[str, float]:
+        return {f"lr_{name}": updater.lr for name, updater in self.updaters.items()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         for name, network in self._networks().items():
-            network.load_state_dict(dict(checkpoint.tensors(name)))
+            load_state(network, checkpoint.tensors(name))
         for name, updater in self.updaters.items():
             load_optimizer_tensors(
                 updater.network, updater.optimizer, checkpoint.tensors(f"optimizer_{name}")

@@ -1,0 +1,84 @@
+"""Training on several processes, applied from outside the networks: DDP, or FSDP2 for what one device cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.nn.parallel import DistributedDataParallel
+
+from sendvae import distributed
+from sendvae.diffusion import SiT
+
+Result = TypeVar("Result")
+
+
+class Together(nn.Module):
+    """Networks that one backward pass goes through.
+
+    Calling it runs a function that uses them. DDP averages the gradients of what its own `forward` runs; this
+    lets a stage keep its losses in plain methods.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, function: Callable[..., Result], *arguments: object) -> Result:
+        return function(*arguments)
+
+
+class Parallel:
+    """Runs losses so that their gradients are averaged over processes.
+
+    BatchNorm buffers stay each process's own, as in the reference implementations; parameters start as those of
+    process 0. Networks that FSDP2 has sharded average their gradients themselves.
+
+    Args:
+        networks: all whose parameters the losses' gradients reach.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        self.module: nn.Module = Together(*networks)
+        self.sharded = [network for network in networks if isinstance(network, FSDPModule)]
+        if distributed.world_size() > 1 and not self.sharded:
+            self.module = DistributedDataParallel(
+                self.module, forward_sync_buffers=False, gradient_as_bucket_view=True
+            )
+
+    def __call__(self, function: Callable[..., Result], *arguments: object) -> Result:
+        return self.module(function, *arguments)
+
+    def backward_of(self, last: bool) -> AbstractContextManager[object]:
+        """Context of a micro-batch's forward and backward pass: only the last one communicates."""
+        for network in self.sharded:
+            network.set_requires_gradient_sync(last)
+        if isinstance(self.module, DistributedDataParallel) and not last:
+            return self.module.no_sync()
+        return nullcontext()
+
+
+def shard(sit: SiT) -> SiT:
+    """Spreads a SiT's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
+    device = next(sit.parameters()).device.type
+    mesh = init_device_mesh(device, (distributed.world_size(),))
+    for block in sit.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(sit, mesh=mesh)
+    register_fsdp_forward_method(sit, "forward_with_features")
+    return sit
+
+
+def load_state(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """`load_state_dict`, strictly, from whole tensors into a network that may be sharded."""
+    targets = network.state_dict()
+    network.load_state_dict(
+        {
+            name: distributed.laid_out_as(targets[name], tensor) if name in targets else tensor
+            for name, tensor in tensors.items()
+        }
+    )

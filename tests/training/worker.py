@@ -1,0 +1,105 @@
+"""Small training runs for `test_parallel.py`; started alone or by torchrun."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
+
+from sendvae import distributed
+from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
+from sendvae.data import open_embedded
+from sendvae.diffusion import SiT
+from sendvae.runs import RunFolder
+from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.training import train
+from sendvae.training.source import Batch, Source
+from sendvae.training.stages import DiffusionStage, TokenizerStage
+
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
+WIDTH, IMAGES = 12, 24
+CPU = torch.device("cpu")
+SHARED = ["loop.batch_size=8", "loop.precision=fp32", "loop.log_every=8", "loop.checkpoint_every=16", "optimizer.warmup=0"]  # fmt: skip
+NEVER = 1_000_000
+
+
+class Tokens:
+    """Random features in place of a foundation model's."""
+
+    def __init__(self, grid: int) -> None:
+        self.rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
+
+    def batch(self, indices: object) -> dict[str, Tensor]:
+        return {"tokens": self.rows[torch.as_tensor(indices)]}
+
+
+class Recorded(Source):
+    """Notes which images this process reads."""
+
+    def __init__(self, grid: int) -> None:
+        super().__init__(open_embedded("emoji", "train", limit=IMAGES), tokens=Tokens(grid))  # type: ignore[arg-type]
+        self.read: list[list[int]] = []
+
+    def __getitems__(self, indices: object) -> Batch:
+        self.read.append([int(i) for i in indices])  # type: ignore[attr-defined]
+        return super().__getitems__(indices)  # type: ignore[arg-type]
+
+
+def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage:
+    torch.manual_seed(
+        distributed.rank()
+    )  # processes that start from different weights must end with the same
+    if kind == "tokenizer":
+        config = load_config(
+            TokenizerConfig,
+            "demo/send-vae",
+            # The discriminator's BatchNorm is each process's own, as in the reference: not equal to one process's.
+            [*SHARED, f"losses.discriminator_start={NEVER}", f"losses.adversarial_start={NEVER}", "losses.discriminator_width=4",
+             "alignment.width=16", "alignment.heads=2", "alignment.hidden=16", "optimizer.lr=1e-5", "alignment.lr=1e-5", *overrides],
+        )  # fmt: skip
+        torch.manual_seed(0)
+        tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
+        return TokenizerStage(config, tokenizer, Recorded(4), CPU, token_width=WIDTH)
+    config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
+    torch.manual_seed(0)
+    sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
+              repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+    stats = LatentStats(torch.zeros(4), torch.ones(4))
+    torch.manual_seed(0)
+    return DiffusionStage(config, sit, stats, Recorded(4), CPU, Autoencoder(SMALL).eval())
+
+
+def run(folder: Path, kind: str, overrides: list[str]) -> None:
+    stage = stage_of(kind, overrides)
+    reductions = Counter[str]()
+    if isinstance(stage.parallel.module, DistributedDataParallel):
+
+        def counted(state, bucket):  # type: ignore[no-untyped-def]
+            state["buckets"] += 1
+            return allreduce_hook(dist.group.WORLD, bucket)
+
+        stage.parallel.module.register_comm_hook(reductions, counted)
+    with RunFolder(folder).prepare({}, {}) as prepared:
+        distributed.barrier()
+        train(stage, prepared, stage.config.loop, seed=0)
+    rank = distributed.rank()
+    record = {"read": stage.source.read, "buckets": reductions["buckets"]}  # type: ignore[attr-defined]
+    (folder / f"record-{rank}.json").write_text(json.dumps(record))
+    weights = {f"{g}/{n}": distributed.whole(t.detach()).clone() for g, named in stage.tensors().items() for n, t in named.items()}  # fmt: skip
+    save_file(weights, folder / f"weights-{rank}.safetensors")
+    distributed.barrier()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with distributed.process_group():
+        for job in json.loads(sys.argv[1]):
+            run(Path(job["folder"]), job["kind"], job["overrides"])
