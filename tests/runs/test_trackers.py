@@ -12,7 +12,6 @@ from sendvae.runs import TRACKERS, Tracker, open_tracker
 
 
 def test_tensorboard_files_hold_the_scalars(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="the tracking extra is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     tracker = open_tracker("tensorboard", tmp_path)
@@ -25,6 +24,31 @@ def test_tensorboard_files_hold_the_scalars(tmp_path: Path) -> None:
     resumed.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss")
     assert [(event.step, event.value) for event in events] == [(10, 1.0), (20, 2.0), (25, 9.0)]
+
+
+@pytest.mark.slow
+def test_weights_and_biases_keep_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="the tracking extra is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    tracker = open_tracker("wandb", tmp_path)
+    tracker.log(10, {"velocity_of_the_test": 1.5})
+    tracker.close()
+    (records,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert b"velocity_of_the_test" in records.read_bytes()
+
+
+@pytest.mark.slow
+def test_trackio_keeps_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trackio = pytest.importorskip("trackio", reason="the tracking extra is not installed")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    for images, value in ((10, 1.5), (20, 1.0)):  # interrupted and resumed
+        tracker = open_tracker("trackio", tmp_path / "run", images)
+        tracker.log(images, {"loss": value})
+        tracker.close()
+    (run,) = trackio.Api().runs("sendvae")
+    history = trackio.SQLiteStorage.get_logs("sendvae", run.name)
+    assert [(entry["step"], entry["loss"]) for entry in history] == [(10, 1.5), (20, 1.0)]
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

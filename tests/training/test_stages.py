@@ -191,6 +191,27 @@ def test_adversarial_and_discriminator_start_when_told(data: Data) -> None:
     assert ["adversarial" in keys for keys in seen] == [False, False, True]
 
 
+def test_gradient_shares_are_measured_now_and_then_and_add_up(data: Data) -> None:
+    """A term without weight has no share; the alignment's grows with its weight."""
+    shares = []
+    for weight in (1.0, 100.0):
+        stage = tokenizer_stage(
+            data, "losses.kl_weight=0", f"alignment.weight={weight}", "gradient_share_every=8"
+        )
+        scalars = stage.step(first_batch(stage), 16)
+        found = {
+            n.removeprefix("gradient_share_"): float(v)
+            for n, v in scalars.items()
+            if n.startswith("gradient_share_")
+        }
+        assert found.keys() == {"reconstruction", "perceptual", "kl", "adversarial", "alignment"}
+        assert sum(found.values()) == pytest.approx(1.0, abs=1e-5)
+        assert found["kl"] == 0.0
+        shares.append(found["alignment"])
+        assert not any(name.startswith("gradient_share_") for name in stage.step(first_batch(stage), 20))
+    assert 0 < shares[0] < shares[1]
+
+
 def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(data: Data) -> None:
     stage = diffusion_stage(data)
     assert stage.tokenizer is not None

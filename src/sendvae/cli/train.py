@@ -35,6 +35,8 @@ def tokenizer(
         sendvae train tokenizer demo/send-vae
 
         sendvae train tokenizer demo/send-vae alignment.depth=2 seed=1 --run runs/deeper
+
+        torchrun --nproc-per-node 8 --no-python sendvae train tokenizer demo/send-vae
     """
     from sendvae.config import TokenizerConfig, load_config, to_yaml
 
@@ -43,9 +45,10 @@ def tokenizer(
         typer.echo(to_yaml(resolved))
         return
     from sendvae.cli.stopping import graceful
+    from sendvae.distributed import process_group
     from sendvae.training import train_tokenizer
 
-    with graceful():
+    with graceful(), process_group():
         exported = train_tokenizer(resolved, run or _default_run(config), cache, name=Path(config).stem)
     typer.echo(f"tokenizer: {exported}")
 
@@ -71,9 +74,10 @@ def diffusion(
         typer.echo(to_yaml(resolved))
         return
     from sendvae.cli.stopping import graceful
+    from sendvae.distributed import process_group
     from sendvae.training import train_diffusion
 
-    with graceful():
+    with graceful(), process_group():
         exported = train_diffusion(resolved, run or _default_run(config), cache, name=Path(config).stem)
     typer.echo(f"SiT: {exported}")
 

@@ -61,3 +61,7 @@ class TokenizerConfig(Section):
     loop: LoopConfig
     ema: Decay | None = Field(None, description="decay of an average of the tokenizer's weights; none: off")
     statistics_images: PositiveInt = Field(10_000, description="images measured for the latent statistics")
+    gradient_share_every: PositiveInt = Field(
+        20_000,
+        description="images between two measurements of each loss's share in the gradient of the latents",
+    )

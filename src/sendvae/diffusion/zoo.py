@@ -24,7 +24,7 @@ class SiTSize:
 SIZES: Registry[SiTSize] = Registry(
     "SiT size",
     {
-        "SiT-Tiny": SiTSize(depth=6, width=256, heads=4, repa_depth=3, repa_hidden=512),  # ours, for a CPU
+        "SiT-Tiny": SiTSize(depth=4, width=192, heads=3, repa_depth=2, repa_hidden=512),  # ours, for a CPU
         "SiT-S": SiTSize(depth=12, width=384, heads=6, repa_depth=4),
         "SiT-B": SiTSize(depth=12, width=768, heads=12, repa_depth=4),
         "SiT-L": SiTSize(depth=24, width=1024, heads=16, repa_depth=8),

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sendvae.distributed import is_main
+from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
@@ -44,6 +44,7 @@ class RunFolder:
             UserError: the folder holds a run with another configuration, or another process trains in it.
         """
         if not is_main():
+            barrier()  # until the main process has made the folder
             yield self
             return
         self.path.mkdir(parents=True, exist_ok=True)
@@ -60,6 +61,7 @@ class RunFolder:
             else:
                 write_text(self.environment_path, json.dumps(environment, indent=1) + "\n")
                 write_text(self.config_path, yaml.safe_dump(dict(config), sort_keys=False))
+            barrier()
             yield self
 
     def _check_same(self, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:

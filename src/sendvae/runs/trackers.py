@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -19,25 +20,20 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+PROJECT = "sendvae"
+
+
 class TensorBoard:
     """Event files in `tensorboard/` of the run folder; the horizontal axis is images seen.
 
     Args:
         folder: the run folder.
         images_seen: where the run resumes; what an interrupted one wrote beyond is hidden.
-
-    Raises:
-        UserError: tensorboard is not installed.
     """
 
     def __init__(self, folder: Path, images_seen: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "the tracker 'tensorboard' needs a package that is not installed",
-                next_step="pip install 'sendvae[tracking]'",
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
 
     def log(self, images: int, scalars: Mapping[str, float]) -> None:
@@ -48,7 +44,44 @@ class TensorBoard:
         self._writer.close()
 
 
-TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", {"tensorboard": TensorBoard})
+class WeightsAndBiases:
+    """A run of Weights & Biases, continued by the same folder; WANDB_MODE=offline keeps it on this machine."""
+
+    def __init__(self, folder: Path, _images_seen: int = 0) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project=PROJECT, name=folder.name, id=_identity(folder), dir=folder, resume="allow"
+        )
+
+    def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        self._run.log(dict(scalars), step=images)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class Trackio:
+    """A run of trackio, in its local data base; `trackio show` draws it."""
+
+    def __init__(self, folder: Path, _images_seen: int = 0) -> None:
+        import trackio
+
+        name = f"{folder.name}-{_identity(folder)}"
+        self._run = trackio.init(
+            project=PROJECT, name=name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+        )
+
+    def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        self._run.log(dict(scalars), step=images)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+TRACKERS: Registry[Callable[..., Tracker]] = Registry(
+    "tracker", {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "trackio": Trackio}
+)
 
 
 def open_tracker(name: str, folder: Path, images_seen: int = 0) -> Tracker:
@@ -57,4 +90,17 @@ def open_tracker(name: str, folder: Path, images_seen: int = 0) -> Tracker:
     Raises:
         UserError: the name is unknown, or its package is not installed.
     """
-    return TRACKERS[name](folder, images_seen)
+    tracker = TRACKERS[name]
+    try:
+        return tracker(folder, images_seen)
+    except ImportError as error:
+        raise UserError(
+            f"the tracker '{name}' needs a package that is not installed",
+            given=str(error),
+            next_step="pip install 'sendvae[tracking]'",
+        ) from error
+
+
+def _identity(folder: Path) -> str:
+    """The same for a folder whenever a run goes on in it."""
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

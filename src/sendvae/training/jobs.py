@@ -8,7 +8,8 @@ import torch
 
 from sendvae.config import DiffusionConfig, TokenizerConfig, to_yaml
 from sendvae.data import ImageSet, LatentCache, open_images
-from sendvae.diffusion import build_sit, save_sit
+from sendvae.diffusion import SiT, build_sit, save_sit
+from sendvae.distributed import barrier, is_main, whole
 from sendvae.runs import RunFolder, describe_environment
 from sendvae.tokenizers import Autoencoder, build_tokenizer, load_tokenizer, save_tokenizer
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
@@ -58,7 +59,9 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         tokenizer.latent_stats = measure_statistics(
             tokenizer, images, config.statistics_images, config.seed, device
         )
-        save_tokenizer(tokenizer, exported, card={"trained with": to_yaml(config)})
+        if is_main():
+            save_tokenizer(tokenizer, exported, card={"trained with": to_yaml(config)})
+        barrier()
     return exported
 
 
@@ -94,7 +97,11 @@ def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: st
             config, sit, tokenizer.latent_stats, Source(images, latents, tokens), device, name=name
         )
         train(stage, run, config.loop, config.seed, config.data.workers)
-        save_sit(stage.ema.network, exported)
+        averaged = SiT(**stage.ema.network.arguments)
+        averaged.load_state_dict({name: whole(t) for name, t in stage.ema.tensors().items()})
+        if is_main():
+            save_sit(averaged, exported)
+        barrier()
     return exported
 
 

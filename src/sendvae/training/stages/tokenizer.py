@@ -156,6 +156,8 @@ class TokenizerStage:
             ratio = adaptive_weight(pixels, scalars["alignment"], self.tokenizer.encoder.conv_out.weight)
             weighted["alignment"] = ratio * weighted["alignment"]
             scalars["alignment_ratio"] = ratio
+        if images_seen % self.config.gradient_share_every < self.config.loop.batch_size:
+            scalars |= _gradient_shares(weighted, posterior.mean)
         total = sum(weighted.values())
         assert isinstance(total, Tensor)
         return total, scalars, z, reconstruction
@@ -224,3 +226,13 @@ class TokenizerStage:
             load_optimizer_tensors(
                 updater.network, updater.optimizer, checkpoint.tensors(f"optimizer_{name}")
             )
+
+
+def _gradient_shares(weighted: Mapping[str, Tensor], z_mean: Tensor) -> dict[str, Tensor]:
+    """Each loss's part in the sum of the norms of their gradients at the posterior mean."""
+    norms = {
+        name: torch.autograd.grad(loss, z_mean, retain_graph=True)[0].float().norm()
+        for name, loss in weighted.items()
+    }
+    total = torch.stack(list(norms.values())).sum()
+    return {f"gradient_share_{name}": norm / total for name, norm in norms.items()}
