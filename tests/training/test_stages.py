@@ -312,3 +312,16 @@ def test_a_step_that_is_not_finite_changes_no_weight(build: object, data: Data, 
 def test_a_batch_that_cannot_be_shared_is_refused(data: Data, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"batch of 4(?s:.*)accumulate=3(?s:.*)a multiple of 3"):
         run_in(tmp_path / "r", diffusion_stage(data, "loop.accumulate=3"))
+
+
+def test_previews_are_logged_where_their_time_has_come(data: Data, tmp_path: Path) -> None:
+    stage, asked = diffusion_stage(data), []
+
+    def preview(images_seen: int) -> dict[str, float]:
+        asked.append(images_seen)
+        return {"distance": 100.0 - images_seen}
+
+    with RunFolder(tmp_path).prepare({}, {}) as run:
+        train(stage, run, stage.config.loop, seed=0, preview=(12, preview))
+    assert asked == [16, 24]  # the lines after images 12 and 24
+    assert read_journal(tmp_path / "metrics.jsonl")["distance"] == [None, 84.0, 76.0]

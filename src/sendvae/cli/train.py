@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,10 +76,14 @@ def diffusion(
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
+    from sendvae.evaluation import Preview
     from sendvae.training import train_diffusion
 
+    preview = partial(Preview, resolved.preview, seed=resolved.seed) if resolved.preview else None
     with graceful(), process_group():
-        exported = train_diffusion(resolved, run or _default_run(config), cache, name=Path(config).stem)
+        exported = train_diffusion(
+            resolved, run or _default_run(config), cache, name=Path(config).stem, preview=preview
+        )
     typer.echo(f"SiT: {exported}")
 
 

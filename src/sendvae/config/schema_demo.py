@@ -6,15 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from sendvae.config.schema_common import Section
-
-
-class SamplingConfig(Section):
-    method: str = "euler-maruyama"
-    steps: PositiveInt = 250
-    guidance_scale: PositiveFloat = 1.0
-    images: PositiveInt = Field(50_000, description="samples for the Frechet distance")
-    batch_size: PositiveInt = 250
+from sendvae.config.schema_common import SamplingConfig, Section
 
 
 class EvaluationConfig(Section):

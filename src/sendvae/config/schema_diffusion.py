@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+from sendvae.config.schema_common import (
+    DataConfig,
+    Decay,
+    LoopConfig,
+    OptimizerConfig,
+    SamplingConfig,
+    Section,
+)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -17,6 +24,18 @@ class RepaConfig(Section):
     backbone: str = "dinov2-b"
     weight: NonNegativeFloat = 0.5
     depth: PositiveInt | None = Field(None, description="block whose output is aligned; default: the model's")
+
+
+class PreviewConfig(Section):
+    """Samples of the EMA during training, to see where it goes; final figures come from `sendvae evaluate`."""
+
+    every: PositiveInt = Field(
+        description="images between two previews; they are drawn when a line is logged"
+    )
+    sampling: SamplingConfig = SamplingConfig(steps=50, images=64)
+    features: str | None = Field(
+        None, description="network of a small-sample Frechet distance against the training images; none: off"
+    )
 
 
 class DiffusionConfig(Section):
@@ -33,3 +52,4 @@ class DiffusionConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     loop: LoopConfig
     ema: Decay = 0.9999
+    preview: PreviewConfig | None = Field(None, description="samples during training; none: off")

@@ -3,10 +3,12 @@
 from sendvae.evaluation.features import extract_features, image_batches
 from sendvae.evaluation.generate import evaluate_generation, generate
 from sendvae.evaluation.latents import LatentScores, evaluate_latents
+from sendvae.evaluation.preview import Preview
 from sendvae.evaluation.reconstruct import evaluate_reconstruction, reconstruct
 
 __all__ = [
     "LatentScores",
+    "Preview",
     "evaluate_generation",
     "evaluate_latents",
     "evaluate_reconstruction",

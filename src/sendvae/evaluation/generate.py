@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from sendvae.config.schema_demo import SamplingConfig
+from sendvae.config.schema_common import SamplingConfig
 from sendvae.data import to_uint8
 from sendvae.diffusion import SiT, sample
 from sendvae.metrics import FeatureStatistics, frechet_distance_of, kernel_distance, precision_recall

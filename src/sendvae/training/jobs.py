@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from sendvae.training.stages import DiffusionStage, TokenizerStage
 from sendvae.vision import load_backbone
 
 FRESH = "fresh:"
+PreviewFactory = Callable[[Autoencoder, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
 
 
 def default_device() -> torch.device:
@@ -65,8 +67,19 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
     return exported
 
 
-def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: str = "diffusion") -> Path:
-    """Trains a SiT on the latents of `config.tokenizer`; returns the exported folder (EMA weights)."""
+def train_diffusion(
+    config: DiffusionConfig,
+    folder: Path,
+    cache: Path,
+    name: str = "diffusion",
+    preview: PreviewFactory | None = None,
+) -> Path:
+    """Trains a SiT on the latents of `config.tokenizer`; returns the exported folder (EMA weights).
+
+    Args:
+        config, folder, cache, name: as of `train_tokenizer`.
+        preview: makes what draws `config.preview`'s samples, from the tokenizer, the images, and a folder.
+    """
     device = default_device()
     exported = folder / "sit"
     with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
@@ -96,7 +109,11 @@ def train_diffusion(config: DiffusionConfig, folder: Path, cache: Path, name: st
         stage = DiffusionStage(
             config, sit, tokenizer.latent_stats, Source(images, latents, tokens), device, name=name
         )
-        train(stage, run, config.loop, config.seed, config.data.workers)
+        drawing = None
+        if config.preview is not None and preview is not None:
+            draw = preview(tokenizer, images, run.samples)
+            drawing = (config.preview.every, lambda images_seen: draw(stage.ema.network, images_seen))
+        train(stage, run, config.loop, config.seed, config.data.workers, drawing)
         averaged = SiT(**stage.ema.network.arguments)
         averaged.load_state_dict({name: whole(t) for name, t in stage.ema.tensors().items()})
         if is_main():

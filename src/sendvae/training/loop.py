@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, Protocol, runtime_checkable
@@ -48,6 +48,9 @@ class Stage(Protocol):
     def restore(self, checkpoint: Checkpoint) -> None: ...
 
 
+Preview = Callable[[int], dict[str, float]]
+
+
 class Stopped(Exception):
     """A signal ended the run after its checkpoint was written."""
 
@@ -59,8 +62,18 @@ class Stopped(Exception):
         self.signum = signum
 
 
-def train(stage: Stage, run: RunFolder, loop: LoopConfig, seed: int, workers: int = 0) -> None:
+def train(
+    stage: Stage,
+    run: RunFolder,
+    loop: LoopConfig,
+    seed: int,
+    workers: int = 0,
+    preview: tuple[int, Preview] | None = None,
+) -> None:
     """Trains `stage` until `loop.images`, resuming from the run folder's last checkpoint.
+
+    Args:
+        preview: called with the images seen every so many images; what it returns is logged.
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.
@@ -77,6 +90,7 @@ def train(stage: Stage, run: RunFolder, loop: LoopConfig, seed: int, workers: in
         window.restore(checkpoint.state["window"])
     if images_seen >= loop.images:
         return
+    previewed = images_seen
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
         _signals() as received,
@@ -94,7 +108,11 @@ def train(stage: Stage, run: RunFolder, loop: LoopConfig, seed: int, workers: in
                 stopping = any_process(bool(received))
                 scalars = window.flush()
                 note = _note(scalars)
-                log.write(images_seen, step, {**scalars, **stage.rates()})
+                scalars |= stage.rates()
+                if preview is not None and _crossed(previewed, images_seen, preview[0]):
+                    scalars |= preview[1](images_seen)
+                    previewed = images_seen
+                log.write(images_seen, step, scalars)
                 if len(window.bad) >= loop.nonfinite_limit:
                     _give_up(stage.source, run, window.bad, loop.batch_size, seed)
             bar.advance(images_seen - previous, note=note)

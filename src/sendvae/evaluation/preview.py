@@ -1,0 +1,68 @@
+"""What a diffusion model makes during its training: a grid of samples, and a small-sample Frechet distance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.utils import make_grid
+
+from sendvae.config.schema_diffusion import PreviewConfig
+from sendvae.data import ImageSet
+from sendvae.diffusion import SiT
+from sendvae.distributed import is_main
+from sendvae.evaluation.features import extract_features, image_batches
+from sendvae.evaluation.generate import generate
+from sendvae.metrics import FEATURES, FeatureStatistics, frechet_distance_of
+from sendvae.tokenizers import Autoencoder
+
+SHOWN, COLUMNS, BATCH = 64, 8, 64
+
+
+class Preview:
+    """Samples with the same noise and labels every time, so that pictures of different times compare.
+
+    The distance is of few samples: it falls as training goes on, but is larger than one of 50,000 samples, and
+    is not to be reported as such. Its name says how many there were.
+
+    Args:
+        config: how many, how, in which features.
+        tokenizer: decodes; carries the latents' statistics.
+        images: the training images: labels in their proportions, and the reference.
+        folder: of the pictures, "IMAGES.png".
+        seed: of noise.
+    """
+
+    def __init__(
+        self, config: PreviewConfig, tokenizer: Autoencoder, images: ImageSet, folder: Path, seed: int
+    ) -> None:
+        self.config, self.tokenizer, self.images = config, tokenizer, images
+        self.folder, self.seed = folder, seed
+        self.reference: FeatureStatistics | None = None
+        picked = np.linspace(0, len(images) - 1, config.sampling.images).round().astype(np.int64)
+        self.labels = images.labels_of(np.random.default_rng(0).permutation(picked))
+
+    @torch.no_grad()
+    def __call__(self, sit: SiT, images_seen: int) -> dict[str, float]:
+        """Draws, writes the picture, returns the distance. Every process calls it: FSDP's sampling needs all."""
+        device = next(sit.parameters()).device
+        tokenizer = self.tokenizer.to(device)
+        sampled = generate(sit, tokenizer, self.labels, self.config.sampling, self.seed, "preview")
+        samples = torch.cat(list(sampled))
+        if is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            grid = make_grid(samples[:SHOWN], nrow=COLUMNS, padding=2, pad_value=255)
+            Image.fromarray(grid.permute(1, 2, 0).numpy()).save(self.folder / f"{images_seen:010d}.png")
+        if self.config.features is None:
+            return {}
+        network = FEATURES[self.config.features]().to(device)
+        if self.reference is None:
+            self.reference = FeatureStatistics()
+            total = len(self.images)
+            self.reference.update(extract_features(network, image_batches(self.images), total, "reference"))
+        found = FeatureStatistics()
+        found.update(extract_features(network, samples.split(BATCH), len(samples), "preview features"))
+        name = f"fd-{self.config.features.lower()}-{len(samples)}"
+        return {name: frechet_distance_of(self.reference, found)}
