@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sendvae.data import LatentCache, LatentCacheWriter
+from sendvae.errors import UserError
 
 FIELDS = {"mean": (2, 3), "label": ()}
 
@@ -40,9 +41,12 @@ def test_restart_goes_on_after_the_last_whole_shard(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_cache_is_an_error(tmp_path: Path) -> None:
-    with LatentCacheWriter(tmp_path, FIELDS, 10, "x", shard_size=4) as writer:
+    with (
+        pytest.raises(ValueError, match="1 rows do not fill"),
+        LatentCacheWriter(tmp_path, FIELDS, 10, "x", shard_size=4) as writer,
+    ):
         writer.append(rows(0, 5))
-    with pytest.raises(ValueError, match="not complete"):
+    with pytest.raises(UserError, match="not complete"):
         LatentCache(tmp_path)
 
 
@@ -58,3 +62,55 @@ def test_wrong_shapes_are_refused(tmp_path: Path) -> None:
         LatentCacheWriter(tmp_path, FIELDS, 4, "x").append(
             {"mean": torch.zeros(1, 3, 2), "label": torch.zeros(1)}
         )
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_share_the_shards(tmp_path: Path, world: int) -> None:
+    seen = []
+    for rank in range(world):
+        with LatentCacheWriter(tmp_path, FIELDS, 22, "x", shard_size=4, rank=rank, world=world) as writer:
+            for index in writer.rows(batch=3):
+                seen += index.tolist()
+                writer.append(rows(int(index[0]), int(index[-1]) + 1))
+            assert writer.position == writer.share
+    assert sorted(seen) == list(range(22))
+    cache = LatentCache(tmp_path)
+    assert cache.fields["label"].tolist() == list(range(22))
+    order = np.array([21, 0, 4, 3, 20, 4])
+    assert cache.batch(order)["label"].tolist() == order.tolist()
+
+
+def test_a_restart_may_have_another_number_of_processes(tmp_path: Path) -> None:
+    for rank, world, stop in ((0, 2, 6), (1, 2, 0), (0, 1, None), (0, 1, None)):
+        writer = LatentCacheWriter(tmp_path, FIELDS, 22, "x", shard_size=4, rank=rank, world=world)
+        for done, index in enumerate(writer.rows(batch=2)):
+            if done == stop:
+                break  # as if killed
+            writer.append(rows(int(index[0]), int(index[-1]) + 1))
+    assert writer.position == 22
+    assert list(writer.rows(2)) == []
+    assert LatentCache(tmp_path).fields["label"].tolist() == list(range(22))
+
+
+def test_a_cache_keeps_the_shard_size_that_it_began_with(tmp_path: Path) -> None:
+    with LatentCacheWriter(tmp_path, FIELDS, 10, "x", shard_size=4) as writer:
+        writer.append(rows(0, 8))
+    with LatentCacheWriter(tmp_path, FIELDS, 10, "x", shard_size=5) as writer:
+        assert (writer.shard_size, writer.position) == (4, 8)
+        writer.append(rows(8, 10))
+    assert LatentCache(tmp_path).fields["label"].tolist() == list(range(10))
+
+
+def test_rows_are_not_loaded_before_they_are_read(tmp_path: Path) -> None:
+    """A cache of 64 MiB adds next to nothing to the memory of its process until it is read."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    with LatentCacheWriter(tmp_path, {"mean": (1024, 1024)}, 16, "x", shard_size=4) as writer:
+        for _ in range(4):
+            writer.append({"mean": torch.ones(4, 1024, 1024)})
+    before = resident()
+    cache = LatentCache(tmp_path)
+    assert float(cache.batch(np.array([9]))["mean"].sum()) == 2**20
+    assert resident() - before < 32 * 2**20

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sendvae import __version__
-from sendvae.cli import demo, models, report, train
+from sendvae.cli import data, demo, models, report, train
 from sendvae.errors import UserError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("models")(models.models)
 app.command("report")(report.report)
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 
 

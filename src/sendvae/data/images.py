@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import fsspec
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -16,10 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from sendvae.data.attributes import AttributeTable
+from sendvae.data.locations import exists, is_local
 from sendvae.data.shards import ShardIndex, open_shards
+from sendvae.errors import UserError
 from sendvae.registry import Registry
 
 Indices = Sequence[int] | np.ndarray
+ATTRIBUTES = "attributes.json"
 EMBEDDED: Registry[Path] = Registry("embedded data set", {"emoji": Path(__file__).parent / "emoji"})
 
 
@@ -74,10 +78,34 @@ class ShardImages:
         return Sample(decode(self.index.read(index)), int(self.index.labels[index]), self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
-        return ImageBatch(torch.stack([self[int(i)].image for i in indices]), self.labels_of(indices))
+        images = [decode(data) for data in self.index.read_many(indices)]
+        return ImageBatch(torch.stack(images), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
         return torch.from_numpy(self.index.labels[np.asarray(indices)])
+
+    def has_attributes(self) -> bool:
+        """Whether the data set has a table of attributes."""
+        return exists(f"{self.index.location}/{ATTRIBUTES}")
+
+    @cached_property
+    def attributes(self) -> AttributeTable:
+        """Attributes of this split's images, in their order.
+
+        Raises:
+            UserError: the data set has none.
+        """
+        path = f"{self.index.location}/{ATTRIBUTES}"
+        if not is_local(path):
+            try:
+                path = str(fsspec.open_local(f"simplecache::{path}"))
+            except FileNotFoundError:
+                raise UserError("no attribute table", given=path) from None
+        table = AttributeTable.load(Path(path))
+        group = dict(zip(table.keys, table.groups, strict=True))
+        return AttributeTable(
+            tuple(self.keys), table.names, table.rows(self.keys), tuple(group[key] for key in self.keys)
+        )
 
 
 class EmbeddedImages(ShardImages):
@@ -104,15 +132,6 @@ class EmbeddedImages(ShardImages):
 
     def batch(self, indices: Indices) -> ImageBatch:
         return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))
-
-    @cached_property
-    def attributes(self) -> AttributeTable:
-        """Attributes of this split's images, in their order."""
-        table = AttributeTable.load(self.folder / "attributes.json")
-        group = dict(zip(table.keys, table.groups, strict=True))
-        return AttributeTable(
-            tuple(self.keys), table.names, table.rows(self.keys), tuple(group[key] for key in self.keys)
-        )
 
     @property
     def licences(self) -> list[str]:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sendvae.errors import UserError
+from sendvae.files import write_text
+
 MANIFEST = "manifest.json"
 
 
 class LatentCacheWriter:
-    """Appends rows in order; a restart goes on after the last whole shard.
+    """Writes rows into shards of a fixed size; a restart goes on with the shards that are missing.
+
+    Of several processes each writes every `world`-th shard. A shard's name and rows do not depend on how many
+    there are, so a restart may have more or fewer, and readers see one cache.
 
     Args:
         folder: where the shards go.
         fields: name -> shape of one row.
         count: rows in all.
         fingerprint: what the rows are computed from. A cache of anything else in this folder is discarded.
-        shard_size: rows per shard.
+        shard_size: rows per shard; a cache begun with another size keeps that.
+        rank, world: which of how many processes this is. Process 0 must have made its writer before the others.
     """
 
     def __init__(
@@ -33,28 +41,35 @@ class LatentCacheWriter:
         count: int,
         fingerprint: str,
         shard_size: int = 4096,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.folder, self.fields, self.count, self.shard_size = folder, dict(fields), count, shard_size
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.fields, self.count = folder, dict(fields), count
         manifest = {
             "count": count,
             "shard_size": shard_size,
             "fingerprint": fingerprint,
             "fields": {name: list(shape) for name, shape in fields.items()},
         }
-        path = folder / MANIFEST
-        if not path.is_file() or json.loads(path.read_text()) != manifest:
-            for stale in folder.glob("*.safetensors"):
-                stale.unlink()
-            temporary = path.with_name(MANIFEST + ".part")
-            temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-            temporary.replace(path)
-        written = 0
-        while self._shard(written).is_file():
-            written += 1
-        self.position = min(written * shard_size, count)
+        if rank == 0:
+            _begin(folder, manifest)
+        self.shard_size: int = _read_manifest(folder)["shard_size"]
+        share = range(rank, -(-count // self.shard_size), world)
+        self.missing = [number for number in share if not _shard(folder, number).is_file()]
+        self.share = sum(len(self._rows_of(number)) for number in share)
+        self.position = self.share - sum(len(self._rows_of(number)) for number in self.missing)
         self.pending: dict[str, list[Tensor]] = {name: [] for name in fields}
         self.pending_rows = 0
+
+    def rows(self, batch: int) -> Iterator[np.ndarray]:
+        """The rows that this process still has to append, in order, at most `batch` at a time.
+
+        Batches begin anew with each shard: how rows are grouped, and so their last bits, is always the same.
+        """
+        for number in list(self.missing):
+            rows = self._rows_of(number)
+            for start in range(rows.start, rows.stop, batch):
+                yield np.arange(start, min(start + batch, rows.stop))
 
     def append(self, rows: Mapping[str, Tensor]) -> None:
         """Adds rows, each field (B, *shape)."""
@@ -63,12 +78,14 @@ class LatentCacheWriter:
                 raise ValueError(f"field {name}: rows must be {shape}, got {tuple(rows[name].shape[1:])}")
             self.pending[name].append(rows[name])
         self.pending_rows += len(next(iter(rows.values())))
-        while self.pending_rows >= self.shard_size:
-            self._flush(self.shard_size)
+        while self.missing and self.pending_rows >= len(self._rows_of(self.missing[0])):
+            self._flush()
 
-    def _flush(self, rows: int) -> None:
+    def _flush(self) -> None:
+        number = self.missing.pop(0)
+        rows = len(self._rows_of(number))
         joined = {name: torch.cat(parts) for name, parts in self.pending.items()}
-        path = self._shard(self.position // self.shard_size)
+        path = _shard(self.folder, number)
         temporary = path.with_name(path.name + ".part")
         save_file({name: tensor[:rows].contiguous() for name, tensor in joined.items()}, temporary)
         temporary.replace(path)
@@ -76,8 +93,8 @@ class LatentCacheWriter:
         self.pending_rows -= rows
         self.position += rows
 
-    def _shard(self, number: int) -> Path:
-        return self.folder / f"shard-{number:05d}.safetensors"
+    def _rows_of(self, number: int) -> range:
+        return range(number * self.shard_size, min((number + 1) * self.shard_size, self.count))
 
     def __enter__(self) -> LatentCacheWriter:
         return self
@@ -86,29 +103,83 @@ class LatentCacheWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and self.pending_rows:
-            self._flush(self.pending_rows)
+            raise ValueError(f"{self.pending_rows} rows do not fill a shard: {self.folder} is not complete")
 
 
 class LatentCache:
-    """Rows of a complete cache, held in memory and read by position."""
+    """Rows of a complete cache, read by position.
+
+    Shards are mapped into memory: what is not read is not loaded, and what is read the system may drop again.
+
+    Args:
+        folder: of a writer.
+
+    Raises:
+        UserError: no cache there, or shards are missing.
+    """
 
     def __init__(self, folder: Path) -> None:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        shards = sorted(folder.glob("shard-*.safetensors"))
-        parts = [load_file(shard) for shard in shards]
+        manifest = _read_manifest(folder)
         self.fingerprint: str = manifest["fingerprint"]
-        self.fields = {name: torch.cat([part[name] for part in parts]) for name in manifest["fields"]}
-        rows = len(next(iter(self.fields.values())))
-        if rows != manifest["count"]:
-            raise ValueError(f"{folder} holds {rows} of {manifest['count']} rows: it is not complete")
+        self.shard_size: int = manifest["shard_size"]
+        self.count: int = manifest["count"]
+        paths = [_shard(folder, number) for number in range(-(-self.count // self.shard_size))]
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"the cache {folder} is not complete",
+                given=f"{len(missing)} of {len(paths)} shards are missing, the first {missing[0]}",
+                next_step="run the command that began it again; it goes on",
+            )
+        self.shards = [load_file(path) for path in paths]
+        self.names = list(manifest["fields"])
+
+    @property
+    def fields(self) -> dict[str, Tensor]:
+        """Everything, in memory."""
+        return {name: torch.cat([shard[name] for shard in self.shards]) for name in self.names}
 
     def __len__(self) -> int:
-        return len(next(iter(self.fields.values())))
+        return self.count
 
     def shape(self, field: str) -> tuple[int, ...]:
         """Shape of one row."""
-        return tuple(self.fields[field].shape[1:])
+        return tuple(self.shards[0][field].shape[1:])
 
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        rows = torch.as_tensor(np.asarray(indices))
-        return {name: tensor[rows] for name, tensor in self.fields.items()}
+        """The rows at `indices`, in their order."""
+        shards, places = np.divmod(np.asarray(indices), self.shard_size)
+        found = {
+            name: torch.empty((len(places), *self.shape(name)), dtype=self.shards[0][name].dtype)
+            for name in self.names
+        }
+        for number in np.unique(shards):
+            here = np.flatnonzero(shards == number)
+            rows = torch.from_numpy(places[here])
+            for name, tensor in found.items():
+                tensor[torch.from_numpy(here)] = self.shards[number][name][rows]
+        return found
+
+
+def _begin(folder: Path, manifest: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MANIFEST
+    if path.is_file():
+        recorded = _read_manifest(folder)
+        if {**recorded, "shard_size": None} == {**manifest, "shard_size": None}:
+            return
+    path.unlink(missing_ok=True)
+    for stale in folder.glob("*.safetensors"):
+        stale.unlink()
+    write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise UserError("no cache of latents", given=folder) from None
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.safetensors"

@@ -1,30 +1,83 @@
-"""Images in tar shards of WebDataset layout, read at random through an index."""
+"""Images in tar shards of WebDataset layout, read at random through an index.
+
+A folder of shards holds `NAME-00000.tar`, ..., `index.npz` (where each sample lies, with key, label and split) and
+`manifest.json` (counts, classes, shards with their SHA-256). The manifest is written last: with it, all is there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
 import tarfile
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, NamedTuple
 
-import fsspec
 import numpy as np
 
+from sendvae.data.byte_ranges import ByteRanges, Piece
+from sendvae.data.locations import read_bytes
 from sendvae.errors import UserError
+from sendvae.files import write_text
 
 MANIFEST, INDEX = "manifest.json", "index.npz"
 
 
+class Row(NamedTuple):
+    """One sample of the index: `size` bytes at `offset` of shard number `shard`."""
+
+    key: str
+    label: int
+    split: str
+    shard: int
+    offset: int
+    size: int
+
+
+class TarShard:
+    """One tar file, which takes its name when it is whole.
+
+    Headers carry no time or owner: the same members give the same bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.temporary = path, path.with_name(path.name + ".part")
+        # PAX differs from USTAR only for names that USTAR cannot hold.
+        self.tar = tarfile.open(self.temporary, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+
+    def add(self, name: str, data: bytes) -> int:
+        """Appends a member; returns where its bytes begin."""
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        self.tar.addfile(member, io.BytesIO(data))
+        blocks = -(-len(data) // tarfile.BLOCKSIZE)
+        return self.tar.offset - blocks * tarfile.BLOCKSIZE
+
+    def close(self) -> dict[str, Any]:
+        """Finishes the file; returns its entry in the manifest."""
+        self.tar.close()
+        with self.temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        self.temporary.replace(self.path)
+        return {"name": self.path.name, "bytes": self.path.stat().st_size, "sha256": digest}
+
+    def discard(self) -> None:
+        """Leaves no file."""
+        self.tar.close()
+        self.temporary.unlink()
+
+
 class ShardWriter:
-    """Writes samples into `PREFIX-00000.tar`, ...; the manifest and the index come last.
+    """Writes samples into `PREFIX-00000.tar`, ...; the index and the manifest come last.
 
     A sample is one image member `KEY.EXTENSION`; label and split are in the index, since a tar header costs
-    half a kilobyte. Headers carry no time or owner: the same samples give the same bytes.
+    half a kilobyte.
 
     Args:
         folder: where to write; created if missing.
@@ -35,62 +88,28 @@ class ShardWriter:
 
     def __init__(self, folder: Path, prefix: str, class_names: list[str], max_bytes: int = 2**28) -> None:
         self.folder, self.prefix, self.class_names, self.max_bytes = folder, prefix, class_names, max_bytes
-        self.rows: list[tuple[str, int, str, int, int, int]] = []
+        self.rows: list[Row] = []
         self.shards: list[dict[str, Any]] = []
-        self.tar: tarfile.TarFile | None = None
+        self.shard: TarShard | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, key: str, data: bytes, extension: str, label: int, split: str) -> None:
-        if self.tar is None:
-            self.path = self.folder / f"{self.prefix}-{len(self.shards):05d}.tar"
-            self.tar = tarfile.open(self._temporary(self.path), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        member = tarfile.TarInfo(f"{key}.{extension}")
-        member.size = len(data)
-        offset = self.tar.offset + tarfile.BLOCKSIZE
-        self.tar.addfile(member, io.BytesIO(data))
-        self.rows.append((key, label, split, len(self.shards), offset, len(data)))
-        if self.tar.offset > self.max_bytes:
+        if self.shard is None:
+            self.shard = TarShard(self.folder / f"{self.prefix}-{len(self.shards):05d}.tar")
+        offset = self.shard.add(f"{key}.{extension}", data)
+        self.rows.append(Row(key, label, split, len(self.shards), offset, len(data)))
+        if self.shard.tar.offset > self.max_bytes:
             self._close_shard()
 
     def _close_shard(self) -> None:
-        assert self.tar is not None
-        self.tar.close()
-        self.tar = None
-        self._temporary(self.path).replace(self.path)
-        data = self.path.read_bytes()
-        self.shards.append(
-            {"name": self.path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        )
+        assert self.shard is not None
+        self.shards.append(self.shard.close())
+        self.shard = None
 
     def close(self) -> None:
-        if self.tar is not None:
+        if self.shard is not None:
             self._close_shard()
-        keys, labels, splits, shards, offsets, sizes = zip(*self.rows, strict=True)
-        names = sorted(set(splits))
-        with self._temporary(self.folder / INDEX).open("wb") as file:
-            np.savez_compressed(
-                file,
-                key=np.array([key.encode() for key in keys]),
-                label=np.array(labels, np.int32),
-                split=np.array([names.index(split) for split in splits], np.uint8),
-                shard=np.array(shards, np.int32),
-                offset=np.array(offsets, np.int64),
-                size=np.array(sizes, np.int64),
-            )
-        self._temporary(self.folder / INDEX).replace(self.folder / INDEX)
-        manifest = {
-            "samples": len(keys),
-            "splits": {name: splits.count(name) for name in names},
-            "class_names": self.class_names,
-            "shards": self.shards,
-        }
-        temporary = self._temporary(self.folder / MANIFEST)
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-        temporary.replace(self.folder / MANIFEST)
-
-    @staticmethod
-    def _temporary(path: Path) -> Path:
-        return path.with_name(path.name + ".part")
+        write_index(self.folder, self.rows, self.shards, self.class_names)
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -100,6 +119,38 @@ class ShardWriter:
     ) -> None:
         if kind is None:
             self.close()
+
+
+def write_index(
+    folder: Path,
+    rows: Sequence[Row],
+    shards: Sequence[dict[str, Any]],
+    class_names: Sequence[str],
+    more: dict[str, Any] | None = None,
+) -> None:
+    """Writes the index, then the manifest (with the fields of `more`) of a folder of whole shards."""
+    keys, labels, splits, numbers, offsets, sizes = zip(*rows, strict=True)
+    names = sorted(set(splits))
+    temporary = folder / (INDEX + ".part")
+    with temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            key=np.array([key.encode() for key in keys]),
+            label=np.array(labels, np.int32),
+            split=np.array([names.index(split) for split in splits], np.uint8),
+            shard=np.array(numbers, np.int32),
+            offset=np.array(offsets, np.int64),
+            size=np.array(sizes, np.int64),
+        )
+    temporary.replace(folder / INDEX)
+    manifest = {
+        "samples": len(keys),
+        "splits": {name: splits.count(name) for name in names},
+        "class_names": list(class_names),
+        **(more or {}),
+        "shards": list(shards),
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
@@ -121,12 +172,19 @@ class ShardIndex:
         digest.update("\n".join(self.keys).encode())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def files(self) -> ByteRanges:
+        return ByteRanges(self.location, [shard["name"] for shard in self.manifest["shards"]])
+
     def read(self, position: int) -> bytes:
-        """The encoded image at `position`; one range request, whatever the file system."""
-        shard = self.manifest["shards"][int(self.shards[position])]["name"]
-        with _open(f"{self.location}/{shard}") as file:
-            file.seek(int(self.offsets[position]))
-            return file.read(int(self.sizes[position]))
+        """The encoded image at `position`."""
+        return self.read_many([position])[0]
+
+    def read_many(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The encoded images at `positions`, in their order."""
+        return self.files.read(
+            [Piece(int(self.shards[i]), int(self.offsets[i]), int(self.sizes[i])) for i in positions]
+        )
 
 
 def open_shards(location: str | Path, split: str, limit: int | None = None) -> ShardIndex:
@@ -136,18 +194,9 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
         UserError: no manifest there, or no such split.
     """
     location = str(location).rstrip("/")
-    try:
-        with _open(f"{location}/{MANIFEST}") as file:
-            manifest = json.load(file)
-        with _open(f"{location}/{INDEX}") as file, np.load(file, allow_pickle=False) as arrays:
-            index = dict(arrays)
-    except FileNotFoundError:
-        raise UserError(
-            "no prepared data set",
-            given=location,
-            expected=f"a folder with shards, {MANIFEST} and {INDEX}",
-            next_step="prepare one, or use data.source=embedded:emoji",
-        ) from None
+    manifest = read_manifest(location)
+    with np.load(io.BytesIO(read_bytes(f"{location}/{INDEX}")), allow_pickle=False) as arrays:
+        index = dict(arrays)
     names = sorted(manifest["splits"])
     if split not in names:
         raise UserError(f"{location} has no split '{split}'", expected="one of " + ", ".join(names))
@@ -163,7 +212,22 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     )
 
 
-def _open(url: str) -> AbstractContextManager[IO[bytes]]:
-    """A file on any fsspec file system, for reading."""
-    file_system, path = fsspec.core.url_to_fs(url)
-    return file_system.open(path, "rb")
+def read_manifest(location: str | Path) -> dict[str, Any]:
+    """The manifest of a folder or fsspec URL of shards.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        manifest = json.loads(read_bytes(f"{location}/{MANIFEST}"))
+    except FileNotFoundError:
+        raise UserError(
+            "no prepared data set",
+            given=location,
+            expected=f"a folder with shards, {INDEX} and {MANIFEST}",
+            next_step="prepare one with sendvae data prepare, or use data.source=embedded:emoji",
+        ) from None
+    for shard in manifest["shards"]:
+        if shard["name"] != PurePosixPath(shard["name"]).name:
+            raise UserError(f"{MANIFEST} names a shard outside its folder", given=shard["name"])
+    return manifest

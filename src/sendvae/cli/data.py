@@ -1,0 +1,176 @@
+"""`sendvae data prepare|cache-latents|inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Prepare images, cache their latents, see what a data set holds.", no_args_is_help=True
+)
+
+CLASSES_SHOWN = 20
+DataArgument = Annotated[str, typer.Argument(help="embedded:emoji, or a folder or URL of prepared images.")]
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="Folder of images, .tar, .zip, folder or glob of tars (WebDataset), or hf-hub:OWNER/NAME.",
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DST", help="Where the shards go.")],
+    size: Annotated[int, typer.Option(min=1, help="Side of the ADM centre crop, pixels.")] = 256,
+    encoding: Annotated[str, typer.Option(help="webp or png; both without loss.")] = "webp",
+    attributes: Annotated[
+        Path | None, typer.Option(help="CSV file: image, then columns of 1 and 0; also classes and splits.")
+    ] = None,
+    image_column: Annotated[str | None, typer.Option(help="Of a Hugging Face data set.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Of the CSV file, the .json members of a tar, or the data set.")
+    ] = None,
+    split_column: Annotated[str | None, typer.Option(help="Likewise: train, val, test.")] = None,
+    val_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the training images that becomes val.")
+    ] = 0.0,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 1024,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many work at once; default: one per CPU core.")
+    ] = None,
+) -> None:
+    """Crop and encode images once, into shards that training reads at random from disk or a URL.
+
+    Classes come from folders ([SPLIT/]CLASS/.../FILE), from .cls members of a tar, or from a column. Images that
+    cannot be read are skipped and listed in skipped.jsonl. Killed at any time, the same command goes on.
+
+    Examples:
+
+        sendvae data prepare imagenet/train data/imagenet256
+
+        sendvae data prepare photos.zip data/photos --size 512 --val-fraction 0.05
+
+        sendvae data prepare 'shards/*.tar' data/web --label-column class
+
+        sendvae data prepare hf-hub:uoft-cs/cifar10 data/cifar --size 32
+    """
+    import os
+
+    from sendvae.data.prepare import SKIPPED, Preparation, Recipe
+    from sendvae.data.sources import Columns
+    from sendvae.runs import progress
+
+    typer.echo(f"listing {source} ...", err=True)
+    job = Preparation(
+        source,
+        folder,
+        Recipe(size, encoding, shard_size, val_fraction),
+        Columns(image_column, label_column, split_column),
+        attributes,
+    )
+    with progress("prepare", job.total, start=job.done) as bar:
+        manifest = job.run(bar.advance, processes or len(os.sched_getaffinity(0)))
+    splits = ", ".join(f"{count:,} {name}" for name, count in manifest["splits"].items())
+    skipped = f"; {manifest['skipped']:,} skipped, see {folder / SKIPPED}" if manifest["skipped"] else ""
+    typer.echo(f"{folder}: {splits}; {len(manifest['class_names']):,} classes{skipped}")
+
+
+@app.command("cache-latents")
+def cache_latents(
+    tokenizer: Annotated[str, typer.Argument(help="Name, folder, run or hf-hub: repository of a tokenizer.")],
+    data: DataArgument,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DST", help="Give it to sendvae train diffusion as --cache.")
+    ],
+    split: Annotated[list[str] | None, typer.Option(help="May be repeated; default: all.")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Also of the mirrored images.")] = False,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; a restart repeats one.")] = 4096,
+) -> None:
+    """Compute posterior mean and std of every image once, in fp16.
+
+    Under torchrun each process takes its share of the shards, in a folder that all of them see. Killed at any
+    time, the same command goes on, with as many processes as you like; the result is one cache.
+
+    Examples:
+
+        sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
+
+        torchrun --nproc-per-node 8 --no-python sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
+    """
+    from sendvae.data import open_images
+    from sendvae.data.overview import split_names
+    from sendvae.distributed import is_main, process_group
+    from sendvae.tokenizers import load_tokenizer
+    from sendvae.training import cached_latents
+
+    with process_group() as device:
+        network = load_tokenizer(tokenizer)
+        for name in split or split_names(data):
+            images = open_images(data, name)
+            cache = cached_latents(folder, network, images, device, f"{name} latents", flip, shard_size)
+            if is_main():
+                shape = " x ".join(map(str, cache.shape("mean")))
+                typer.echo(f"{folder}: {len(cache):,} {name} latents, {shape}, {', '.join(cache.names)}")
+
+
+@app.command()
+def inspect(
+    data: DataArgument,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write examples of every class to FILE.png or FILE.html.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the sheet.")] = "train",
+) -> None:
+    """Count images per split and class, their sizes and bytes, and how frequent attributes are.
+
+    Examples:
+
+        sendvae data inspect data/imagenet256
+
+        sendvae data inspect embedded:emoji --sheet emoji.html
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from sendvae.data.overview import describe, write_sheet
+
+    overview = describe(data)
+    splits = overview.splits
+    table = Table("", *splits, box=None, header_style="bold")
+    table.add_row("images", *(f"{part.images:,}" for part in splits.values()))
+    table.add_row("megabytes", *(f"{part.bytes / 1e6:,.1f}" for part in splits.values()))
+    table.add_row(
+        "pixels", *(", ".join(f"{w} x {h}" for w, h in sorted(part.sizes)) for part in splits.values())
+    )
+    for title, rows in (
+        ("class", {n: [p.per_class[i] for p in splits.values()] for i, n in enumerate(overview.class_names)}),
+        ("attribute", _prevalence({name: part.prevalence for name, part in splits.items()})),
+    ):
+        if rows:
+            table.add_section()
+            table.add_row(f"[bold]{title}[/bold] ({len(rows):,})")
+        for name, values in list(rows.items())[:CLASSES_SHOWN]:
+            table.add_row(_escaped(name), *(f"{v:,}" if isinstance(v, int) else v for v in values))
+        if len(rows) > CLASSES_SHOWN:
+            table.add_row(f"and {len(rows) - CLASSES_SHOWN:,} more")
+    Console().print(table)
+    if sheet is not None:
+        write_sheet(data, split, sheet)
+    counts = ", ".join(f"{part.images:,} {name}" for name, part in splits.items())
+    skipped = f"; {overview.skipped:,} skipped when prepared" if overview.skipped else ""
+    typer.echo(f"{data}: {counts}{skipped}" + (f"; sheet: {sheet}" if sheet else ""))
+
+
+def _prevalence(splits: dict[str, dict[str, float] | None]) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for shares in splits.values() for name in shares or {})
+    return {name: [f"{(shares or {}).get(name, 0):.1%}" for shares in splits.values()] for name in names}
+
+
+def _escaped(name: str) -> str:
+    from rich.markup import escape
+
+    return escape(name)

@@ -1,0 +1,79 @@
+"""Files on the local disk or on any fsspec file system, by path or URL.
+
+fsspec annotates its methods with unions of everything they can return; here they have the one type that is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from sendvae.errors import UserError
+
+
+def file_system_of(location: str | Path) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path there, without a slash at its end.
+
+    Raises:
+        UserError: fsspec needs a package for this kind of URL, or does not know it.
+    """
+    try:
+        file_system, path = fsspec.core.url_to_fs(str(location))
+    except ImportError as error:
+        raise UserError(
+            "a package for this kind of URL is missing",
+            given=f"{location} ({error})",
+            next_step="pip install 'sendvae[remote]' for http; s3fs, gcsfs, ... for other kinds",
+        ) from None
+    except ValueError as error:
+        raise UserError("not a folder or URL that fsspec knows", given=f"{location} ({error})") from None
+    return file_system, path.rstrip("/")
+
+
+def is_local(location: str | Path) -> bool:
+    return isinstance(file_system_of(location)[0], LocalFileSystem)
+
+
+def exists(location: str) -> bool:
+    file_system, path = file_system_of(location)
+    return file_system.exists(path)
+
+
+def read_bytes(location: str | Path, limit: int | None = None) -> bytes:
+    """A whole file, or its first `limit` bytes.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    file_system, path = file_system_of(location)
+    return file_system.cat_file(path, end=limit)
+
+
+def read_ranges(
+    location: str, names: Sequence[str], starts: Sequence[int], ends: Sequence[int]
+) -> list[bytes]:
+    """Bytes `starts` to `ends` of files in a folder; a remote file system is asked for all at the same time.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+    file_system, root = file_system_of(location)
+    paths = [f"{root}/{name}" for name in names]
+    return file_system.cat_ranges(paths, list(starts), list(ends), on_error="raise")
+
+
+def find_files(location: str) -> list[str]:
+    """All files below a folder, sorted, by their paths from there."""
+    file_system, root = file_system_of(location)
+    return sorted(path.removeprefix(f"{root}/") for path in file_system.find(root))
+
+
+def open_binary(location: str, compression: str | None = None) -> Any:
+    """A binary file for reading, decompressed on the way; which class it has is the file system's affair."""
+    file_system_of(location)  # for its errors
+    opened: Any = fsspec.open(location, "rb", compression=compression)
+    return opened.open()

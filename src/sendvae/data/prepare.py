@@ -1,0 +1,209 @@
+"""Images of any source, cropped and encoded once, into tar shards with an index.
+
+A shard is a function of its slice of the listing alone, so any number of processes, killed at any time and started
+again, ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sendvae.data.encode import ENCODINGS
+from sendvae.data.images import ATTRIBUTES
+from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
+from sendvae.data.shards import MANIFEST, Row, write_index
+from sendvae.data.sources import (
+    Columns,
+    Found,
+    ImageTable,
+    known_split,
+    list_source,
+    number_classes,
+    unique_keys,
+)
+from sendvae.errors import UserError
+from sendvae.files import write_text
+
+SKIPPED = "skipped.jsonl"
+DEFAULT_SPLIT, HELD_OUT = "train", "val"
+
+
+class Preparation:
+    """A listed source and where its shards go. `run` does what is left.
+
+    Args:
+        source: see `list_source`.
+        folder: where to write; created if missing.
+        recipe: what is done to every image.
+        columns: names of columns in the source, or in the table.
+        table: CSV file with attributes, classes or splits.
+
+    Raises:
+        UserError: what `list_source` and `ImageTable` refuse, or the folder holds something else.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        folder: Path,
+        recipe: Recipe,
+        columns: Columns | None = None,
+        table: Path | None = None,
+    ) -> None:
+        columns = columns or Columns()
+        self.source, self.folder, self.recipe, self.columns = source, folder, recipe, columns
+        ENCODINGS[recipe.encoding]
+        self.table = ImageTable.read(table) if table else None
+        listing = list_source(source, self.table.without_own(columns) if self.table else columns)
+        images = self.table.label(listing.images, columns) if self.table else listing.images
+        self.class_names, labels = number_classes(images, listing.class_names)
+        keys = unique_keys(images)
+        self.reader, self.skipped_in_listing = listing.reader, listing.skipped
+        splits = self._splits(images, keys)
+        self.items = [
+            Item(key, label, split, image.name, image.place)
+            for key, label, split, image in zip(keys, labels, splits, images, strict=True)
+        ]
+        self.starts = range(0, len(self.items), recipe.shard_size)
+        self.total = len(self.items)
+        self.identity = self._identity()
+        self.finished = self._recorded() == self.identity and (folder / MANIFEST).is_file()
+
+    @property
+    def done(self) -> int:
+        """Images in finished shards."""
+        if self.finished:
+            return self.total
+        return sum(
+            min(self.recipe.shard_size, self.total - start)
+            for number, start in enumerate(self.starts)
+            if part_path(self.folder, number).is_file()
+        )
+
+    def run(self, advance: Callable[[int], None] = lambda _: None, processes: int = 1) -> dict[str, Any]:
+        """Writes the shards that are missing, then index and manifest; returns the manifest.
+
+        Args:
+            advance: called with the number of images just done.
+            processes: how many work at the same time.
+
+        Raises:
+            UserError: another process prepares this folder, a worker was killed, or no image could be read.
+        """
+        with _only_one(self.folder):
+            if not self.finished:
+                self._begin()
+                tasks = [
+                    (number, self.items[start : start + self.recipe.shard_size])
+                    for number, start in enumerate(self.starts)
+                    if not part_path(self.folder, number).is_file()
+                ]
+                for images in write_shards(self.reader, self.folder, self.recipe, tasks, processes):
+                    advance(images)
+                self._finish()
+            shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        return json.loads((self.folder / MANIFEST).read_text())
+
+    def _begin(self) -> None:
+        (self.folder / UNFINISHED).mkdir(exist_ok=True)
+        recorded = self._recorded()
+        if recorded is None and not any(self.folder.glob("*.tar")):
+            write_text(self.folder / UNFINISHED / MANIFEST, json.dumps({"identity": self.identity}))
+        elif recorded != self.identity:
+            raise UserError(
+                f"{self.folder} holds other images, or the same prepared differently",
+                next_step="choose another folder, or delete this one",
+            )
+
+    def _recorded(self) -> str | None:
+        for path in (self.folder / MANIFEST, self.folder / UNFINISHED / MANIFEST):
+            if path.is_file():
+                return json.loads(path.read_text()).get("identity", "unknown")
+        return None
+
+    def _finish(self) -> None:
+        parts = [json.loads(part_path(self.folder, number).read_text()) for number in range(len(self.starts))]
+        shards = [part["shard"] for part in parts if part["shard"]]
+        rows = [
+            Row(key, label, split, number, offset, size)
+            for number, part in enumerate(part for part in parts if part["shard"])
+            for key, label, split, offset, size in part["rows"]
+        ]
+        skipped = self.skipped_in_listing + [(name, why) for part in parts for name, why in part["skipped"]]
+        write_text(
+            self.folder / SKIPPED,
+            "".join(json.dumps({"image": name, "reason": why}) + "\n" for name, why in skipped),
+        )
+        if not rows:
+            raise UserError(
+                "no image could be read", given=self.source, next_step=f"see {self.folder / SKIPPED}"
+            )
+        if self.table:
+            name_of = {item.key: item.name for item in self.items}
+            attributes = self.table.attributes({row.key: name_of[row.key] for row in rows}, self.columns)
+            if attributes:
+                attributes.save(self.folder / ATTRIBUTES)
+        counts = {split: [0] * len(self.class_names) for split in sorted({row.split for row in rows})}
+        for row in rows:
+            counts[row.split][row.label] += 1
+        more = {
+            "identity": self.identity,
+            **asdict(self.recipe),
+            "skipped": len(skipped),
+            "class_counts": counts,
+        }
+        write_index(self.folder, rows, shards, self.class_names, more)
+        for temporary in self.folder.glob(".*.part"):
+            temporary.unlink()
+
+    def _splits(self, images: list[Found], keys: list[str]) -> list[str]:
+        splits = [known_split(image.split) if image.split else DEFAULT_SPLIT for image in images]
+        if not self.recipe.val_fraction:
+            return splits
+        if HELD_OUT in splits:
+            raise UserError(
+                f"the source has a split '{HELD_OUT}' already",
+                given=f"val_fraction={self.recipe.val_fraction}",
+                next_step="leave out --val-fraction",
+            )
+        groups = [self.table.group(image.name) if self.table else None for image in images]
+        return [
+            HELD_OUT if split == DEFAULT_SPLIT and _hash(group or key) < self.recipe.val_fraction else split
+            for split, group, key in zip(splits, groups, keys, strict=True)
+        ]
+
+    def _identity(self) -> str:
+        digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.class_names]).encode())
+        for item in self.items:
+            digest.update(f"{item.key}\t{item.label}\t{item.split}\n".encode(errors="surrogateescape"))
+        if self.table:
+            digest.update(self.table.path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Holds the folder against other processes that prepare it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"another process is preparing {folder}", next_step="wait for it") from None
+    finally:
+        os.close(handle)
+
+
+def _hash(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:6]) / 2**48

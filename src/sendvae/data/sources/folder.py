@@ -1,0 +1,31 @@
+"""Folders of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sendvae.data.locations import find_files, read_bytes
+from sendvae.data.sources.listing import (
+    MAX_FILE_BYTES,
+    Found,
+    Listing,
+    is_image,
+    label_by_folders,
+    read_limited,
+)
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Places are paths below the folder."""
+
+    location: str
+
+    def read(self, place: str) -> bytes:
+        return read_limited(read_bytes(f"{self.location}/{place}", limit=MAX_FILE_BYTES + 1))
+
+
+def list_folder(location: str) -> Listing:
+    """All images below a folder or fsspec URL: `[SPLIT/]CLASS/.../FILE`, or images without classes."""
+    images = [Found(name, name) for name in find_files(location) if is_image(name)]
+    return Listing(label_by_folders(images), FolderReader(location))

@@ -1,0 +1,119 @@
+"""A CSV file with a row per image: binary attributes, and columns that say class and split."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from sendvae.data.attributes import AttributeTable
+from sendvae.data.sources.listing import SPLITS, Columns, Found
+from sendvae.errors import UserError
+
+GROUP = "group"  # column of what a split must not tear apart
+VALUES = {"1": True, "0": False, "-1": False, "true": True, "false": False}  # CelebA writes -1 for no
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Rows by what the first column calls the image.
+
+    Attributes:
+        path: the file.
+        columns: names of the columns but the first.
+        rows: image -> its cells, in the order of the columns.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, path: Path) -> ImageTable:
+        """
+        Raises:
+            UserError: no such file, no header, or a row of another length.
+        """
+        try:
+            with path.open(newline="") as file:
+                header, *lines = list(csv.reader(file)) or [[]]
+        except FileNotFoundError:
+            raise UserError("no such table", given=path) from None
+        if len(header) < 2:
+            raise UserError(f"{path} has no columns", expected="a header: image,NAME,NAME,...")
+        for number, line in enumerate(lines, 2):
+            if len(line) != len(header):
+                raise UserError(f"{path}, line {number}: {len(line)} cells", expected=f"{len(header)}")
+        return cls(path, tuple(header[1:]), {line[0]: line[1:] for line in lines})
+
+    def row(self, name: str) -> list[str]:
+        """The cells of an image, by its path in the source, that without extension, or the file's name.
+
+        Raises:
+            UserError: it has no row.
+        """
+        path = PurePosixPath(name)
+        for candidate in (name, str(path.with_suffix("")), path.name, path.stem):
+            if candidate in self.rows:
+                return self.rows[candidate]
+        raise UserError(f"{self.path} has no row for an image", given=name)
+
+    def without_own(self, columns: Columns) -> Columns:
+        """The columns that the source itself must have."""
+        return Columns(
+            columns.image,
+            None if columns.label in self.columns else columns.label,
+            None if columns.split in self.columns else columns.split,
+        )
+
+    def label(self, images: Sequence[Found], columns: Columns) -> list[Found]:
+        """The images with class and split as the columns say, where the table has them."""
+        if columns.label in self.columns:
+            place = self.columns.index(columns.label)
+            images = [image._replace(label=self.row(image.name)[place]) for image in images]
+        if columns.split in self.columns:
+            place = self.columns.index(columns.split)
+            images = [image._replace(split=self.row(image.name)[place]) for image in images]
+        return list(images)
+
+    def attributes(self, names: dict[str, str], columns: Columns) -> AttributeTable | None:
+        """What the other columns say of the images; None if there are no others.
+
+        Args:
+            names: key -> name in the source, of the images wanted.
+            columns: the columns that are no attributes.
+
+        Raises:
+            UserError: a cell is neither yes nor no.
+        """
+        places = [
+            i for i, name in enumerate(self.columns) if name not in (columns.label, columns.split, GROUP)
+        ]
+        if not places:
+            return None
+        rows = {key: self.row(name) for key, name in names.items()}
+        values = np.zeros((len(rows), len(places)), bool)
+        for i, (key, row) in enumerate(rows.items()):
+            for j, place in enumerate(places):
+                cell = row[place].strip().lower()
+                if cell not in VALUES:
+                    raise UserError(
+                        f"{self.path}: attribute '{self.columns[place]}' of {names[key]} is not yes or no",
+                        given=row[place],
+                        expected="one of " + ", ".join(VALUES),
+                    )
+                values[i, j] = VALUES[cell]
+        groups = tuple(self.group(name) or key for key, name in names.items())
+        return AttributeTable(tuple(rows), tuple(self.columns[i] for i in places), values, groups)
+
+    def group(self, name: str) -> str | None:
+        """What the column "group" says of an image."""
+        return self.row(name)[self.columns.index(GROUP)] if GROUP in self.columns else None
+
+
+def known_split(name: str) -> str:
+    """A split by the name that training uses: "validation" is "val"; others stay."""
+    return SPLITS.get(name.lower(), name)

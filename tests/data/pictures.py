@@ -1,0 +1,38 @@
+"""Small images for tests of data preparation."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def picture(seed: int, width: int = 24, height: int = 20) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def encoded(seed: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    picture(seed).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_folder(folder: Path, names: list[str]) -> None:
+    """An image per name, of its place in the list."""
+    for seed, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(seed))
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file below a folder with the hash of its bytes."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
