@@ -37,7 +37,7 @@ def tokenizer(
 
         sendvae train tokenizer demo/send-vae alignment.depth=2 seed=1 --run runs/deeper
 
-        torchrun --nproc-per-node 8 --no-python sendvae train tokenizer demo/send-vae
+        torchrun --nproc-per-node 8 --no-python -- sendvae train tokenizer demo/send-vae
     """
     from sendvae.config import TokenizerConfig, load_config, to_yaml
 
