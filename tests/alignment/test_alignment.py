@@ -31,6 +31,9 @@ SHAPE = {
     "depth": 1,
     "heads": 2,
     "hidden": 16,
+    "noise": True,
+    "cosine_margin": 0.5,
+    "distance_margin": 0.25,
 }
 
 
@@ -155,15 +158,35 @@ def test_methods_give_gradient_to_the_latent_and_not_to_the_tokens(method: str) 
     assert all(p.grad is not None for p in alignment.parameters())
 
 
-def test_only_send_sees_the_noise() -> None:
+@pytest.mark.parametrize(
+    ("method", "noise", "sees"), [("send", True, True), ("send", False, False), ("vavae", True, False)]
+)
+def test_only_send_with_noise_sees_the_noise(method: str, noise: bool, sees: bool) -> None:
     z, tokens = torch.randn(2, 4, 6, 6), torch.randn(2, 9, 6)
-    for method in ALIGNMENTS:
-        alignment = build_alignment(method, **SHAPE)
-        losses = [
-            float(alignment(z, tokens, torch.full((2,), 0.5), torch.randn(2, 4, 6, 6)).detach())
-            for _ in range(2)
-        ]
-        assert (losses[0] != losses[1]) == (method == "send"), method
+    alignment = build_alignment(method, **{**SHAPE, "noise": noise})
+    losses = [
+        float(alignment(z, tokens, torch.full((2,), 0.5), torch.randn(2, 4, 6, 6)).detach()) for _ in range(2)
+    ]
+    assert (losses[0] != losses[1]) == sees
+
+
+def test_margins_come_from_the_options() -> None:
+    z, tokens = torch.randn(2, 4, 6, 6), torch.randn(2, 9, 6)
+    torch.manual_seed(0)
+    wide = build_alignment("vavae", **{**SHAPE, "cosine_margin": 2.0, "distance_margin": 2.0})
+    torch.manual_seed(0)
+    none = build_alignment("vavae", **{**SHAPE, "cosine_margin": 0.0, "distance_margin": 0.0})
+    alpha, noise = torch.rand(2), torch.randn(2, 4, 6, 6)
+    assert float(wide(z, tokens, alpha, noise).detach()) == 0.0
+    projected = none.projection(z)
+    expected = marginal_cosine_loss(projected, tokens, 0.0) + distance_matrix_loss(projected, tokens, 0.0)
+    assert torch.equal(none(z, tokens, alpha, noise), expected)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_depth_adds_blocks(depth: int) -> None:
+    blocks = build_alignment("send", **{**SHAPE, "depth": depth}).mapper.blocks
+    assert len(blocks) == depth
 
 
 def test_vavae_losses_in_float64() -> None:

@@ -55,8 +55,8 @@ class Server(SimpleHTTPRequestHandler):
             self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
         self.sent.append((path.name, len(data)))
+        self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -66,10 +66,14 @@ class ServerWithoutRanges(Server):
     ranges = False
 
 
+class Listener(ThreadingHTTPServer):
+    request_queue_size = 64  # a connection beyond the default of 5 is tried again after a second
+
+
 def serve(kind: type[Server], folder: Path) -> Iterator[str]:
     pytest.importorskip("aiohttp", reason="the extra [remote] is not installed")
     kind.sent = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(folder)))
+    server = Listener(("127.0.0.1", 0), partial(kind, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

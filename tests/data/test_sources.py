@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.data.pictures import encoded, write_folder
 
 from sendvae.data.sources import Columns, Found, ImageTable, list_source, number_classes, unique_keys
-from sendvae.data.sources.listing import check_member, is_image, label_by_folders
+from sendvae.data.sources.listing import check_member, is_image, label_by_folders, label_from_text
 from sendvae.errors import UserError
 
 NAMES = ["cat/a.png", "cat/deep/b.png", "dog/c.png"]
@@ -99,10 +99,10 @@ def test_webdataset(tmp_path: Path) -> None:
         )
     plain = held(tmp_path)
     assert [(name, label, split) for name, (label, split, _) in plain.items()] == [
-        ("0000.png", "7", None),
-        ("0001.png", "3", None),
-        ("0002.png", "7", None),
-        ("0003.png", "3", None),
+        ("0000.png", 7, None),
+        ("0001.png", 3, None),
+        ("0002.png", 7, None),
+        ("0003.png", 3, None),
     ]
     assert plain["0003.png"][2] == encoded(3)
     by_column = held(f"{tmp_path}/*.tar", Columns(label="kind", split="part"))
@@ -212,13 +212,20 @@ def test_class_numbers() -> None:
         return number_classes([Found(str(i), None, label) for i, label in enumerate(labels)], names)
 
     assert numbers("b", "a", "b") == (["a", "b"], [1, 0, 1])
-    assert numbers("2", "0") == (["0", "1", "2"], [2, 0])  # numbers keep their meaning
+    assert numbers(2, 0) == (["0", "1", "2"], [2, 0])  # numbers keep their meaning
+    assert numbers("2012", "007") == (["007", "2012"], [1, 0])  # folders
+    assert numbers("a", 7) == (["7", "a"], [1, 0])
     assert numbers(1, 0, names=["zebra", "ant"]) == (["zebra", "ant"], [1, 0])
     assert numbers(None, None) == (["unlabelled"], [0, 0])
     with pytest.raises(UserError, match="some images have no class"):
         numbers("a", None)
     with pytest.raises(UserError, match="a label without a class"):
         numbers(5, names=["zebra", "ant"])
+
+
+def test_labels_in_texts() -> None:
+    texts = ["7", " 12\n", "007", "cat", "12345678", "-1", ""]
+    assert [label_from_text(text) for text in texts] == [7, 12, "007", "cat", "12345678", "-1", ""]
 
 
 def test_keys() -> None:

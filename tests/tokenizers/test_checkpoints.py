@@ -128,6 +128,10 @@ def test_statistics_of_side_files(small: Autoencoder, tmp_path: Path) -> None:
     torch.testing.assert_close(beside.mean, mean.flatten())
     torch.testing.assert_close(beside.std, std.flatten())
     torch.testing.assert_close(named.mean, mean.flatten() + 1)
+    (tmp_path / "vae-latents-stats.pt").unlink()
+    lightningdit = load_tokenizer(tmp_path).latent_stats  # the folder holds one tokenizer and its statistics
+    assert lightningdit is not None
+    torch.testing.assert_close(lightningdit.mean, mean.flatten() + 1)
     torch.save({"something": torch.zeros(1)}, tmp_path / "latents_stats.pt")
     with pytest.raises(UserError, match="no latent statistics"):
         load_tokenizer(tmp_path / "vae.pt", latent_stats=tmp_path / "latents_stats.pt")

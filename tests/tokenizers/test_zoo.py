@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import huggingface_hub.constants
@@ -65,6 +67,8 @@ def test_without_a_network_one_error_says_what_to_get(name: str, tmp_path: Path)
         load_tokenizer(name)
     assert f"sendvae models pull {name}" in str(caught.value)
     assert "https://huggingface.co/" in str(caught.value)
+    assert TOKENIZERS[name].files
+    assert all(file in str(caught.value) for file in TOKENIZERS[name].files)
     assert str(tmp_path / "weights" / name) in str(caught.value)
 
 
@@ -84,14 +88,26 @@ def test_files_put_by_hand(small: Autoencoder, tmp_path: Path) -> None:
 
 
 def test_hub_cache_is_used_without_a_network(hub: Path) -> None:
-    snapshot = cache(
-        hub, "REPA-E/e2e-vavae", "e2e-400k.pt", "e2e-400k-latents-stats.pt", "e2e-400k-discriminator-ckpt.pt"
-    )
+    weights, statistics, discriminator = TOKENIZERS["e2e-vavae-f16d32"].files
+    snapshot = cache(hub, "REPA-E/e2e-vavae", weights, statistics, discriminator)
     files = locate("e2e-vavae-f16d32")
-    assert files.weights == snapshot / "e2e-400k.pt"
-    assert files.statistics == snapshot / "e2e-400k-latents-stats.pt"
-    assert files.discriminator == snapshot / "e2e-400k-discriminator-ckpt.pt"
+    assert files.weights == snapshot / weights
+    assert files.statistics == snapshot / statistics
+    assert files.discriminator == snapshot / discriminator
     assert files.config is None
+
+
+def test_repositories_whose_file_names_are_not_documented(hub: Path) -> None:
+    snapshot = cache(hub, "REPA-E/invae", "any.pt", "any-latents-stats.pt", "any-discriminator-ckpt.pt")
+    files = locate("invae-f16d32")
+    assert files.weights == snapshot / "any.pt"
+    assert files.statistics == snapshot / "any-latents-stats.pt"
+
+
+def test_lightningdit_statistics_beside_the_weights(hub: Path) -> None:
+    name = "vavae-f16d32-lightningdit"
+    snapshot = cache(hub, "hustvl/vavae-imagenet256-f16d32-dinov2", *TOKENIZERS[name].files)
+    assert locate(name).statistics == snapshot / "latents_stats.pt"
 
 
 def test_diffusers_repository_and_inner_paths(hub: Path) -> None:
@@ -104,22 +120,62 @@ def test_diffusers_repository_and_inner_paths(hub: Path) -> None:
     assert locate("hf-hub:maker/pipeline/other.ckpt").weights == snapshot / "other.ckpt"
 
 
+class Remote:
+    """A stand-in for the hub: lists one repository with sizes and digests, and hands out its files."""
+
+    def __init__(self, hub: Path, monkeypatch: pytest.MonkeyPatch, repository: str, *names: str) -> None:
+        self.snapshot = cache(hub, repository)
+        self.asked: list[str] = []
+        self.contents = {name: name.encode() for name in names}
+        self.stated = dict(self.contents)  # what sizes and digests are computed from
+        monkeypatch.setattr("sendvae.hub.unreachable", lambda: None)
+        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", self.model_info)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.download)
+
+    def model_info(self, _repository: str, *, files_metadata: bool) -> SimpleNamespace:
+        assert files_metadata
+        siblings = [
+            SimpleNamespace(
+                rfilename=name,
+                size=len(content),
+                lfs=SimpleNamespace(sha256=hashlib.sha256(content).hexdigest()),
+            )
+            for name, content in self.stated.items()
+        ]
+        return SimpleNamespace(siblings=siblings)
+
+    def download(self, _repository: str, file: str) -> str:
+        self.asked.append(file)
+        (self.snapshot / file).write_bytes(self.contents[file])
+        return str(self.snapshot / file)
+
+
 def test_only_what_is_needed_is_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against a stand-in for the hub that lists a repository and hands out its files."""
-    remote = ["README.md", "vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt", "figures/a.pt"]
-    asked: list[str] = []
+    names = ["README.md", "vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt", "figures/a.pt"]
+    remote = Remote(hub, monkeypatch, "a/b", *names)
+    assert locate("hf-hub:a/b").weights == remote.snapshot / "vae.pt"
+    assert remote.asked == ["vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt"]
+    locate("hf-hub:a/b")
+    assert len(remote.asked) == 3  # now from the cache
 
-    def download(repository: str, file: str) -> None:
-        if not asked:
-            cache(hub, repository)
-        asked.append(file)
-        (hub / "models--a--b" / "snapshots" / ("0" * 40) / file).touch()
 
-    monkeypatch.setattr("sendvae.tokenizers.sources._unreachable", lambda: None)
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_: remote)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    assert locate("hf-hub:a/b").weights.name == "vae.pt"
-    assert asked == ["vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt"]
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"vae", "3 bytes(?s:.*)6 bytes"), (b"vae.pT", "SHA-256 .*(?s:.*)SHA-256 ")]
+)
+def test_downloads_are_compared_with_what_the_hub_states(
+    content: bytes, reason: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = Remote(hub, monkeypatch, "a/b", "vae.pt")
+    remote.contents["vae.pt"] = content
+    with pytest.raises(UserError, match=f"not the published file(?s:.*){reason}"):
+        locate("hf-hub:a/b")
+    assert not (remote.snapshot / "vae.pt").exists()  # or the next call would take it from the cache
+
+
+def test_repository_without_weights(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Remote(hub, monkeypatch, "a/b", "README.md")
+    with pytest.raises(UserError, match="no weight file in the repository"):
+        locate("hf-hub:a/b")
 
 
 def test_local_dir_prefix(small: Autoencoder, tmp_path: Path) -> None:
@@ -145,3 +201,8 @@ def test_ambiguous_folders(tmp_path: Path) -> None:
 def test_a_missing_file_is_no_name() -> None:
     with pytest.raises(UserError, match=r"no such file or folder\) 'exps/missing.pt'"):
         load_tokenizer("exps/missing.pt")
+
+
+def test_a_bare_hub_identifier_is_told_its_prefix() -> None:
+    with pytest.raises(UserError, match="hf-hub:stabilityai/sd-vae-ft-mse"):
+        load_tokenizer("stabilityai/sd-vae-ft-mse")

@@ -61,6 +61,28 @@ def test_timm_tokens_are_those_of_forward_features(name: str, grid: int) -> None
     assert network.num_prefix_tokens == (5 if "dinov3" in name else 1)
 
 
+@pytest.mark.parametrize("grid", [16, 32])
+@pytest.mark.parametrize("name", ["dinov2-b", "mae-l", "clip-l"])
+def test_positions_are_resampled_once_as_repa_does(name: str, grid: int) -> None:
+    """A network built for the input size, its position table resampled by hand, gives the same tokens."""
+    import timm
+    from timm.layers import resample_abs_pos_embed
+
+    backbone = load_backbone(name, pretrained=False, depth=1)
+    ours = backbone.trunk.network
+    size = grid * BACKBONES[name].stride
+    source = BACKBONES[name].source.rpartition("/")[2]
+    fixed = timm.create_model(source, img_size=size, depth=1, num_classes=0).eval()
+    state = ours.state_dict()
+    state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], [grid, grid], num_prefix_tokens=1)
+    assert fixed.load_state_dict(state, strict=False).missing_keys == []
+    if not BACKBONES[name].final_norm:
+        fixed.norm = torch.nn.Identity()
+    pixels = backbone.prepare(images(64), grid)
+    expected = fixed.forward_features(pixels)[:, 1:]
+    torch.testing.assert_close(backbone.trunk(pixels), expected, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformers_tokens_are_the_last_hidden_state(name: str) -> None:
     """At the native input the library runs without interpolating its positions; the last LayerNorm is on."""

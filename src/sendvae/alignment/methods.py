@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,16 +17,9 @@ from sendvae.registry import Registry
 class MapperAlignment(nn.Module):
     """Send-VAE: L_align(h_phi(z_t), y). Without `noise_injection`, z_t = z (Table 3's ablation)."""
 
-    noise_injection = True
-
-    def __init__(
-        self, latent_channels: int, token_width: int, patch_size: int, grid: int, width: int, depth: int,
-        heads: int, hidden: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, mapper: Mapper, noise_injection: bool = True) -> None:
         super().__init__()
-        self.mapper = Mapper(
-            latent_channels, patch_size, width, depth, heads, grid, out_width=token_width, hidden=hidden
-        )
+        self.mapper, self.noise_injection = mapper, noise_injection
 
     def forward(
         self,
@@ -33,21 +28,17 @@ class MapperAlignment(nn.Module):
         alpha: Float[Tensor, " B"],
         noise: Float[Tensor, "B C h w"],
     ) -> Float[Tensor, ""]:
-        return alignment_loss(
-            self.mapper(noise_latents(z, alpha, noise) if self.noise_injection else z), tokens
-        )
-
-
-class NoiselessMapperAlignment(MapperAlignment):
-    noise_injection = False
+        z_t = noise_latents(z, alpha, noise) if self.noise_injection else z
+        return alignment_loss(self.mapper(z_t), tokens)
 
 
 class DirectAlignment(nn.Module):
     """VA-VAE: margin cosine plus margin distance-matrix loss of a linear projection, no noise."""
 
-    def __init__(self, latent_channels: int, token_width: int, patch_size: int, **_mapper: int) -> None:
+    def __init__(self, projection: LinearProjection, cosine_margin: float, distance_margin: float) -> None:
         super().__init__()
-        self.projection = LinearProjection(latent_channels, token_width, patch_size)
+        self.projection = projection
+        self.cosine_margin, self.distance_margin = cosine_margin, distance_margin
 
     def forward(
         self,
@@ -58,15 +49,46 @@ class DirectAlignment(nn.Module):
     ) -> Float[Tensor, ""]:
         del alpha, noise
         projected = self.projection(z)
-        return marginal_cosine_loss(projected, tokens) + distance_matrix_loss(projected, tokens)
+        cosine = marginal_cosine_loss(projected, tokens, self.cosine_margin)
+        return cosine + distance_matrix_loss(projected, tokens, self.distance_margin)
 
 
-ALIGNMENTS: Registry[type[nn.Module]] = Registry(
-    "alignment method",
-    {"send": MapperAlignment, "mapper": NoiselessMapperAlignment, "direct": DirectAlignment},
+def _send(
+    *, latent_channels: int, token_width: int, patch_size: int, grid: int, width: int | None, depth: int,
+    heads: int, hidden: int, noise: bool, **_others: object,
+) -> nn.Module:  # fmt: skip
+    mapper = Mapper(
+        latent_channels,
+        patch_size,
+        width or token_width,
+        depth,
+        heads,
+        grid,
+        out_width=token_width,
+        hidden=hidden,
+    )
+    return MapperAlignment(mapper, noise)
+
+
+def _vavae(
+    *, latent_channels: int, token_width: int, patch_size: int, cosine_margin: float, distance_margin: float,
+    **_others: object,
+) -> nn.Module:  # fmt: skip
+    projection = LinearProjection(latent_channels, token_width, patch_size)
+    return DirectAlignment(projection, cosine_margin, distance_margin)
+
+
+ALIGNMENTS: Registry[Callable[..., nn.Module]] = Registry(
+    "alignment method", {"send": _send, "vavae": _vavae}
 )
 
 
-def build_alignment(method: str, **shape: int) -> nn.Module:
-    """A fresh alignment head: latent_channels, token_width, patch_size, grid, width, depth, heads, hidden."""
-    return ALIGNMENTS[method](**shape)
+def build_alignment(method: str, **options: float | None) -> nn.Module:
+    """A fresh alignment head. Each method takes of the options what it needs.
+
+    Args:
+        method: a name in ALIGNMENTS.
+        options: latent_channels, token_width, patch_size; grid, width (None: token_width), depth, heads, hidden
+            and noise of the mapper; cosine_margin and distance_margin of VA-VAE.
+    """
+    return ALIGNMENTS[method](**options)

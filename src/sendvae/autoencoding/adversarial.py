@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 ADAPTIVE_EPS, ADAPTIVE_MAX = 1e-4, 1e4  # latent-diffusion, LPIPSWithDiscriminator
 
@@ -23,7 +23,7 @@ def hinge_discriminator_loss(
 
 
 def adaptive_weight(
-    reconstruction_loss: Float[Tensor, ""], adversarial_loss: Float[Tensor, ""], last_layer: nn.Parameter
+    reconstruction_loss: Float[Tensor, ""], adversarial_loss: Float[Tensor, ""], last_layer: Tensor
 ) -> Float[Tensor, ""]:
     """|grad of the reconstruction loss| / |grad of the adversarial loss| at the decoder's last layer."""
     (reconstruction,) = torch.autograd.grad(reconstruction_loss, last_layer, retain_graph=True)

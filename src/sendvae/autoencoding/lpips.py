@@ -93,8 +93,22 @@ def _unit(features: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
     return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + NORM_EPS)
 
 
+def trunk_place() -> Path:
+    """Where torchvision's weights belong: torch's hub folder."""
+    return _hub_folder() / TRUNK_FILE
+
+
+def heads_place() -> Path:
+    """Where the heads are: torch's hub folder, else the copy that torchmetrics ships; by default the first."""
+    places = [_hub_folder() / HEADS_FILE]
+    spec = find_spec("torchmetrics")
+    if spec and spec.origin:
+        places.append(Path(spec.origin).parent / "functional/image/lpips_models" / HEADS_FILE)
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def _trunk_file() -> Path:
-    path = _hub_folder() / TRUNK_FILE
+    path = trunk_place()
     if not path.is_file():
         raise UserError(
             f"the VGG16 weights of LPIPS are missing: {TRUNK_FILE}",
@@ -110,22 +124,17 @@ def _trunk_file() -> Path:
 
 
 def _heads_file() -> Path:
-    """The heads in torch's hub folder, else the copy that torchmetrics ships."""
-    candidates = [_hub_folder() / HEADS_FILE]
-    spec = find_spec("torchmetrics")
-    if spec and spec.origin:
-        candidates.append(Path(spec.origin).parent / "functional/image/lpips_models" / HEADS_FILE)
-    for path in candidates:
-        if path.is_file():
-            digest = hashlib.md5(path.read_bytes()).hexdigest()
-            if digest != HEADS_MD5:
-                raise _wrong_file(path, f"md5 {digest}", f"md5 {HEADS_MD5}")
-            return path
-    raise UserError(
-        f"the linear heads of LPIPS are missing: {HEADS_FILE}",
-        expected=f"the file of taming-transformers at {candidates[0]} (md5 {HEADS_MD5})",
-        next_step="copy it there, or install torchmetrics, which ships it",
-    )
+    path = heads_place()
+    if not path.is_file():
+        raise UserError(
+            f"the linear heads of LPIPS are missing: {HEADS_FILE}",
+            expected=f"the file of taming-transformers at {path} (md5 {HEADS_MD5})",
+            next_step="copy it there, or install torchmetrics, which ships it",
+        )
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    if digest != HEADS_MD5:
+        raise _wrong_file(path, f"md5 {digest}", f"md5 {HEADS_MD5}")
+    return path
 
 
 def _hub_folder() -> Path:

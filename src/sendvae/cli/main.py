@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sendvae import __version__
-from sendvae.cli import data, demo, models, report, train
+from sendvae.cli import data, demo, export, models, report, train
 from sendvae.errors import UserError
 
 app = typer.Typer(
@@ -18,9 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
-app.command("models")(models.models)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 
 

@@ -1,4 +1,4 @@
-"""`sendvae train tokenizer|diffusion`."""
+"""`sendvae train tokenizer|diffusion|joint`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Train a tokenizer, or a diffusion transformer on its latents.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train a tokenizer, a diffusion transformer on its latents, or both together.", no_args_is_help=True
+)
 
 ConfigArgument = Annotated[str, typer.Argument(help="A preset (demo/send-vae) or a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes, as optimizer.lr=1e-4.")]
@@ -29,7 +31,7 @@ def tokenizer(
     cache: CacheOption = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
-    """Fine-tune a VAE: Send-VAE, direct alignment, or plain.
+    """Fine-tune a VAE: Send-VAE, VA-VAE's direct alignment, or plain.
 
     Examples:
 
@@ -85,6 +87,35 @@ def diffusion(
             resolved, run or _default_run(config), cache, name=Path(config).stem, preview=preview
         )
     typer.echo(f"SiT: {exported}")
+
+
+@app.command()
+def joint(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    run: RunOption = None,
+    cache: CacheOption = Path("runs/cache"),
+    print_config: PrintOption = False,
+) -> None:
+    """Train a VAE and a SiT end to end (REPA-E): the VAE by the REPA loss through the frozen SiT.
+
+    Example:
+
+        sendvae train joint demo/joint --run runs/joint
+    """
+    from sendvae.config import JointConfig, load_config, to_yaml
+
+    resolved = load_config(JointConfig, config, overrides or [])
+    if print_config:
+        typer.echo(to_yaml(resolved))
+        return
+    from sendvae.cli.stopping import graceful
+    from sendvae.distributed import process_group
+    from sendvae.training import train_joint
+
+    with graceful(), process_group():
+        exported = train_joint(resolved, run or _default_run(config), cache, name=Path(config).stem)
+    typer.echo(f"tokenizer: {exported / 'tokenizer'}\nSiT: {exported / 'sit'}")
 
 
 def _default_run(config: str) -> Path:

@@ -4,12 +4,18 @@ from sendvae.config.load import load_config, preset_names, to_yaml, validate
 from sendvae.config.schema_common import Section
 from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
+from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
+from sendvae.config.schema_joint import JointConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
 
 __all__ = [
     "AlignmentConfig",
     "DemoConfig",
     "DiffusionConfig",
+    "GenerationConfig",
+    "JointConfig",
+    "LatentsConfig",
+    "ReconstructionConfig",
     "Section",
     "TokenizerConfig",
     "load_config",

@@ -18,6 +18,13 @@ class LossConfig(Section):
     perceptual_weight: NonNegativeFloat = 1.0
     kl_weight: NonNegativeFloat = 1e-6
     adversarial_weight: NonNegativeFloat = 0.1
+    adversarial_weighting: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="adaptive: times the ratio of pixel to adversarial gradient at the decoder's end (latent-diffusion)",
+    )
+    discriminator_init: str | None = Field(
+        None, description="released checkpoint whose discriminator goes on; none: a fresh one"
+    )
     discriminator_start: NonNegativeInt = Field(0, description="images before the discriminator trains")
     adversarial_start: NonNegativeInt = Field(
         0,
@@ -31,9 +38,11 @@ class LossConfig(Section):
 class AlignmentConfig(Section):
     """What pulls the latent space towards the features of a vision foundation model."""
 
-    method: Literal["send", "mapper", "direct"] = Field(
-        "send", description="send: mapper on the noised latent; mapper: without noise; direct: 1x1 projection"
+    method: Literal["send", "vavae"] = Field(
+        "send",
+        description="send: a mapper of the noised latent; vavae: VA-VAE's linear projection, with margins",
     )
+    noise: bool = Field(True, description="send: whether noise is injected (Eq. 1)")
     backbone: str = Field("dinov2-b", description="the frozen foundation model")
     grid: PositiveInt = Field(16, description="patch tokens along one side")
     weight: NonNegativeFloat = 1.0
@@ -45,6 +54,8 @@ class AlignmentConfig(Section):
     width: PositiveInt | None = Field(None, description="mapper width; default: the backbone's")
     heads: PositiveInt = 12
     hidden: PositiveInt = Field(2048, description="hidden width of the mapper's MLP")
+    cosine_margin: NonNegativeFloat = Field(0.5, description="vavae: closer pairs are left alone")
+    distance_margin: NonNegativeFloat = Field(0.25, description="vavae: of the distance matrices")
     lr: PositiveFloat | None = Field(None, description="rate of the mapper; default: the tokenizer's")
 
 
@@ -57,6 +68,7 @@ class TokenizerConfig(Section):
     data: DataConfig = DataConfig()
     losses: LossConfig = LossConfig()
     alignment: AlignmentConfig | None = None
+    trained: Literal["all", "encoder"] = Field("all", description="encoder: the decoder stays as it is")
     optimizer: OptimizerConfig = OptimizerConfig()
     loop: LoopConfig
     ema: Decay | None = Field(None, description="decay of an average of the tokenizer's weights; none: off")

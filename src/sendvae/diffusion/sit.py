@@ -172,22 +172,37 @@ class SiT(nn.Module):
         velocity, hidden = self._velocity_and_hidden(x_t, t, labels)
         return velocity, self.projectors[0](hidden) if len(self.projectors) else None
 
+    def features(
+        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, "B N E"]:
+        """The projected hidden tokens alone: blocks after number `repa_depth` are not computed."""
+        x, c = self._embed(x_t, t, labels)
+        for block in self.blocks[: self.repa_depth]:
+            x = block(x, c)
+        return self.projectors[0](x)
+
     def _velocity_and_hidden(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N D"]]:
         """Velocity, and the output of block number `repa_depth`."""
-        expected = (self.latent_channels, self.latent_size, self.latent_size)
-        if x_t.shape[1:] != expected:
-            raise ValueError(
-                f"expected latents (B, C, h, w) with C, h, w = {expected}, got {tuple(x_t.shape)}"
-            )
-        x = hidden = self.x_embedder(x_t) + self.pos_embed
-        c = self.t_embedder(t) + self.y_embedder(labels)
+        x, c = self._embed(x_t, t, labels)
+        hidden = x
         for i, block in enumerate(self.blocks, start=1):
             x = block(x, c)
             if i == self.repa_depth:
                 hidden = x
         return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_channels), hidden
+
+    def _embed(
+        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B D"]]:
+        """Tokens with their positions, and the condition."""
+        expected = (self.latent_channels, self.latent_size, self.latent_size)
+        if x_t.shape[1:] != expected:
+            raise ValueError(
+                f"expected latents (B, C, h, w) with C, h, w = {expected}, got {tuple(x_t.shape)}"
+            )
+        return self.x_embedder(x_t) + self.pos_embed, self.t_embedder(t) + self.y_embedder(labels)
 
     def drop_labels(self, labels: Int64[Tensor, " B"], uniform: Float[Tensor, " B"]) -> Int64[Tensor, " B"]:
         """Replaces labels by the null label where `uniform`, drawn from [0, 1), is below `label_dropout`."""

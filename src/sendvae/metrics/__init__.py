@@ -1,6 +1,7 @@
 """Features -> statistics -> number."""
 
 from sendvae.metrics.features import (
+    FEATURE_FILES,
     FEATURES,
     InceptionFeatures,
     InceptionOutputs,
@@ -11,21 +12,28 @@ from sendvae.metrics.features import (
 from sendvae.metrics.frechet import FeatureStatistics, frechet_distance, frechet_distance_of
 from sendvae.metrics.inception_score import inception_score
 from sendvae.metrics.kernel_distance import kernel_distance, kernel_distance_subsets
-from sendvae.metrics.precision_recall import precision_recall
-from sendvae.metrics.psnr_ssim import psnr, ssim
+from sendvae.metrics.precision_recall import coverage, precision_recall
+from sendvae.metrics.psnr_ssim import psnr, ssim, ssim_signed
 from sendvae.metrics.table import METRICS, Metric
+from sendvae.metrics.uncertainty import bootstrap_mean, chunk_interval, frechet_interval, jackknife_interval
 
 __all__ = [
     "FEATURES",
+    "FEATURE_FILES",
     "METRICS",
     "FeatureStatistics",
     "InceptionFeatures",
     "InceptionOutputs",
     "Metric",
     "MobileNetV2Features",
+    "bootstrap_mean",
+    "chunk_interval",
+    "coverage",
     "frechet_distance",
     "frechet_distance_of",
+    "frechet_interval",
     "inception_score",
+    "jackknife_interval",
     "kernel_distance",
     "kernel_distance_subsets",
     "load_inception",
@@ -33,4 +41,5 @@ __all__ = [
     "precision_recall",
     "psnr",
     "ssim",
+    "ssim_signed",
 ]

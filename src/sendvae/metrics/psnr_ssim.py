@@ -31,12 +31,23 @@ def ssim(
 ) -> Float[Tensor, " B"]:
     """SSIM of each pair on [0, 1] (Wang et al., 2004): Gaussian window of 11 pixels, sigma 1.5.
 
-    k = (.01, .03), L = 1.     Arguments and errors as for `psnr`. On [-1, 1], which some evaluators use, SSIM comes out lower.
+    k = (.01, .03), L = 1. Arguments and errors as for `psnr`.
     """
+    return _ssim(*_in_unit_range(a, b), 1.0)
+
+
+def ssim_signed(a: Float[Tensor, "B c H W"], b: Float[Tensor, "B c H W"]) -> Float[Tensor, " B"]:
+    """SSIM of each pair on [-1, 1], where it comes out lower than on [0, 1]: SSIM is not free of shifts.
+
+    As LightningDiT's `evaluate_tokenizer.py` has it: both are clamped, L = 2, otherwise as `ssim`.
+    """
+    return _ssim(a, b, (-1.0, 1.0))
+
+
+def _ssim(a: Tensor, b: Tensor, data_range: float | tuple[float, float]) -> Float[Tensor, " B"]:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    a, b = _in_unit_range(a, b)
-    values = structural_similarity_index_measure(a, b, data_range=1.0, reduction="none")
+    values = structural_similarity_index_measure(a, b, data_range=data_range, reduction="none")
     assert isinstance(values, Tensor)
     return torch.atleast_1d(values)
 

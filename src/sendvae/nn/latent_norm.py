@@ -39,6 +39,18 @@ class LatentNorm(nn.Module):
         return (z - self.running_mean[:, None, None]) * scale[:, None, None]
 
     @torch.no_grad()
+    def by_batch(
+        self, z: Float[Tensor, "B C h w"], reduce: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> Float[Tensor, "B C h w"]:
+        """Normalises by the batch's own statistics, as BatchNorm does in training; no gradient.
+
+        `reduce` averages a tensor over processes, of equal batches.
+        """
+        mean, square = reduce(_moments(z))
+        scale = (square - mean.square() + EPS).rsqrt()
+        return (z.float() - mean[:, None, None]) * scale[:, None, None]
+
+    @torch.no_grad()
     def update(
         self,
         z: Float[Tensor, "B C h w"],
@@ -49,11 +61,16 @@ class LatentNorm(nn.Module):
 
         `reduce` averages a tensor over `processes`, of equal batches.
         """
-        rows = z.float().movedim(1, 0).flatten(1)
-        moments = reduce(torch.stack([rows.mean(1), rows.square().mean(1)]))
-        count = rows.shape[1] * processes
+        moments = reduce(_moments(z))
+        count = z.numel() // z.shape[1] * processes
         variance = (moments[1] - moments[0].square()) * count / max(1, count - 1)
         finite = moments.isfinite().all()
         for running, batch in ((self.running_mean, moments[0]), (self.running_var, variance)):
             running.copy_(torch.where(finite, running.lerp(batch, MOMENTUM), running))
         self.num_batches_tracked += 1
+
+
+def _moments(z: Float[Tensor, "B C h w"]) -> Float[Tensor, "2 C"]:
+    """Mean and mean square of each channel."""
+    rows = z.float().movedim(1, 0).flatten(1)
+    return torch.stack([rows.mean(1), rows.square().mean(1)])

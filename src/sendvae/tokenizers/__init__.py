@@ -3,6 +3,7 @@
 from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder, build_tokenizer
 from sendvae.tokenizers.load import load_strictly, load_tokenizer, save_tokenizer
 from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
 from sendvae.tokenizers.statistics import LatentStats, LatentStatsAccumulator
 from sendvae.tokenizers.zoo import TOKENIZERS, TokenizerSpec
 
@@ -16,6 +17,8 @@ __all__ = [
     "Posterior",
     "TokenizerSpec",
     "build_tokenizer",
+    "decode_sliced",
+    "encode_sliced",
     "load_strictly",
     "load_tokenizer",
     "save_tokenizer",

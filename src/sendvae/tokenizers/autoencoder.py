@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -67,6 +70,11 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 )
 
 
+def normalized(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+    """GroupNorm and SiLU; without gradients one tensor fewer is alive."""
+    return F.silu(norm(x), inplace=not torch.is_grad_enabled())
+
+
 class ResnetBlock(nn.Module):
     """GN-SiLU-conv twice, plus a skip (1x1 convolution where the channels change)."""
 
@@ -80,9 +88,13 @@ class ResnetBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(F.silu(self.norm2(y)))
-        return y + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        y = self.conv1(normalized(self.norm1, x))
+        y = normalized(self.norm2, y)  # one name and small statements: inference frees what is replaced
+        y = self.conv2(y)
+        return y + self.shortcut(x)
+
+    def shortcut(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        return self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
 
 
 class AttnBlock(nn.Module):
@@ -140,15 +152,16 @@ class Level(nn.Module):
         elif resample == "upsample":
             self.upsample = Upsample(channels)
 
-    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+    def steps(self) -> list[nn.Module]:
+        """The modules in the order they run."""
+        steps: list[nn.Module] = []
         for i, block in enumerate(self.block):
-            x = block(x)
-            if self.attn:
-                x = self.attn[i](x)
-        for name in ("downsample", "upsample"):
-            if hasattr(self, name):
-                x = getattr(self, name)(x)
-        return x
+            steps += [block, self.attn[i]] if self.attn else [block]
+        return steps + [getattr(self, name) for name in ("downsample", "upsample") if hasattr(self, name)]
+
+
+def _steps(levels: Iterable[nn.Module]) -> list[nn.Module]:
+    return [step for level in levels for step in cast(Level, level).steps()]
 
 
 class Middle(nn.Module):
@@ -158,11 +171,30 @@ class Middle(nn.Module):
         self.attn_1 = AttnBlock(channels, groups)
         self.block_2 = ResnetBlock(channels, channels, groups)
 
-    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        return self.block_2(self.attn_1(self.block_1(x)))
+    def steps(self) -> list[nn.Module]:
+        return [self.block_1, self.attn_1, self.block_2]
 
 
-class Encoder(nn.Module):
+class Half(nn.Module):
+    """What encoder and decoder share: modules one after the other, then GroupNorm, SiLU, convolution.
+
+    They run from one flat list: a nested call would keep its input alive for as long as it lasts.
+    """
+
+    norm_out: nn.GroupNorm
+    conv_out: nn.Conv2d
+
+    def steps(self) -> list[nn.Module]:
+        """All modules before `norm_out`, in the order they run."""
+        raise NotImplementedError
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        for step in self.steps():
+            x = step(x)
+        return self.conv_out(normalized(self.norm_out, x))
+
+
+class Encoder(Half):
     """Images to moments (2 * z_channels)."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -179,14 +211,11 @@ class Encoder(nn.Module):
         self.norm_out = nn.GroupNorm(a.norm_groups, width, eps=NORM_EPS)
         self.conv_out = nn.Conv2d(width, 2 * a.z_channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C2 h w"]:
-        x = self.conv_in(x)
-        for level in self.down:
-            x = level(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+    def steps(self) -> list[nn.Module]:
+        return [self.conv_in, *_steps(self.down), *self.mid.steps()]
 
 
-class Decoder(nn.Module):
+class Decoder(Half):
     """Latents to images; `up[i]` is resolution level i, so the last entry runs first."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -204,11 +233,8 @@ class Decoder(nn.Module):
         self.norm_out = nn.GroupNorm(a.norm_groups, width, eps=NORM_EPS)
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
-    def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
-        x = self.mid(self.conv_in(z))
-        for level in reversed(self.up):
-            x = level(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+    def steps(self) -> list[nn.Module]:
+        return [self.conv_in, *self.mid.steps(), *_steps(reversed(self.up))]
 
 
 class Autoencoder(nn.Module):
@@ -231,14 +257,18 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
         """Images (B, 3, H, W) in [-1, 1], sides divisible by `architecture.downsampling`, to q(z|x)."""
-        factor = self.architecture.downsampling
-        if images.shape[-1] % factor or images.shape[-2] % factor:
-            raise ValueError(f"image sides must be multiples of {factor}, got {tuple(images.shape[-2:])}")
+        self.check_size(images)
         return Posterior.from_moments(self.quant_conv(self.encoder(images)))
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Raw latents (B, C, h, w) to images, nominally in [-1, 1] (not clamped)."""
         return self.decoder(self.post_quant_conv(z))
+
+    def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
+        """Raises ValueError for images that cannot be encoded."""
+        factor = self.architecture.downsampling
+        if images.shape[-1] % factor or images.shape[-2] % factor:
+            raise ValueError(f"image sides must be multiples of {factor}, got {tuple(images.shape[-2:])}")
 
 
 def build_tokenizer(name: str) -> Autoencoder:

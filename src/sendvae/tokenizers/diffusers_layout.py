@@ -38,12 +38,17 @@ def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> d
         "latents_mean": None,
         "latents_std": None,
     }
+    return config | diffusers_statistics(stats)
+
+
+def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
+    """The fields that declare statistics; none for None."""
     if stats is None:
-        return config
+        return {}
     if bool((stats.mean == stats.mean[0]).all()) and bool((stats.std == stats.std[0]).all()):
         shift = float(stats.mean[0])
-        return config | {"scaling_factor": 1.0 / float(stats.std[0]), "shift_factor": shift or None}
-    return config | {"latents_mean": stats.mean.tolist(), "latents_std": stats.std.tolist()}
+        return {"scaling_factor": 1.0 / float(stats.std[0]), "shift_factor": shift or None}
+    return {"latents_mean": stats.mean.tolist(), "latents_std": stats.std.tolist()}
 
 
 def is_diffusers_config(config: Mapping[str, Any]) -> bool:

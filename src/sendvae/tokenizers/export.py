@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
-from sendvae.tokenizers.diffusers_layout import diffusers_config
+from sendvae.tokenizers.diffusers_layout import diffusers_config, diffusers_statistics
 from sendvae.tokenizers.keymaps import to_diffusers_state_dict
-from sendvae.tokenizers.load import stored, write_folder
+from sendvae.tokenizers.load import stored, write_folder, write_safetensors
 from sendvae.tokenizers.sources import CONFIG, STATISTICS
 
 Card = Mapping[str, Any]
@@ -52,7 +51,7 @@ def _diffusers(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtyp
     config = diffusers_config(tokenizer.architecture, tokenizer.latent_stats)
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
     weights = to_diffusers_state_dict(stored(tokenizer, dtype))
-    save_file(weights, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    write_safetensors(weights, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
 
 
 def _ldm(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
@@ -94,11 +93,52 @@ def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> st
             "Diffusion models should see `(z - mean) / std`, channel by channel:",
             *_block(json.dumps({"mean": stats.mean.tolist(), "std": stats.std.tolist()})),
         ]
+    lines += ["## How to load it", "", "```python", usage(tokenizer, Path(name), layout), "```", ""]
     for title, content in card.items():
         lines += [f"## {title}", ""]
         plain = isinstance(content, str) and "\n" not in content
         lines += [content, ""] if plain else _block(_text(content))
     return "\n".join(lines)
+
+
+def usage(tokenizer: Autoencoder, folder: Path, layout: str) -> str:
+    """Python that loads an exported folder and takes `images` to normalised latents and back, to paste.
+
+    `images` is (B, 3, H, W) in [-1, 1].
+    """
+    stats = tokenizer.latent_stats
+    if layout == "diffusers":
+        lines = [
+            "import torch",
+            "from diffusers import AutoencoderKL",
+            "",
+            f'vae = AutoencoderKL.from_pretrained("{folder}").eval()',
+            "z = vae.encode(images).latent_dist.sample()",
+        ]
+        if "latents_mean" in diffusers_statistics(stats):
+            lines += [
+                "mean = torch.tensor(vae.config.latents_mean)[:, None, None]",
+                "std = torch.tensor(vae.config.latents_std)[:, None, None]",
+                "latents = (z - mean) / std  # what a diffusion model should see",
+                "reconstruction = vae.decode(latents * std + mean).sample",
+            ]
+        else:
+            lines += [
+                "shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor",
+                "latents = (z - shift) * scale  # what a diffusion model should see",
+                "reconstruction = vae.decode(latents / scale + shift).sample",
+            ]
+        return "\n".join(lines)
+    target = folder / f"{folder.name}.pt" if layout == "ldm" else folder
+    lines = [
+        "from sendvae.tokenizers import load_tokenizer",
+        "",
+        f'tokenizer = load_tokenizer("{target}")',
+        "z = tokenizer.encode(images).sample()",
+    ]
+    if stats:
+        lines += ["latents = tokenizer.latent_stats.normalize(z)  # what a diffusion model should see"]
+    return "\n".join([*lines, "reconstruction = tokenizer.decode(z)"])
 
 
 def _block(text: str) -> list[str]:

@@ -131,7 +131,15 @@ def write_folder(
         "card": dict(card or {}),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-    save_file(stored(tokenizer, dtype), folder / WEIGHTS)
+    write_safetensors(stored(tokenizer, dtype), folder / WEIGHTS)
+
+
+def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """A file with the permissions that others have: the library makes its own readable by its owner only."""
+    path.touch()
+    permissions = path.stat().st_mode
+    save_file(weights, path, metadata=metadata)
+    path.chmod(permissions)
 
 
 def stored(tokenizer: Autoencoder, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sendvae.errors import UserError
+from sendvae.hub import Unavailable, download, hand_folder
 from sendvae.registry import unknown_name
 from sendvae.tokenizers.weight_files import SUFFIXES
 from sendvae.tokenizers.zoo import TOKENIZERS
 
 HUB, LOCAL = "hf-hub:", "local-dir:"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 CONFIG = "config.json"
 # In order of preference; the last two are diffusers'.
 USUAL = ("model.safetensors", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -20,8 +22,7 @@ DESCRIBED = ("model.", "diffusion_pytorch_model.")  # files that the config.json
 # Folders in which a training run, and a diffusers pipeline, keep their VAE.
 INNER = ("tokenizer", "vae")
 STATISTICS, DISCRIMINATOR = "-latents-stats", "-discriminator-ckpt"  # REPA-E's side files: STEM + this + .pt
-FOLDER_VARIABLE, DEFAULT_FOLDER = "SENDVAE_WEIGHTS", "~/.cache/sendvae"
-REACH_SECONDS = 5.0  # how long to wait for the hub to answer at all
+COMMON_STATISTICS = "latents_stats.pt"  # LightningDiT's name, whatever the weights are called
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class TokenizerFiles:
     config: Path | None = None
     statistics: Path | None = None
     discriminator: Path | None = None
+
+    def existing(self) -> list[Path]:
+        """All that are there, the weights first."""
+        files = (self.weights, self.config, self.statistics, self.discriminator)
+        return [path for path in files if path is not None]
 
 
 def locate(source: str | Path) -> TokenizerFiles:
@@ -52,7 +58,11 @@ def locate(source: str | Path) -> TokenizerFiles:
         return find_tokenizer(text) or _from_hub(TOKENIZERS[text].source.removeprefix(HUB), text)
     if text.startswith(LOCAL):
         raise UserError(f"there is no folder {path}")
-    raise unknown_name("tokenizer (and no such file or folder)", text, list(TOKENIZERS))
+    error = unknown_name("tokenizer (and no such file or folder)", text, list(TOKENIZERS))
+    if HUB_ID.fullmatch(text) and not text.endswith(SUFFIXES):
+        hints = filter(None, (error.next_step, f"a repository of the hub is {HUB}{text}"))
+        error = UserError(error.problem, expected=error.expected, next_step=" ".join(hints))
+    raise error
 
 
 def find_tokenizer(name: str) -> TokenizerFiles | None:
@@ -62,11 +72,6 @@ def find_tokenizer(name: str) -> TokenizerFiles | None:
     if folder.is_dir():
         return _in_folder(folder)
     return _cached(spec.source.removeprefix(HUB))
-
-
-def hand_folder(name: str) -> Path:
-    """Where to put files by hand: $SENDVAE_WEIGHTS/NAME, by default ~/.cache/sendvae/NAME."""
-    return Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).expanduser() / name
 
 
 def _in_folder(folder: Path) -> TokenizerFiles:
@@ -89,15 +94,16 @@ def _in_folder(folder: Path) -> TokenizerFiles:
 
 
 def _beside(weights: Path) -> TokenizerFiles:
-    """A weight file with what belongs to it: the configuration of its folder, REPA-E's side files."""
+    """A weight file with what belongs to it: the configuration of its folder, side files."""
 
-    def existing(name: str) -> Path | None:
-        return path if (path := weights.with_name(name)).is_file() else None
+    def existing(*names: str) -> Path | None:
+        paths = (weights.with_name(name) for name in names)
+        return next((path for path in paths if path.is_file()), None)
 
     return TokenizerFiles(
         weights,
         config=existing(CONFIG) if weights.name.startswith(DESCRIBED) else None,
-        statistics=existing(f"{weights.stem}{STATISTICS}.pt"),
+        statistics=existing(f"{weights.stem}{STATISTICS}.pt", COMMON_STATISTICS),
         discriminator=existing(f"{weights.stem}{DISCRIMINATOR}.pt"),
     )
 
@@ -115,7 +121,10 @@ def _main_file(names: Iterable[str]) -> str | None:
     candidates = [
         name
         for name in sorted(names)
-        if name.endswith(SUFFIXES) and STATISTICS not in name and DISCRIMINATOR not in name
+        if name.endswith(SUFFIXES)
+        and name != COMMON_STATISTICS
+        and STATISTICS not in name
+        and DISCRIMINATOR not in name
     ]
     if len(candidates) > 1:
         raise UserError(
@@ -129,24 +138,19 @@ def _from_hub(address: str, name: str | None = None) -> TokenizerFiles:
     if (cached := _cached(address)) is not None:
         return cached
     repository, inside = _split(address)
-    reason = _unreachable()
-    if reason is None:
-        from huggingface_hub import HfApi, hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            wanted = _wanted(HfApi().list_repo_files(repository), inside)
-            for file in wanted:
-                hf_hub_download(repository, file)
-        except (HfHubHTTPError, OSError) as error:
-            reason = str(error)
-    if reason is None and (cached := _cached(address)) is not None:
+    try:
+        download(repository, lambda names: _wanted(names, inside))
+        cached, reason = _cached(address), "what was downloaded is not in the cache"
+    except Unavailable as error:
+        reason = str(error)
+    if cached is not None:
         return cached
     place = hand_folder(name) if name else "any folder, and give its path"
+    files = ", ".join(TOKENIZERS[name].files) if name else inside or "the files"
     raise UserError(
         f"the tokenizer {name or HUB + address} is not on this machine",
-        given=reason or "no weight file in the repository",
-        expected=f"the files of https://huggingface.co/{repository}",
+        given=reason,
+        expected=f"{files} of https://huggingface.co/{repository}",
         next_step=f"with a network: sendvae models pull {name or HUB + address}\n"
         f"            without: put them into {place}",
     )
@@ -164,7 +168,8 @@ def _wanted(names: list[str], inside: str) -> list[str]:
             return []
         main = found
     stem = PurePosixPath(main).stem
-    beside = (main, CONFIG, f"{stem}{STATISTICS}.pt", f"{stem}{DISCRIMINATOR}.pt")
+    sides = (f"{stem}{STATISTICS}.pt", COMMON_STATISTICS, f"{stem}{DISCRIMINATOR}.pt")
+    beside = (main, *((CONFIG,) if main.startswith(DESCRIBED) else ()), *sides)
     paths = [str(PurePosixPath(folder) / name) for name in beside]
     return [path for path in paths if path in names]
 
@@ -189,17 +194,3 @@ def _split(address: str) -> tuple[str, str]:
     if len(parts) < 2 or not all(parts):
         raise UserError("not a hub address", given=HUB + address, expected=f"{HUB}OWNER/REPOSITORY[/PATH]")
     return "/".join(parts[:2]), "/".join(parts[2:])
-
-
-def _unreachable() -> str | None:
-    """Why the hub cannot be asked; one short question first, since its client retries for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS)
-    except Exception as error:  # httpx's or requests', by the version of huggingface_hub
-        return f"{constants.ENDPOINT} cannot be reached ({error})"
-    return None

@@ -1,7 +1,7 @@
 """Training jobs: a generic loop, and one readable stage a job."""
 
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
-from sendvae.training.jobs import default_device, train_diffusion, train_tokenizer
+from sendvae.training.jobs import default_device, train_diffusion, train_joint, train_tokenizer
 from sendvae.training.loop import Stopped, train
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "measure_statistics",
     "train",
     "train_diffusion",
+    "train_joint",
     "train_tokenizer",
 ]

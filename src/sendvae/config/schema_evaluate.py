@@ -1,0 +1,155 @@
+"""Configurations of `sendvae evaluate`. What they hold is the protocol: results with other values do not compare."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from sendvae.config.schema_common import Precision, Section
+
+
+class IntervalConfig(Section):
+    """Intervals of 95 %."""
+
+    bootstrap: NonNegativeInt = Field(1000, description="resamples of images for means; 0: no interval")
+    jackknife: NonNegativeInt = Field(
+        10, description="groups left out one by one for Frechet distances; 0: no interval"
+    )
+
+
+class GenerationConfig(Section):
+    """`sendvae evaluate generation`."""
+
+    kind: Literal["evaluate-generation"] = "evaluate-generation"
+    features: str = Field("inception", description="feature network; only Inception's distance is a FID")
+    samples_split: str | None = Field(
+        None, description="of samples that are a prepared data set; its only one"
+    )
+    reference_split: str | None = Field(
+        None, description="of a reference that is a prepared data set; its only one"
+    )
+    limit: PositiveInt | None = Field(None, description="use only the first so many samples")
+    crop: Literal["adm", "none"] = Field(
+        "adm", description="reference images of another size than the samples: ADM's centre crop, or an error"
+    )
+    neighbours: PositiveInt = Field(3, description="k of precision and recall")
+    precision_recall_reference: PositiveInt | None = Field(
+        10_000,
+        description="reference images for precision and recall, spread evenly (ADM: 10,000); null: all",
+    )
+    distances: Literal["float32", "adm-float16"] = Field(
+        "float32", description="of precision and recall; adm-float16 rounds as ADM's evaluator does"
+    )
+    score_chunk: PositiveInt = Field(
+        5000, description="images of a chunk of the inception score, in order (ADM)"
+    )
+    intervals: IntervalConfig = IntervalConfig()
+    seed: NonNegativeInt = Field(0, description="of the bootstrap")
+    batch_size: PositiveInt = 64
+
+
+class ReconstructionConfig(Section):
+    """`sendvae evaluate reconstruction`."""
+
+    kind: Literal["evaluate-reconstruction"] = "evaluate-reconstruction"
+    split: str | None = Field(
+        None, description="of a prepared data set: test, val, or its only one by default"
+    )
+    limit: PositiveInt | None = Field(None, description="use only the first so many images")
+    size: PositiveInt | None = Field(256, description="pixels; null: as the images are")
+    crop: Literal["adm", "lightningdit", "none"] = Field(
+        "adm", description="of images that are not prepared; lightningdit: bilinear on floats, centre crop"
+    )
+    latent: Literal["sample", "mean"] = Field("sample", description="what of the posterior is decoded")
+    ssim: Literal["unit", "signed"] = Field(
+        "unit", description="unit: 8-bit images on [0, 1]; signed: floats on [-1, 1] (LightningDiT)"
+    )
+    perceptual: str = Field("lpips-vgg", description="perceptual network")
+    perceptual_clamped: bool = Field(
+        True, description="clamp reconstructions to [-1, 1] for the perceptual network"
+    )
+    features: str = Field("inception", description="feature network of the Frechet distance")
+    precision: Precision = Field("fp32", description="of the tokenizer")
+    worst: NonNegativeInt = Field(20, description="images in the gallery of the worst")
+    intervals: IntervalConfig = IntervalConfig()
+    seed: NonNegativeInt = Field(0, description="of posterior samples and the bootstrap")
+    batch_size: PositiveInt = 32
+
+
+Score = Literal["attributes", "gap", "uniformity", "discrimination"]
+
+
+class MinibatchConfig(Section):
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 1024
+    lr: PositiveFloat = 1e-3
+
+
+class AttributesConfig(Section):
+    """Attribute probing. Averages of F1 are all computed; the validation split tunes what is not fixed here."""
+
+    method: Literal["logistic", "ridge", "minibatch"] = Field(
+        "logistic", description="logistic: full batch in memory; ridge: one pass; minibatch: AdamW"
+    )
+    weight_decay: NonNegativeFloat | None = Field(None, description="null: chosen on the validation split")
+    headline: Literal["micro", "macro", "samples"] = Field("micro", description="F1 that stands for all")
+
+
+class GapConfig(Section):
+    """Semantic gap."""
+
+    pools: list[Literal["mean", "flatten"]] = Field(
+        ["mean", "flatten"], description="positions averaged (REPA) or kept", min_length=1
+    )
+    method: Literal["full-batch", "minibatch"] = "full-batch"
+    weight_decay: NonNegativeFloat = Field(1e-2, description="beside a mean cross-entropy")
+
+
+class UniformityConfig(Section):
+    """Uniformity of the density (VA-VAE's protocol; its flips are left out)."""
+
+    projection: Literal["tsne", "pca", "none"] = "tsne"
+    samples: PositiveInt = Field(10_000, description="images per repeat, one position of each")
+    repeats: PositiveInt = 10
+
+
+class DiscriminationConfig(Section):
+    """Gaussian mixtures (after MAETok; ours where it is not stated)."""
+
+    components: list[PositiveInt] = Field([10, 50, 100, 200], min_length=1)
+    headline: PositiveInt = Field(50, description="the mixture that stands for all; one of components")
+    dimensions: PositiveInt = 64
+    covariance: Literal["diag", "full"] = "diag"
+    repeats: PositiveInt = Field(3, description="k-means starts, averaged")
+
+
+class LatentsConfig(Section):
+    """`sendvae evaluate latents`."""
+
+    kind: Literal["evaluate-latents"] = "evaluate-latents"
+    data: str = Field(
+        "embedded:emoji",
+        description="prepared data with attributes, or celeba:, deepfashion:, awa2: or table: and a folder",
+    )
+    attributes_file: str | None = Field(None, description="CSV file of table:FOLDER")
+    size: PositiveInt | None = Field(256, description="pixels of images that are not prepared")
+    split: Literal["default", "image", "classes"] = Field(
+        "default", description="AwA2: images at random (default) or classes apart; others: the official one"
+    )
+    limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
+    latent: Literal["mean", "sample"] = Field("mean", description="of the posterior")
+    scores: list[Score] = Field(["attributes", "gap", "uniformity", "discrimination"], min_length=1)
+    attributes: AttributesConfig = AttributesConfig()
+    gap: GapConfig = GapConfig()
+    uniformity: UniformityConfig = UniformityConfig()
+    discrimination: DiscriminationConfig = DiscriminationConfig()
+    minibatch: MinibatchConfig = MinibatchConfig()
+    precision: Precision = Field("fp32", description="of the tokenizer")
+    correlate: list[str] = Field(
+        ["f1_micro", "f1_macro", "recall_at_5", "gap_mean", "uniformity_gini", "discrimination_nll"],
+        description="scores held against the known gFIDs",
+    )
+    predict: str = Field("f1_micro", description="score from which unknown gFIDs are predicted")
+    seed: NonNegativeInt = 0
+    batch_size: PositiveInt = 64

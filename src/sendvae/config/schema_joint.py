@@ -1,0 +1,38 @@
+"""Configuration of `sendvae train joint`: REPA-E's end-to-end training of a VAE and a SiT."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+from sendvae.config.schema_diffusion import Probability, RepaConfig
+from sendvae.config.schema_tokenizer import LossConfig
+
+VAE_ALIGNMENT_WEIGHT = 1.5  # REPA-E: of the REPA loss in the VAE's objective
+
+
+class JointConfig(Section):
+    """`sendvae train joint`."""
+
+    kind: Literal["joint"] = "joint"
+    seed: NonNegativeInt = 0
+    init: str = Field(description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'")
+    model: str = Field("SiT-XL/1", description="SiT size and patch")
+    data: DataConfig = DataConfig()
+    losses: LossConfig = LossConfig()
+    alignment_weight: NonNegativeFloat = Field(
+        VAE_ALIGNMENT_WEIGHT, description="of the REPA loss in the VAE's objective"
+    )
+    repa: RepaConfig = RepaConfig()
+    label_dropout: Probability = 0.1
+    time_sampling: Literal["uniform", "lognormal"] = "uniform"
+    optimizer: OptimizerConfig = Field(
+        OptimizerConfig(lr=1e-4), description="of VAE, discriminator and SiT, each with its own clip"
+    )
+    loop: LoopConfig
+    ema: Decay = Field(0.9999, description="of the SiT and the latent statistics; the VAE has none")
+    statistics_images: PositiveInt = Field(
+        10_000, description="images measured for the latents' statistics at the start"
+    )

@@ -1,0 +1,86 @@
+"""Confidence intervals of 95 %: bootstrap over images for means, delete-a-group jackknife for distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from sendvae.metrics.frechet import FeatureStatistics, frechet_distance
+
+LEVEL = 0.95
+Z = 1.959964  # of the normal distribution at that level
+RESAMPLES_AT_ONCE = 2**24  # draws held at a time: 128 MiB
+
+
+def bootstrap_mean(
+    values: Shaped[Tensor, " N"], resamples: int = 1000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile interval of the mean over resampled images (Efron, 1979); None where there is none.
+
+    A mean has none with fewer than two images, with values that are not finite, or without resamples. Seeded:
+    the same values give the same interval.
+    """
+    array = values.double().cpu().numpy()
+    if len(array) < 2 or resamples < 1 or not np.isfinite(array).all():
+        return None
+    rng = np.random.default_rng(seed)
+    means = []
+    for start in range(0, resamples, step := max(1, RESAMPLES_AT_ONCE // len(array))):
+        rows = rng.integers(0, len(array), (min(step, resamples - start), len(array)))
+        means.append(array[rows].mean(1))
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def jackknife_interval(value: float, without: Sequence[float]) -> tuple[float, float]:
+    """value -+ 1.96 s, with s^2 = (g - 1) / g sum (v_i - mean v)^2 over the values without group i of g.
+
+    Raises:
+        ValueError: fewer than two groups.
+    """
+    groups = len(without)
+    if groups < 2:
+        raise ValueError(f"a jackknife needs two groups or more, got {groups}")
+    spread = (groups - 1) / groups * float(np.square(np.asarray(without) - np.mean(without)).sum())
+    return value - Z * math.sqrt(spread), value + Z * math.sqrt(spread)
+
+
+def frechet_interval(
+    mean: Tensor, cov: Tensor, features: Float[Tensor, "N D"], groups: int
+) -> tuple[float, float] | None:
+    """Jackknife interval of the Frechet distance of `features` to N(mean, cov); None below two images a group.
+
+    Group i is every `groups`-th image from the i-th on, so that samples sorted by class fall into all groups.
+    It says how much the distance would vary with other samples, not how far it lies above that of infinitely
+    many: a distance of fewer samples is larger.
+    """
+    if groups < 2 or len(features) < 2 * groups:
+        return None
+    whole, without = FeatureStatistics(), []
+    parts = [FeatureStatistics() for _ in range(groups)]
+    for i, part in enumerate(parts):
+        part.update(features[i::groups])
+        whole.merge(part)
+    for left_out in parts:
+        rest = FeatureStatistics()
+        for part in parts:
+            if part is not left_out:
+                rest.merge(part)
+        without.append(frechet_distance(mean, cov, rest.mean, rest.cov))
+    return jackknife_interval(frechet_distance(mean, cov, whole.mean, whole.cov), without)
+
+
+def chunk_interval(mean: float, std: float, chunks: int) -> tuple[float, float] | None:
+    """mean -+ 1.96 s / sqrt(n) of n chunks, s with n - 1; None for a single chunk.
+
+    Args:
+        std: of the chunks, with n (as scores of chunks are reported).
+    """
+    if chunks < 2:
+        return None
+    half = Z * std / math.sqrt(chunks - 1)
+    return mean - half, mean + half

@@ -1,0 +1,182 @@
+"""REPA-E's joint step: who is updated by what, the normalisation's two modes, exact resume."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sendvae.config import JointConfig, load_config
+from sendvae.data import LatentCache, LatentCacheWriter, open_embedded
+from sendvae.diffusion import SiT
+from sendvae.runs import RunFolder
+from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.training import train
+from sendvae.training.source import Batch, Source
+from sendvae.training.stages import JointStage
+
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
+WIDTH = 12
+NO_PIXELS = ["losses.reconstruction_weight=0", "losses.perceptual_weight=0", "losses.kl_weight=0", "losses.adversarial_weight=0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
+    folder = tmp_path_factory.mktemp("tokens")
+    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
+        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
+    return LatentCache(folder)
+
+
+def joint_stage(tokens: LatentCache, *overrides: str) -> JointStage:
+    config = load_config(
+        JointConfig,
+        "demo/joint",
+        ["loop.images=24", "loop.batch_size=4", "loop.precision=fp32", "loop.log_every=8", "loop.checkpoint_every=8",
+         "losses.discriminator_width=4", "optimizer.warmup=0", *overrides],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    tokenizer = Autoencoder(SMALL, LatentStats(torch.full((4,), 0.1), torch.full((4,), 2.0)))
+    sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
+              repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+    with torch.no_grad():  # away from the zero initialisation, behind which gradients are zero
+        for parameter in sit.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    source = Source(open_embedded("emoji", "train", limit=24), tokens=tokens)
+    return JointStage(config, tokenizer, sit, source, torch.device("cpu"))
+
+
+def weights(stage: JointStage) -> dict[str, Tensor]:
+    return {f"{g}/{n}": t.clone() for g, named in stage.tensors().items() for n, t in named.items()}
+
+
+def step(stage: JointStage, images_seen: int = 0) -> dict[str, Tensor]:
+    return stage.step(stage.source.__getitems__([0, 1, 2, 3]), images_seen)
+
+
+@pytest.mark.parametrize(
+    ("updater", "changed"),
+    [("tokenizer", {"tokenizer"}), ("discriminator", {"discriminator"}), ("sit", {"sit", "ema"})],
+)
+def test_each_optimiser_changes_exactly_its_parameters(
+    updater: str, changed: set[str], tokens: LatentCache
+) -> None:
+    """The other two optimisers are stopped; buffers (BatchNorm's, the latents') move without any."""
+    stage = joint_stage(tokens)
+    for name, other in stage.updaters.items():
+        if name != updater:
+            other.optimizer.step = lambda: None  # type: ignore[method-assign]
+    before = {n: p.detach().clone() for n, p in _parameters(stage)}
+    step(stage)
+    moved = {n for n, p in _parameters(stage) if not torch.equal(before[n], p)}
+    assert {n.partition("/")[0] for n in moved} == changed
+    assert "sit/pos_embed" not in moved
+    if updater == "tokenizer":
+        assert {n.split("/")[1].split(".")[0] for n in moved} == {
+            "encoder",
+            "decoder",
+            "quant_conv",
+            "post_quant_conv",
+        }
+
+
+def _parameters(stage: JointStage) -> list[tuple[str, Tensor]]:
+    return [
+        (f"{g}/{n}", p) for g, network in stage._networks().items() for n, p in network.named_parameters()
+    ]
+
+
+def test_alignment_reaches_the_encoder_through_the_sit_and_not_the_decoder(tokens: LatentCache) -> None:
+    stage = joint_stage(tokens, *NO_PIXELS)
+    before = {n: p.detach().clone() for n, p in stage.tokenizer.named_parameters()}
+    scalars = step(stage)
+    moved = {n.split(".")[0] for n, p in stage.tokenizer.named_parameters() if not torch.equal(before[n], p)}
+    assert moved == {"encoder", "quant_conv"}
+    assert -1 <= float(scalars["alignment"]) <= 1
+
+
+def test_the_velocity_loss_never_reaches_the_vae(tokens: LatentCache) -> None:
+    """Without pixels and alignment the VAE has no gradient at all."""
+    stage = joint_stage(tokens, *NO_PIXELS, "alignment_weight=0")
+    scalars = step(stage)
+    assert float(scalars["grad_norm_tokenizer"]) == 0.0
+    assert float(scalars["grad_norm_sit"]) > 0.0
+
+
+def test_the_vae_sees_running_statistics_and_the_sit_the_batchs(tokens: LatentCache) -> None:
+    stage = joint_stage(tokens)
+    seen: list[Tensor] = []
+    handle = stage.latent_norm.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].detach()))
+    given: list[Tensor] = []
+    losses = stage._sit_losses
+    stage._sit_losses = lambda batch, z, draws: (given.append(z), losses(batch, z, draws))[1]  # type: ignore[method-assign]
+    before = copy.deepcopy(stage.latent_norm)
+    step(stage)
+    handle.remove()
+    (z,), (normalised,) = seen, given
+    reference = torch.nn.BatchNorm2d(4, eps=1e-4, momentum=0.1, affine=False)
+    reference.load_state_dict(before.state_dict())
+    torch.testing.assert_close(normalised, reference(z), rtol=1e-4, atol=1e-4)
+    for name, expected in reference.state_dict().items():
+        torch.testing.assert_close(stage.latent_norm.state_dict()[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_vae_drops_no_labels_and_the_sit_is_frozen_meanwhile(tokens: LatentCache) -> None:
+    stage = joint_stage(tokens, "label_dropout=1.0")
+    stage.sit.label_dropout = 1.0
+    labels: list[tuple[str, Tensor]] = []
+    trainable: list[bool] = []
+    features, both = stage.sit.features, stage.sit.forward_with_features
+
+    def for_the_vae(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        labels.append(("vae", y))
+        trainable.append(any(p.requires_grad for p in stage.sit.parameters()))
+        return features(x, t, y)
+
+    def for_the_sit(x: Tensor, t: Tensor, y: Tensor) -> object:
+        labels.append(("sit", y))
+        return both(x, t, y)
+
+    stage.sit.features, stage.sit.forward_with_features = for_the_vae, for_the_sit  # type: ignore[method-assign, assignment]
+    step(stage)
+    (who, kept), (then, dropped) = labels
+    assert (who, then) == ("vae", "sit")
+    assert torch.equal(kept, stage.source.__getitems__([0, 1, 2, 3]).labels)
+    assert set(dropped.tolist()) == {stage.sit.null_label}
+    assert trainable == [False]
+
+
+def test_features_are_those_of_the_whole_network(tokens: LatentCache) -> None:
+    sit = joint_stage(tokens).sit
+    x, t, labels = torch.randn(2, 4, 8, 8), torch.rand(2), torch.tensor([0, 3])
+    assert torch.equal(sit.features(x, t, labels), sit.forward_with_features(x, t, labels)[1])
+
+
+def test_a_resumed_run_ends_bit_equal(tokens: LatentCache, tmp_path: Path) -> None:
+    results = []
+    for name, lengths in (("unbroken", [24]), ("resumed", [8, 24])):
+        for length in lengths:
+            stage = joint_stage(tokens, f"loop.images={length}")
+            with RunFolder(tmp_path / name).prepare({}, {}) as run:
+                train(stage, run, stage.config.loop, seed=0)
+        results.append(weights(stage))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_accumulated_pieces_have_the_losses_of_the_whole_batch(tokens: LatentCache) -> None:
+    """BatchNorm of the discriminator sees smaller pieces: its terms are left out."""
+    off = ["losses.discriminator_start=1000", "losses.adversarial_start=1000"]
+    whole, pieces = (step(joint_stage(tokens, *off, f"loop.accumulate={n}")) for n in (1, 2))
+    for name in ("reconstruction", "kl", "alignment", "velocity", "repa", "grad_norm_sit"):
+        assert float(pieces[name]) == pytest.approx(float(whole[name]), rel=1e-4), name
+
+
+def test_batches_are_joined_with_their_tokens(tokens: LatentCache) -> None:
+    batch: Batch = joint_stage(tokens).source.__getitems__([5, 2])
+    assert batch.tokens is not None
+    assert torch.equal(batch.tokens, tokens.batch(np.array([5, 2]))["tokens"])
