@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from sendvae.latents import attribute_probe, f1_scores, recall_at
+from sendvae.latents import attribute_probe, f1_scores, recall_at, recall_variants
 
 Split = tuple[torch.Tensor, torch.Tensor]
 
@@ -130,6 +130,22 @@ def test_recall_at_five_is_bounded_by_the_number_of_positives() -> None:
     truth[1, 7] = 1.0
     assert recall_at(scores, truth, 5) == pytest.approx((5 + 1) / 9)
     assert recall_at(scores, torch.zeros(2, 8), 5) == 0.0
+
+
+def test_recall_variants_by_hand() -> None:
+    scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [3.0, 1.0, 2.0]])
+    truth = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    # Top 1 hits: image 0 attribute 0 of {0, 2}; image 1 attribute 1 of {1}; image 2 has no positive.
+    images, attributes, best = recall_variants(scores, truth, 1)
+    assert images == pytest.approx((0.5 + 1.0) / 2)
+    assert attributes == best == pytest.approx((1.0 + 1.0 + 0.0) / 3)
+    assert recall_at(scores, truth, 1) == pytest.approx(2 / 3)
+    assert recall_variants(scores, truth, 5) == (1.0, 1.0, 1.0)
+    assert recall_variants(scores, truth * 0, 1) == (0.0, 0.0, 0.0)
+    many = torch.zeros(60, 60).fill_diagonal_(1.0)
+    ranked = many.clone()
+    ranked[55:] = 1 - ranked[55:]  # five attributes are never found
+    assert recall_variants(ranked, many, 1)[1:] == (pytest.approx(55 / 60), 1.0)
 
 
 def test_bad_input() -> None:

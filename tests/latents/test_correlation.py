@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, t
 
-from sendvae.latents import pearson
+from sendvae.latents import pearson, predict_linear
 
 
 def test_agrees_with_scipy() -> None:
@@ -64,3 +64,44 @@ def test_bad_input() -> None:
         pearson([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="NaN"):
         pearson([1.0, 2.0, float("nan")], [1.0, 2.0, 3.0])
+
+
+def test_prediction_is_that_of_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=9)
+    y = 3.0 - 2.0 * x + 0.3 * rng.normal(size=9)
+    found = predict_linear(list(x), list(y), 0.7)
+    assert found is not None
+    assert found.interval is not None
+    # By the matrices: y0 -+ t s (1 + v' (X'X)^-1 v)^(1/2).
+    design, v = np.stack([np.ones(9), x], 1), np.array([1.0, 0.7])
+    solution, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    spread = np.sqrt(residual[0] / 7 * (1 + v @ np.linalg.inv(design.T @ design) @ v))
+    half = t.ppf(0.975, 7) * spread
+    assert found.value == pytest.approx(v @ solution)
+    assert found.interval == pytest.approx((v @ solution - half, v @ solution + half))
+
+
+def test_prediction_intervals_cover() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(400):
+        x = rng.normal(size=5)
+        y = 1.0 + x + 0.5 * rng.normal(size=5)
+        found = predict_linear(list(x[:4]), list(y[:4]), float(x[4]))
+        assert found is not None
+        assert found.interval is not None
+        hits += found.interval[0] <= y[4] <= found.interval[1]
+    assert hits / 400 == pytest.approx(0.95, abs=0.035)
+
+
+def test_predictions_from_too_little() -> None:
+    two = predict_linear([1.0, 2.0], [3.0, 5.0], 3.0)
+    assert two is not None
+    assert (two.value, two.interval, two.n) == (pytest.approx(7.0), None, 2)
+    assert predict_linear([1.0], [3.0], 3.0) is None
+    assert predict_linear([1.0, 1.0], [3.0, 4.0], 3.0) is None
+    with pytest.raises(ValueError, match="differ in length"):
+        predict_linear([1.0], [], 3.0)
+    with pytest.raises(ValueError, match="NaN"):
+        predict_linear([1.0, 2.0], [1.0, 2.0], float("nan"))

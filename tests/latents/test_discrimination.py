@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sendvae.latents import discrimination
+from sendvae.latents import discrimination, mixture_scores
 
 
 def blobs(count: int, seed: int) -> torch.Tensor:
@@ -47,3 +47,35 @@ def test_collapsed_latents_are_refused() -> None:
     rank_two = torch.randn(100, 2) @ torch.randn(2, 6)
     with pytest.raises(ValueError, match="vary in 2 directions only"):
         discrimination(rank_two, rank_two, components=2, dimensions=4)
+
+
+def test_a_full_gaussian_scores_its_determinant() -> None:
+    # K = 1, full covariance, of its own training set: d / 2 log(2 pi e) + log det / 2, per dimension; standardised
+    # components are uncorrelated, so the determinant is 1.
+    z = torch.randn(300, 5) @ torch.randn(5, 5)
+    found = mixture_scores(z, z, [1], 5, covariance="full")
+    assert found.mixtures[0].nll == pytest.approx(0.5 * math.log(2 * math.pi * math.e), abs=1e-5)
+    assert found.mixtures[0].train_nll == pytest.approx(found.mixtures[0].nll)
+    assert found.explained_variance == pytest.approx(1.0)
+
+
+def test_several_mixtures_and_seeds_share_one_projection() -> None:
+    train, test = blobs(600, 0), blobs(300, 1)
+    found = mixture_scores(train, test, [1, 4], 3, seeds=(0, 1, 2))
+    assert [mixture.components for mixture in found.mixtures] == [1, 4]
+    assert found.mixtures[0].spread == pytest.approx(0.0, abs=1e-9)  # one Gaussian has one fit
+    assert found.mixtures[1].nll == pytest.approx(
+        sum(discrimination(train, test, 4, 3, seed) for seed in range(3)) / 3
+    )
+    standardised = (train - train.mean(0)) / train.std(0, correction=0)
+    values = torch.linalg.eigvalsh(standardised.T @ standardised / len(train))
+    assert found.explained_variance == pytest.approx(float(values[-3:].sum() / values.sum()), rel=1e-4)
+    assert found.dimensions == 3
+    with pytest.raises(ValueError, match="too few for 700"):
+        mixture_scores(train, test, [700])
+
+
+def test_order_of_images_hardly_matters() -> None:
+    train, test = blobs(500, 0), blobs(300, 1)
+    shuffled = train[torch.randperm(500)]
+    assert discrimination(shuffled, test, 1, 5) == pytest.approx(discrimination(train, test, 1, 5), abs=1e-5)

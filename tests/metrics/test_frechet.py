@@ -100,6 +100,15 @@ def test_agrees_with_torch_fidelity() -> None:
     assert ours == EXACT(theirs["frechet_inception_distance"], rel=1e-6)  # its mean is float32
 
 
+def test_agrees_with_torch_fidelity_on_the_same_statistics() -> None:
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    parts = [statistics_of(x) for x in (torch.randn(900, 200), 1.3 * torch.randn(700, 200) + 0.2)]
+    given = [{"mu": part.mean.numpy(), "sigma": part.cov.numpy()} for part in parts]
+    theirs = fid_statistics_to_metric(*given, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance_of(*parts) == EXACT(float(theirs), rel=1e-8)
+
+
 def test_bad_statistics() -> None:
     zero, eye = torch.zeros(3), torch.eye(3)
     with pytest.raises(ValueError, match="shapes differ"):

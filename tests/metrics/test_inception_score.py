@@ -56,3 +56,15 @@ def test_bad_splits(splits: int) -> None:
 def test_nan_is_an_error() -> None:
     with pytest.raises(ValueError, match="NaN"):
         inception_score(torch.full((5, 3), torch.nan), 1)
+
+
+def test_chunks_of_a_size_with_a_short_tail() -> None:
+    logits = torch.randn(25, 7, generator=torch.Generator().manual_seed(0))
+    parts = [inception_score(part, splits=1)[0] for part in (logits[:10], logits[10:20], logits[20:])]
+    mean, std = inception_score(logits, chunk=10)
+    assert mean == pytest.approx(sum(parts) / 3)
+    assert std == pytest.approx(float(torch.tensor(parts, dtype=torch.float64).std(correction=0)))
+    assert inception_score(logits[:20], chunk=10) == inception_score(logits[:20], splits=2)
+    assert inception_score(logits, chunk=5000)[0] == pytest.approx(inception_score(logits, splits=1)[0])
+    with pytest.raises(ValueError, match="cannot be cut"):
+        inception_score(logits[:0], chunk=10)

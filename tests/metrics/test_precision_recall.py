@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sendvae.metrics import precision_recall
+from sendvae.metrics import coverage, precision_recall
 
 
 def brute_force(reference: torch.Tensor, generated: torch.Tensor, k: int) -> tuple[float, float]:
@@ -82,3 +82,40 @@ def test_bad_input() -> None:
         precision_recall(torch.randn(10, 2), torch.randn(3, 2))
     with pytest.raises(ValueError, match="reference: features contain NaN"):
         precision_recall(torch.full((10, 2), torch.nan), torch.randn(10, 2))
+
+
+def test_coverage_is_what_the_shares_are_of() -> None:
+    reference, generated = torch.randn(50, 4), torch.randn(40, 4) + 0.5
+    near_reference, near_generated = coverage(reference, generated)
+    assert near_reference.shape == (40,)
+    assert near_generated.shape == (50,)
+    shares = (float(near_reference.double().mean()), float(near_generated.double().mean()))
+    assert precision_recall(reference, generated) == shares
+
+
+def rounded_as_adm(reference: torch.Tensor, generated: torch.Tensor, k: int) -> tuple[float, float]:
+    """Distances of whole sets in float16, as guided-diffusion's `batch_pairwise_distances` has them."""
+
+    def distances(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        u, v = u.half(), v.half()
+        squares = u.square().sum(1)[:, None] + v.square().sum(1)
+        return (squares - 2 * (u @ v.T)).clamp_min(0).float()
+
+    def radii(x: torch.Tensor) -> torch.Tensor:
+        return distances(x, x).fill_diagonal_(0).sort(1).values[:, k]
+
+    cross = distances(reference, generated)
+    inside_reference = (cross <= radii(reference)[:, None]).any(0)
+    inside_generated = (cross <= radii(generated)).any(1)
+    return float(inside_reference.double().mean()), float(inside_generated.double().mean())
+
+
+def test_float16_rounds_as_adm_does_and_overflow_falls_back() -> None:
+    reference, generated = torch.rand(150, 64), torch.rand(120, 64) * 1.05
+    shares = coverage(reference, generated, half=True)
+    found = float(shares[0].double().mean()), float(shares[1].double().mean())
+    assert found == pytest.approx(rounded_as_adm(reference, generated, 3), abs=0.03)
+    assert found == pytest.approx(precision_recall(reference, generated), abs=0.1)
+    large = coverage(1e3 * reference, 1e3 * generated, half=True)  # squares beyond 65504
+    exact = coverage(reference, generated)
+    assert all(float((a == b).double().mean()) > 0.98 for a, b in zip(large, exact, strict=True))

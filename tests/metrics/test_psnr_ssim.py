@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sendvae.metrics import psnr, ssim
+from sendvae.metrics import psnr, ssim, ssim_signed
 
 
 def images(count: int, size: int = 32) -> torch.Tensor:
@@ -106,3 +106,16 @@ def test_mixed_types_and_ranges_are_errors(metric) -> None:
         metric(a, a.float() / 255)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         metric(a.float() / 127.5 - 1, a.float() / 127.5 - 1)
+
+
+def test_signed_ssim_is_clamped_and_lower() -> None:
+    from torchmetrics.image import StructuralSimilarityIndexMeasure
+
+    a = images(4)
+    b = noisy(a)
+    x, y = (z.float() / 127.5 - 1 for z in (a, b))
+    x[0, 0, 0, 0] = 3.0
+    theirs = StructuralSimilarityIndexMeasure(data_range=(-1.0, 1.0))
+    assert float(ssim_signed(x, y).mean()) == pytest.approx(float(theirs(x, y)), abs=1e-5)
+    torch.testing.assert_close(ssim_signed(x, y), ssim_signed(x.clamp(-1, 1), y))
+    assert (ssim_signed(y, y.flip(0)) < ssim(b, b.flip(0))).all()

@@ -1,24 +1,42 @@
 """Scores of a latent space."""
 
-from sendvae.latents.attributes import AttributeProbeResult, attribute_probe, f1_scores, recall_at
-from sendvae.latents.correlation import Correlation, pearson
-from sendvae.latents.discrimination import discrimination
+from sendvae.latents.attributes import (
+    AttributeProbeResult,
+    attribute_probe,
+    f1_scores,
+    recall_at,
+    recall_variants,
+)
+from sendvae.latents.correlation import Correlation, Prediction, pearson, predict_linear
+from sendvae.latents.discrimination import Discrimination, MixtureScore, discrimination, mixture_scores
 from sendvae.latents.gap import semantic_gap
+from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
+from sendvae.latents.rows import LatentRows, TensorRows
 from sendvae.latents.uniformity import Uniformity, density_statistics, kernel_density, uniformity
 
 __all__ = [
     "AttributeProbeResult",
     "Correlation",
+    "Discrimination",
+    "LatentRows",
+    "MinibatchFit",
+    "MixtureScore",
+    "Prediction",
     "StreamingRidge",
+    "TensorRows",
     "Uniformity",
     "attribute_probe",
     "density_statistics",
     "discrimination",
     "f1_scores",
+    "fit_minibatch",
     "kernel_density",
+    "mixture_scores",
     "pearson",
+    "predict_linear",
     "recall_at",
+    "recall_variants",
     "semantic_gap",
     "uniformity",
 ]

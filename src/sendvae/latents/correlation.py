@@ -64,6 +64,53 @@ def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: in
     return Correlation(r, float(result.pvalue), interval, n)
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a straight line through known points says of a new one.
+
+    Attributes:
+        value: on the line.
+        interval: of 95 % for a single new value, of Student's t with n - 2 degrees of freedom; None below three
+            points.
+        n: known points.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    n: int
+
+
+def predict_linear(x: Sequence[float], y: Sequence[float], new: float) -> Prediction | None:
+    """Ordinary least squares of y on x, at `new`; None where x does not vary.
+
+    The interval assumes normal residuals of equal spread, and points that stand for the new one; with the few
+    points such studies have, it is wide, and says so.
+
+    Raises:
+        ValueError: differing lengths, or values that are not finite.
+    """
+    from scipy.stats import t
+
+    if len(x) != len(y):
+        raise ValueError(f"x and y differ in length: {len(x)} and {len(y)}")
+    if not all(math.isfinite(value) for value in (*x, *y, new)):
+        raise ValueError("x, y or the new point is NaN or infinite")
+    n = len(x)
+    if n < 2 or len(set(x)) == 1:
+        return None
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    centred = a - a.mean()
+    scatter = float(centred @ centred)
+    slope = float(centred @ b) / scatter
+    value = float(b.mean()) + slope * (new - float(a.mean()))
+    if n == 2:
+        return Prediction(value, None, n)
+    residuals = b - b.mean() - slope * centred
+    variance = float(residuals @ residuals) / (n - 2) * (1 + 1 / n + (new - float(a.mean())) ** 2 / scatter)
+    half = float(t.ppf((1 + LEVEL) / 2, n - 2)) * math.sqrt(variance)
+    return Prediction(value, (value - half, value + half), n)
+
+
 def _fisher_interval(r: float, n: int) -> tuple[float, float]:
     """tanh(atanh(r) -+ 1.96 / sqrt(n - 3)) (Fisher, 1915); a point where r is exactly 1 or -1."""
     from scipy.stats import norm

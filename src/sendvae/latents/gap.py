@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from sendvae.latents.logistic import Design, fit_softmax, scores_of, standardise
+from sendvae.latents.logistic import STD_FLOOR, Design, fit_softmax, standardise
+from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
+from sendvae.latents.rows import Centred, LatentRows, as_rows, gathered, scores_of_rows
 
 STRENGTH = 1e-2  # ours: the published protocol states no regulariser
 
 
 def semantic_gap(
-    train_latents: Float[Tensor, "N C h w"],
+    train_latents: Float[Tensor, "N C h w"] | LatentRows,
     train_labels: Int64[Tensor, " N"],
-    test_latents: Float[Tensor, "M C h w"],
+    test_latents: Float[Tensor, "M C h w"] | LatentRows,
     test_labels: Int64[Tensor, " M"],
     pool: str = "mean",
     strength: float = STRENGTH,
     top: int = 1,
+    method: str = "full-batch",
+    minibatch: MinibatchFit | None = None,
 ) -> float:
     """Test accuracy of a softmax regression on standardised latents (affine-free BatchNorm and linear layer).
 
-    Trained to convergence on the full batch, hence deterministic.
-
     Args:
+        train_latents, test_latents: posterior means, or rows of them read in batches.
         pool: "mean" averages positions, as REPA's probes do, and leaves C features; "flatten" keeps all.
-        strength: of the ridge penalty strength / 2 |w|^2 beside the mean cross-entropy.
+        strength: of the ridge penalty strength / 2 |w|^2 beside the mean cross-entropy; of "minibatch" the
+            decoupled weight decay of AdamW.
         top: counts a hit where the label is among this many highest scores.
+        method: "full-batch" trains to convergence with all (pooled) latents in memory, hence
+            deterministic; "minibatch" reads them in batches.
 
     Raises:
-        ValueError: unknown pool, a single class, or fewer classes than `top`.
+        ValueError: unknown pool or method, a single class, fewer classes than `top`, or NaN.
     """
     if pool not in ("mean", "flatten"):
         raise ValueError(f"pool must be 'mean' or 'flatten', got '{pool}'")
+    if method not in ("full-batch", "minibatch"):
+        raise ValueError(f"method must be 'full-batch' or 'minibatch', got '{method}'")
     if len(train_labels.unique()) < 2:
         raise ValueError("a probe needs two classes or more")
-    train, test = (
-        z.mean(dim=(2, 3)) if pool == "mean" else z.flatten(1) for z in (train_latents, test_latents)
-    )
-    train, test = standardise(train, test)
     classes = int(max(train_labels.max(), test_labels.max())) + 1
     if not 1 <= top <= classes:
         raise ValueError(f"top must be in 1..{classes}, got {top}")
-    model = fit_softmax(Design(train), train_labels, classes, strength)
-    guesses = scores_of(model, test).topk(top, dim=1).indices
+    train, test = (Pooled(as_rows(z), pool) for z in (train_latents, test_latents))
+    if method == "minibatch":
+        (fit,) = fit_minibatch(train, train_labels, [strength], minibatch or MinibatchFit(), "softmax")
+    else:
+        fit = _fit_full_batch(train, train_labels, classes, strength)
+    scores = scores_of_rows([fit], test)[0]
+    if scores.shape[1] < classes:  # classes that only the test split has are never guessed
+        scores = torch.nn.functional.pad(scores, (0, classes - scores.shape[1]), value=-torch.inf)
+    guesses = scores.topk(top, dim=1).indices
     return float((guesses == test_labels[:, None]).any(1).double().mean())
+
+
+class Pooled:
+    """Rows as the probe sees them: averaged over positions, or flattened."""
+
+    def __init__(self, rows: LatentRows, pool: str) -> None:
+        self.rows, self.pool = rows, pool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B F"]:
+        values = self.rows.batch(positions)
+        return values.mean(dim=(2, 3)) if self.pool == "mean" else values.flatten(1)
+
+
+def _fit_full_batch(train: Pooled, labels: Tensor, classes: int, strength: float) -> Centred:
+    x = gathered(train)
+    (standardised,) = standardise(x)
+    fit = fit_softmax(Design(standardised), labels, classes, strength)
+    std, mean = torch.std_mean(x, dim=0)
+    scale = 1.0 / std.where(std > STD_FLOOR, torch.inf)
+    return Centred(fit.weight * scale[:, None], fit.bias, mean)

@@ -9,8 +9,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from sendvae.latents.rows import LatentRows, as_rows, batches
+
 PERPLEXITY = 30.0  # VA-VAE
-BLOCK = 2048
+BLOCK = 2048  # points of a block of kernel values: at 50,000 points 800 MB
+ROWS = 1024  # latents read at a time
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Uniformity:
 
 
 def uniformity(
-    latents: Float[Tensor, "N C h w"],
+    latents: Float[Tensor, "N C h w"] | LatentRows,
     projection: str = "tsne",
     samples: int = 10_000,
     repeats: int = 10,
@@ -44,25 +47,24 @@ def uniformity(
     Densities after t-SNE live in t-SNE's space, which evens them out: compare like with like.
 
     Args:
-        latents: posterior means.
+        latents: posterior means, or rows of them read in batches.
         samples: images per repeat; all where there are fewer.
         seed: of the images, the positions and t-SNE; the same seed gives the same numbers.
 
     Raises:
-        ValueError: unknown projection, or latents without variation in some channel.
+        ValueError: unknown projection, NaN, or latents without variation in some channel.
     """
     if projection not in ("tsne", "pca", "none"):
         raise ValueError(f"projection must be 'tsne', 'pca' or 'none', got '{projection}'")
     rng = np.random.default_rng(seed)
-    channels = latents.movedim(1, -1)
-    std, mean = torch.std_mean(channels.flatten(0, -2), dim=0)
+    rows = as_rows(latents)
+    mean, std = _channel_statistics(rows)
     if not bool((std > 0).all()):
         raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
     results = []
     for repeat in range(repeats):
-        images = rng.choice(len(latents), size=min(samples, len(latents)), replace=False)
-        rows, columns = (rng.integers(0, side, len(images)) for side in channels.shape[1:3])
-        points = ((channels[images, rows, columns] - mean) / std).double()
+        images = rng.choice(len(rows), size=min(samples, len(rows)), replace=False)
+        points = ((_one_position_each(rows, images, rng) - mean) / std).double().cpu()
         density = kernel_density(_project(points, projection, seed + repeat))
         results.append(density_statistics(density))
     return Uniformity(
@@ -97,6 +99,32 @@ def kernel_density(points: Float64[Tensor, "N D"]) -> Float64[Tensor, " N"]:
     log_norm = np.log(n) + 0.5 * dim * np.log(2 * np.pi) + factor.diagonal().log().sum()
     blocks = [(-0.5 * torch.cdist(block, white).square()).logsumexp(1) for block in white.split(BLOCK)]
     return (torch.cat(blocks) - log_norm).exp()
+
+
+def _channel_statistics(rows: LatentRows) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+    """Mean and standard deviation of every channel over images and positions, in one pass."""
+    count, mean, square = 0, torch.zeros(()), torch.zeros(())
+    for _, values in batches(rows):
+        x = values.movedim(1, -1).flatten(0, -2).double()
+        total, delta = count + len(x), x.mean(0) - mean
+        square = square + x.var(0, correction=0) * len(x) + delta.square() * (count * len(x) / total)
+        mean, count = mean + delta * (len(x) / total), total
+    return mean.float(), (square / max(1, count - 1)).sqrt().float()
+
+
+def _one_position_each(
+    rows: LatentRows, images: np.ndarray, rng: np.random.Generator
+) -> Float[Tensor, "B C"]:
+    """The latent of each image at one random position."""
+    parts = [rows.batch(some) for some in np.array_split(images, -(-len(images) // ROWS))]
+    height, width = parts[0].shape[2:]
+    places = [torch.from_numpy(rng.integers(0, side, len(images))) for side in (height, width)]
+    points, start = [], 0
+    for part in parts:
+        here = slice(start, start + len(part))
+        points.append(part.movedim(1, -1)[torch.arange(len(part)), places[0][here], places[1][here]])
+        start += len(part)
+    return torch.cat(points)
 
 
 def _project(points: Float64[Tensor, "N C"], projection: str, seed: int) -> Float64[Tensor, "N D"]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.metrics.features.random_inception import write_random_weights
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 from sendvae.errors import UserError
@@ -14,24 +15,7 @@ from sendvae.metrics.features import inception
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of seeded random weights with lively running statistics."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-        state = fidelity.FeatureExtractorInceptionV3("random", ["2048"]).state_dict()
-    generator = torch.Generator().manual_seed(0)
-    for name, tensor in state.items():
-        if name.endswith("running_var"):
-            tensor.uniform_(0.5, 2.0, generator=generator)
-        elif name.endswith("conv.weight"):
-            tensor.normal_(0.0, (2.0 / tensor[0].numel()) ** 0.5, generator=generator)
-        elif tensor.is_floating_point():
-            tensor.normal_(0.0, 0.1, generator=generator)
-            if name.endswith("bn.weight"):
-                tensor.add_(1.0)
-    path = tmp_path_factory.mktemp("inception") / "random.pth"
-    torch.save(state, path)
-    return path
+    return write_random_weights(tmp_path_factory.mktemp("inception") / "random.pth")
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +122,21 @@ def test_code_in_a_weight_file_does_not_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_inception(path, sha256=None)
     assert not (tmp_path / "ran").exists()
+
+
+def test_input_as_pytorch_fid_prepares_it(weights: Path, network, images: torch.Tensor) -> None:
+    half_pixel = load_inception(weights, sha256=None, resize="pytorch-fid")
+    seen: list[torch.Tensor] = []
+    half_pixel.network.Conv2d_1a_3x3.conv.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    features = half_pixel(images)
+    x = torch.nn.functional.interpolate(images.float() / 255, size=(299, 299), mode="bilinear")
+    torch.testing.assert_close(seen[0], 2 * x - 1)
+    assert not torch.allclose(features, network(images), rtol=1e-3)
+
+
+def test_pytorch_fids_copy_of_the_file_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert inception.weights_place().name == inception.WEIGHTS_NAME
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / inception.PYTORCH_FID_NAME).touch()
+    assert inception.weights_place().name == inception.PYTORCH_FID_NAME

@@ -1,0 +1,222 @@
+"""`sendvae evaluate generation|reconstruction|latents|compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sendvae.evaluation.results import Result
+
+app = typer.Typer(
+    help="Measure samples, reconstructions and latent spaces; compare results.", no_args_is_help=True
+)
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes of the protocol.")]
+Output = Annotated[
+    Path | None, typer.Option(help="Folder of results.json and pictures; default below runs/evaluate.")
+]
+Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
+PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
+FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
+
+
+@app.command()
+def generation(
+    samples: Annotated[
+        str,
+        typer.Argument(help=".npz (arr_0), folder, .tar, .zip, prepared shards, or hf-hub:OWNER/NAME."),
+    ],
+    reference: Annotated[
+        str, typer.Option(help="The same kinds; or ADM's .npz with mu, sigma, mu_s, sigma_s.")
+    ],
+    overrides: Overrides = None,
+    features: Annotated[str | None, typer.Option(help=FEATURES_HELP)] = None,
+    protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/adm",
+    output: Output = None,
+    cache: Cache = Path("runs/cache"),
+    print_config: PrintOption = False,
+) -> None:
+    """gFID, sFID, IS, precision and recall, as ADM's evaluator computes them, without TensorFlow.
+
+    With another network than Inception the distance carries its name: it is no FID.
+
+    Examples:
+
+        sendvae evaluate generation samples.npz --reference VIRTUAL_imagenet256_labeled.npz
+
+        sendvae evaluate generation samples/ --reference data/imagenet256 --features dinov2-l
+
+        sendvae evaluate generation samples.npz --reference embedded:emoji --features mobilenet-v2
+
+        torchrun --nproc-per-node 8 --no-python sendvae evaluate generation samples.npz --reference ref.npz
+    """
+    from sendvae.config import GenerationConfig, load_config, to_yaml
+
+    changes = [*(overrides or []), *([f"features={features}"] if features else [])]
+    config = load_config(GenerationConfig, protocol, changes)
+    if print_config:
+        typer.echo(to_yaml(config))
+        return
+    from sendvae.distributed import process_group
+    from sendvae.evaluation.generation import score_generation
+
+    with process_group() as device:
+        result = score_generation(config, samples, reference, cache, device)
+    _finish(result, output or _default("generation", samples))
+
+
+@app.command()
+def reconstruction(
+    tokenizer: Annotated[str, typer.Argument(help="Name, file, folder, run or hf-hub: repository.")],
+    data: Annotated[str, typer.Option(help="Folder, .tar, .zip, prepared shards, or embedded:emoji.")],
+    overrides: Overrides = None,
+    features: Annotated[str | None, typer.Option(help=FEATURES_HELP)] = None,
+    protocol: Annotated[
+        str, typer.Option(help="Preset or YAML file; evaluate/lightningdit for VA-VAE's numbers.")
+    ] = "evaluate/send-vae",
+    output: Output = None,
+    print_config: PrintOption = False,
+) -> None:
+    """rFID, PSNR, SSIM and LPIPS of a tokenizer, each image's scores as CSV, and a gallery of the worst.
+
+    Examples:
+
+        sendvae evaluate reconstruction runs/send-vae --data imagenet/val
+
+        sendvae evaluate reconstruction runs/send-vae --data imagenet/val --protocol evaluate/lightningdit
+
+        sendvae evaluate reconstruction demo-f8d16 --data embedded:emoji --protocol evaluate/embedded-reconstruction
+    """
+    from sendvae.config import ReconstructionConfig, load_config, to_yaml
+
+    changes = [*(overrides or []), *([f"features={features}"] if features else [])]
+    config = load_config(ReconstructionConfig, protocol, changes)
+    if print_config:
+        typer.echo(to_yaml(config))
+        return
+    from sendvae.distributed import process_group
+    from sendvae.evaluation.reconstruction import score_reconstruction
+
+    folder = output or _default("reconstruction", tokenizer)
+    with process_group() as device:
+        result = score_reconstruction(config, tokenizer, data, folder, device)
+    _finish(result, folder)
+
+
+@app.command()
+def latents(
+    tokenizers: Annotated[
+        list[str],
+        typer.Argument(help="Names, files, folders, runs or hf-hub: repositories; then key=value changes."),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="embedded:emoji, prepared shards, or celeba:, deepfashion:, awa2:, table: FOLDER."),
+    ] = None,
+    attributes: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of table:FOLDER: image, then a column of 1 and 0 per attribute."),
+    ] = None,
+    gfid: Annotated[
+        list[str] | None,
+        typer.Option(help="Known gFID of each tokenizer, in their order; '-' where it is to be predicted."),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/latents",
+    output: Output = None,
+    cache: Cache = Path("runs/cache"),
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-cache", help="Keep latents on disk, or encode for every pass.")
+    ] = True,
+    print_config: PrintOption = False,
+) -> None:
+    """Attribute probing, semantic gap, uniformity and discrimination: what predicts how well a VAE generates.
+
+    With several tokenizers of known gFID, every score is held against it, with p and interval; with three or
+    more known, the others' are predicted.
+
+    Examples:
+
+        sendvae evaluate latents demo-f8d16
+
+        sendvae evaluate latents sd-vae va-vae e2e-vae mine --data celeba:data/celeba --gfid 17.4 --gfid 11.4 --gfid 9 --gfid -
+
+        sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
+    """
+    from sendvae.config import LatentsConfig, load_config, to_yaml
+
+    changes = [word for word in tokenizers if "=" in word and not Path(word).exists()]
+    names = [word for word in tokenizers if word not in changes]
+    changes += [f"data={data}"] if data else []
+    changes += [f"attributes_file={attributes}"] if attributes else []
+    config = load_config(LatentsConfig, protocol, changes)
+    if print_config:
+        typer.echo(to_yaml(config))
+        return
+    known = [_gfid(value) for value in gfid] if gfid else [None] * len(names)
+    from sendvae.distributed import process_group
+    from sendvae.errors import UserError
+    from sendvae.evaluation.latent_scores import score_latents
+
+    if not names or len(known) != len(names):
+        raise UserError(
+            "tokenizers and gFIDs do not match" if names else "no tokenizer",
+            given=f"{len(names)} tokenizers, {len(known)} gFIDs",
+            next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
+        )
+    folder = output or _default("latents", names[0] if len(names) == 1 else f"{len(names)}-tokenizers")
+    with process_group() as device:
+        result = score_latents(config, names, known, folder, cache if keep else None, device)
+    _finish(result, folder)
+
+
+@app.command()
+def compare(
+    results: Annotated[list[Path], typer.Argument(help="Two or more results.json, or their folders.")],
+) -> None:
+    """Put results side by side. Refuses those of different protocols, data or numbers of images.
+
+    Example:
+
+        sendvae evaluate compare runs/evaluate/generation-a runs/evaluate/generation-b
+    """
+    from rich.console import Console
+
+    from sendvae.errors import UserError
+    from sendvae.evaluation.results import Result
+    from sendvae.evaluation.tables import print_comparison
+
+    if len(results) < 2:
+        raise UserError("nothing to compare with", given=results[0], expected="two results or more")
+    print_comparison([Result.load(path) for path in results], [str(path) for path in results], Console())
+
+
+def _finish(result: Result | None, folder: Path) -> None:
+    """Table and file, from the one process that has the result."""
+    if result is None:
+        return
+    from rich.console import Console
+
+    from sendvae.evaluation.tables import print_result
+
+    path = result.save(folder)
+    print_result(result, Console())
+    typer.echo(f"results: {path}")
+
+
+def _default(kind: str, source: str) -> Path:
+    name = Path(source.rstrip("/")).stem.replace(":", "-")
+    return Path("runs/evaluate") / f"{kind}-{name}"
+
+
+def _gfid(text: str) -> float | None:
+    from sendvae.errors import UserError
+
+    if text == "-":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError("--gfid is no number", given=text, expected="a number, or '-'") from None

@@ -1,0 +1,176 @@
+"""Images as published, with their attributes: what the readers of all attribute sets give."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from sendvae.data.attributes import AttributeTable
+from sendvae.data.crop import center_crop
+from sendvae.data.encode import UnreadableImage, load_rgb
+from sendvae.data.images import ImageBatch, Indices, Sample
+from sendvae.data.sources.folder import FolderReader
+from sendvae.data.sources.listing import Reader
+from sendvae.errors import UserError
+
+SPLITS = ("train", "val", "test")
+TEST_SHARE, VAL_SHARE = 0.2, 0.1  # where a set has no split of its own
+UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What the files of a set say; no image has been read.
+
+    Attributes:
+        name: of the set.
+        keys: a name per image; with `places`, where `reader` finds its bytes.
+        splits: per image, one of `SPLITS`.
+        attributes: their names; `values` bool (images, attributes).
+        labels: class numbers, all 0 where there are no classes.
+        groups: what a split must not tear apart.
+        digest: of the annotation files.
+    """
+
+    name: str
+    keys: Sequence[str]
+    places: Sequence[Any]
+    reader: Reader
+    splits: Sequence[str]
+    attributes: tuple[str, ...]
+    values: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    groups: Sequence[str]
+    digest: str
+
+
+class AnnotatedImages:
+    """One split of such a set, in ADM's centre crop; an image set with attributes.
+
+    Args:
+        size: pixels of the crop.
+        limit: only the first so many.
+
+    Raises:
+        UserError: no image in this split.
+    """
+
+    def __init__(self, annotations: Annotations, split: str, size: int, limit: int | None = None) -> None:
+        self.annotations, self.split, self.size = annotations, split, size
+        self.rows = np.flatnonzero(np.asarray(annotations.splits) == split)[:limit]
+        if len(self.rows) == 0:
+            raise UserError(
+                f"{annotations.name} has no image in its split '{split}'",
+                expected="one of " + ", ".join(sorted(set(annotations.splits))),
+            )
+        self.class_names = annotations.class_names
+        self.keys = [annotations.keys[i] for i in self.rows]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of annotations, names and crop; the bytes of the images are taken to be the published ones."""
+        digest = hashlib.sha256("\n".join(self.keys).encode()).hexdigest()[:16]
+        return f"{self.annotations.name} {self.split} {self.annotations.digest[:16]} {digest} {self.size}px"
+
+    @cached_property
+    def attributes(self) -> AttributeTable:
+        found = self.annotations
+        groups = tuple(found.groups[i] for i in self.rows)
+        return AttributeTable(tuple(self.keys), found.attributes, found.values[self.rows], groups)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Sample(self._image(index), int(self.annotations.labels[self.rows[index]]), self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        with ThreadPoolExecutor() as pool:
+            images = list(pool.map(self._image, np.asarray(indices).tolist()))
+        return ImageBatch(torch.stack(images), self.labels_of(indices))
+
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        return torch.from_numpy(self.annotations.labels[self.rows[np.asarray(indices)]])
+
+    def _image(self, index: int) -> UInt8[Tensor, "3 H W"]:
+        found = self.annotations
+        row = self.rows[index]
+        try:
+            image = load_rgb(found.reader.read(found.places[row]), self.size)
+        except (FileNotFoundError, UnreadableImage, ValueError) as error:
+            raise UserError(
+                f"an image of {found.name} cannot be read",
+                given=f"{found.keys[row]} ({error or type(error).__name__})",
+                next_step="unpack the images where the annotations name them",
+            ) from None
+        pixels = np.array(center_crop(image, self.size))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def folder_reader(folder: Path) -> Reader:
+    """Places are paths below the folder."""
+    return FolderReader(str(folder))
+
+
+def find_file(folder: Path, *names: str) -> Path:
+    """The first of several places below a folder where a file may lie.
+
+    Raises:
+        UserError: it is in none of them.
+    """
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise UserError(
+        f"{folder} lacks {Path(names[0]).name}",
+        expected="one of " + ", ".join(names),
+        next_step="unpack the set as it is published into this folder",
+    )
+
+
+def digest_of(*files: Path) -> str:
+    """SHA-256 of files, one after another."""
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def split_by_hash(groups: Sequence[str], strata: Sequence[int] | np.ndarray) -> list[str]:
+    """A fifth of the groups of every stratum for test, a tenth for val, the rest for train; by hash of the name.
+
+    Nothing random: the same names give the same split, and those of a group stay together. A group belongs to
+    the stratum of its first member.
+    """
+    stratum: dict[str, int] = {}
+    for group, number in zip(groups, strata, strict=True):
+        stratum.setdefault(group, int(number))
+    members: dict[int, list[str]] = {}
+    for group, number in stratum.items():
+        members.setdefault(number, []).append(group)
+    split: dict[str, str] = {}
+    for names in members.values():
+        names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+        test, val = round(len(names) * TEST_SHARE), round(len(names) * VAL_SHARE)
+        for i, name in enumerate(names):
+            split[name] = "test" if i < test else "val" if i < test + val else "train"
+    return [split[group] for group in groups]
+
+
+def malformed(path: Path, number: int, given: str, expected: str) -> UserError:
+    """The error for a line (counted from 1) that does not have the published layout."""
+    return UserError(f"{path}, line {number}, is not as published", given=given[:80], expected=expected)

@@ -1,0 +1,145 @@
+"""Latents of an image set as rows: encoded once into a cache on disk, or on every access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
+from sendvae.distributed import barrier, is_main, rank, world_size
+from sendvae.errors import UserError
+from sendvae.evaluation.networks import weights_digest
+from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.runs import progress
+from sendvae.tokenizers import Autoencoder
+
+FIELD = "z"
+SHARD = 4096  # rows of a cache shard: a restart repeats at most one
+SEED_STRIDE = 1_000_003  # seeds of two images never meet below so many images
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How images become latents.
+
+    Attributes:
+        tokenizer: on `device`, in evaluation mode.
+        latent: "mean" of the posterior, or a "sample", whose noise depends on seed and position alone.
+        precision: resolved: "fp32" or "bf16".
+        batch_size: images encoded together.
+    """
+
+    tokenizer: Autoencoder
+    device: torch.device
+    latent: str
+    precision: str
+    seed: int
+    batch_size: int
+
+    @torch.no_grad()
+    def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+        """Latents on the CPU, float32.
+
+        Raises:
+            UserError: images whose sides are no multiple of the tokenizer's downsampling.
+        """
+        parts = []
+        for picked in np.split(positions, range(self.batch_size, len(positions), self.batch_size)):
+            pixels = images.batch(picked).images
+            check_size(self.tokenizer, pixels)
+            with autocast(self.precision, self.device):
+                posterior = self.tokenizer.encode(to_float(pixels.to(self.device)))
+            mean = posterior.mean.float().cpu()
+            if self.latent == "sample":
+                mean = mean + posterior.std.float().cpu() * noise(mean, picked, self.seed)
+            parts.append(mean)
+        return torch.cat(parts)
+
+    def fingerprint(self, images: ImageSet) -> str:
+        weights = weights_digest(self.tokenizer)
+        seed = f" of seed {self.seed}" if self.latent == "sample" else ""
+        return f"posterior {self.latent}{seed} of {weights}, {self.precision}; {images.fingerprint}"
+
+
+class EncodedRows:
+    """Encodes on every access: a pass over the rows is a pass over the images."""
+
+    def __init__(self, encoder: Encoder, images: ImageSet) -> None:
+        self.encoder, self.images = encoder, images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+        return self.encoder.encode(self.images, positions)
+
+
+class CachedRows:
+    """Reads a cache, whose files are mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cache = LatentCache(folder)
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+        return self.cache.batch(positions)[FIELD]
+
+
+def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> CachedRows:
+    """Encodes what is missing, every process its share of the shards; float32, 4 bytes a value on disk."""
+    fingerprint = encoder.fingerprint(images)
+    shape = encoder.encode(images, np.arange(1)).shape[1:]
+    key = f"{weights_digest(encoder.tokenizer)}-{encoder.latent}-{images.split}"
+    folder = cache / f"evaluated-{key}"
+    if not is_main():
+        barrier()
+    writer = LatentCacheWriter(
+        folder, {FIELD: tuple(shape)}, len(images), fingerprint, SHARD, rank(), world_size()
+    )
+    if is_main():
+        barrier()
+    with writer, progress(name, writer.share, start=writer.position) as bar:
+        for rows in writer.rows(encoder.batch_size):
+            writer.append({FIELD: encoder.encode(images, rows)})
+            bar.advance(len(rows))
+    barrier()
+    return CachedRows(folder)
+
+
+def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
+    """Standard normal; that of an image depends on seed and position alone, not on its batch or process."""
+    rows = []
+    for position in positions:
+        generator = torch.Generator().manual_seed(seed * SEED_STRIDE + int(position))
+        rows.append(torch.randn(like.shape[1:], generator=generator))
+    return torch.stack(rows).to(like)
+
+
+def check_size(tokenizer: Autoencoder, images: Tensor) -> None:
+    """
+    Raises:
+        UserError: the sides are no multiple of the tokenizer's downsampling.
+    """
+    factor = tokenizer.architecture.downsampling
+    if images.shape[-1] % factor or images.shape[-2] % factor:
+        raise UserError(
+            "the images do not fit the tokenizer",
+            given=f"{images.shape[-1]} x {images.shape[-2]} pixels",
+            expected=f"multiples of {factor}",
+            next_step="prepare them in such a size, or set size",
+        )
+
+
+def make_encoder(
+    tokenizer: Autoencoder, device: torch.device, latent: str, precision: str, seed: int, batch_size: int
+) -> Encoder:
+    """An encoder with its precision resolved for the device."""
+    resolved = resolve_precision(precision, device)
+    return Encoder(tokenizer.to(device).eval(), device, latent, resolved, seed, batch_size)

@@ -1,0 +1,108 @@
+"""What several tokenizers together say: how scores go with gFID, and what gFID to expect of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sendvae.errors import UserError
+from sendvae.evaluation.results import Subject
+from sendvae.latents import pearson, predict_linear
+
+PANEL = 3.2  # inches
+COLUMNS = 3
+
+
+def correlate_and_predict(
+    subjects: Sequence[Subject], known: Sequence[float | None], scores: Sequence[str], predictor: str
+) -> dict[str, Any]:
+    """Known gFIDs, Pearson's r of every score with them, and predictions for the others; empty without any.
+
+    Raises:
+        UserError: another number of gFIDs than of tokenizers, or predictions from a score that was not computed.
+    """
+    if not any(value is not None for value in known):
+        return {}
+    if len(known) != len(subjects):
+        raise UserError(
+            "a gFID belongs to each tokenizer",
+            given=f"{len(known)} for {len(subjects)} tokenizers",
+            next_step="give them in the same order, '-' where unknown",
+        )
+    points = [(s, value) for s, value in zip(subjects, known, strict=True) if value is not None]
+    others = [s for s, value in zip(subjects, known, strict=True) if value is None]
+    gfid = [value for _, value in points]
+    correlations = {}
+    for score in scores:
+        values = [s.numbers[score].value for s, _ in points if score in s.numbers]
+        if len(values) == len(points):
+            found = pearson(values, gfid)
+            correlations[score] = asdict(found) | {"reason": found.reason}
+    findings: dict[str, Any] = {
+        "known_gfid": {s.name: value for s, value in points},
+        "correlations": correlations,
+    }
+    if others:
+        if any(predictor not in s.numbers for s in subjects):
+            raise UserError(
+                "gFIDs cannot be predicted from a score that was not computed",
+                given=f"predict={predictor}",
+                expected="one of " + ", ".join(subjects[0].numbers),
+            )
+        x = [s.numbers[predictor].value for s, _ in points]
+        findings["predictions"] = {
+            s.name: _predicted(predictor, x, gfid, s.numbers[predictor].value) for s in others
+        }
+    return findings
+
+
+def _predicted(score: str, x: Sequence[float], gfid: Sequence[float], new: float) -> dict[str, Any]:
+    found = predict_linear(x, gfid, new)
+    if found is None:
+        return {
+            "from": score,
+            "value": None,
+            "reason": "fewer than two known gFIDs, or the score does not vary",
+        }
+    return {"from": score, **asdict(found)}
+
+
+def draw_scatter(
+    subjects: Sequence[Subject], known: Sequence[float | None], findings: dict[str, Any], path: Path
+) -> None:
+    """A panel per score: the tokenizers of known gFID, with r, p and interval in words."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    scores = list(findings["correlations"])
+    columns = min(COLUMNS, len(scores))
+    rows = -(-len(scores) // columns)
+    with matplotlib.rc_context({"font.size": 8}):
+        figure = Figure(figsize=(PANEL * columns, PANEL * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axis in axes[len(scores) :]:
+            axis.set_axis_off()
+        for score, axis in zip(scores, axes, strict=False):
+            points = [(s, g) for s, g in zip(subjects, known, strict=True) if g is not None]
+            x = [s.numbers[score].value for s, _ in points]
+            axis.scatter(x, [g for _, g in points], s=18)
+            for value, (subject, gfid) in zip(x, points, strict=True):
+                axis.annotate(subject.name, (value, gfid), (3, 3), textcoords="offset points", fontsize=7)
+            axis.set_xlabel(score)
+            axis.set_ylabel("gFID")
+            axis.set_title(describe(findings["correlations"][score]), fontsize=7)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", dpi=150)
+
+
+def describe(correlation: dict[str, Any]) -> str:
+    """r with n, p and interval, in words."""
+    if correlation["r"] is None:
+        return f"no r: {correlation['reason']}"
+    text = f"r = {correlation['r']:.3f}, n = {correlation['n']}, p = {correlation['p']:.3g}"
+    if correlation["interval"] is None:
+        return text
+    low, high = correlation["interval"]
+    return f"{text}, 95 %: {low:.2f} to {high:.2f}"

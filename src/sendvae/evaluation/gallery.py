@@ -1,0 +1,49 @@
+"""The images a tokenizer treats worst: original, reconstruction and difference, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torchvision.utils import make_grid
+
+MARGIN, TITLE = 4, 14  # pixels
+MIN_SIDE = 128  # smaller images are enlarged to about that
+WHITE, BLACK = 255, (0, 0, 0)
+MIDDLE = 128  # of the difference: grey where nothing differs
+
+
+class Pair(NamedTuple):
+    original: UInt8[Tensor, "3 H W"]
+    reconstruction: UInt8[Tensor, "3 H W"]
+    caption: str
+
+
+def save_gallery(pairs: Sequence[Pair], path: Path) -> None:
+    """A PNG with a captioned row per pair."""
+    rows = [_row(pair) for pair in pairs]
+    width, height = max(row.width for row in rows), sum(row.height + TITLE for row in rows)
+    sheet = Image.new("RGB", (width, height), (WHITE,) * 3)
+    draw, top = ImageDraw.Draw(sheet), 0
+    for pair, row in zip(pairs, rows, strict=True):
+        draw.text((MARGIN, top + 1), pair.caption, fill=BLACK)
+        sheet.paste(row, (0, top + TITLE))
+        top += row.height + TITLE
+    temporary = path.with_name(f".{path.name}.part")
+    sheet.save(temporary, format="PNG", optimize=True)
+    temporary.replace(path)
+
+
+def _row(pair: Pair) -> Image.Image:
+    difference = (pair.reconstruction.short() - pair.original.short() + MIDDLE).clamp(0, 255).byte()
+    factor = max(1, round(MIN_SIDE / pair.original.shape[-1]))
+    images = [
+        image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+        for image in (pair.original, pair.reconstruction, difference)
+    ]
+    grid = make_grid(images, nrow=3, padding=MARGIN, pad_value=WHITE)
+    return Image.fromarray(grid.permute(1, 2, 0).numpy())

@@ -1,0 +1,132 @@
+"""Feature networks by the names that users give: what they yield, and what their distances are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from sendvae.errors import UserError
+from sendvae.metrics import InceptionFeatures, load_inception, load_mobilenet_v2
+from sendvae.registry import Registry
+from sendvae.vision import Backbone, load_backbone
+
+OFFLINE = "mobilenet-v2"  # its weights come as a package
+DINO_SIZE = 224  # pixels: Stein et al. (2023), dgm-eval
+
+
+class FeatureRows(NamedTuple):
+    """Of a batch, float32: features of the Frechet distance, and Inception's spatial ones and logits."""
+
+    pool: Float[Tensor, "B D"]
+    spatial: Float[Tensor, "B S"] | None = None
+    logits: Float[Tensor, "B K"] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A frozen network.
+
+    Attributes:
+        name: as the user gave it.
+        module: the network, in evaluation mode.
+        rows: images (B, 3, H, W), uint8, to features; an image has the same in any batch, up to rounding.
+    """
+
+    name: str
+    module: nn.Module
+    rows: Callable[[UInt8[Tensor, "B 3 H W"]], FeatureRows]
+
+    @property
+    def distance(self) -> str:
+        """What its Frechet distance is called: only ADM's Inception gives a FID."""
+        return FREE_NAMES.get(self.name, f"fd-{self.name}")
+
+    @property
+    def suffix(self) -> str:
+        """What is added to the names of other metrics in its features."""
+        return "" if self.name in FREE_NAMES else f"-{self.name}"
+
+    def identity(self) -> dict[str, str]:
+        """Name, and digest of the weights: what a stored feature statistic was computed with."""
+        return {"name": self.name, "weights": weights_digest(self.module)}
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 of all tensors, in the order of their names; its first 16 digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+FREE_NAMES = {"inception": "fid", "inception-pytorch-fid": "fid-pytorch"}
+
+
+def _inception(**options: Any) -> tuple[nn.Module, Callable[[Tensor], FeatureRows]]:
+    network: InceptionFeatures = load_inception(**options)
+    return network, lambda images: FeatureRows(*network.outputs(images))
+
+
+def _mobilenet() -> tuple[nn.Module, Callable[[Tensor], FeatureRows]]:
+    network = load_mobilenet_v2()
+    return network, lambda images: FeatureRows(network(images).contiguous())
+
+
+def _dino(name: str, **options: Any) -> tuple[nn.Module, Callable[[Tensor], FeatureRows]]:
+    backbone = load_backbone(name, **options)
+    return backbone, lambda images: FeatureRows(class_token(backbone, images))
+
+
+@torch.no_grad()
+def class_token(backbone: Backbone, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+    """The class token of a timm transformer after its final norm, of images resized to 224 pixels.
+
+    After Stein et al. (2023), who resize with PIL's antialiased bicubic; this is torch's, unrounded.
+    """
+    size = (DINO_SIZE, DINO_SIZE)
+    pixels = F.interpolate(images.float() / 255.0, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+    network: Any = backbone.trunk.network
+    return network.forward_features((pixels - backbone.mean) / backbone.std)[:, 0]
+
+
+NETWORKS: Registry[Callable[..., tuple[nn.Module, Callable[[Tensor], FeatureRows]]]] = Registry(
+    "feature network",
+    {
+        "inception": _inception,
+        "inception-pytorch-fid": partial(_inception, resize="pytorch-fid"),
+        "mobilenet-v2": _mobilenet,
+        "dinov2-b": partial(_dino, "dinov2-b"),
+        "dinov2-l": partial(_dino, "dinov2-l"),
+    },
+)
+
+
+def load_network(name: str, device: torch.device) -> FeatureNetwork:
+    """A feature network on a device.
+
+    Raises:
+        UserError: unknown name, or weights that are not on this machine; says what to put where.
+    """
+    build = NETWORKS[name]
+    try:
+        module, rows = build()
+    except UserError as error:
+        if name == OFFLINE:
+            raise
+        raise UserError(
+            error.problem,
+            given=error.given,
+            expected=error.expected,
+            next_step=f"{error.next_step}\n            or use --features {OFFLINE}, which is no FID",
+        ) from None
+    module.to(device).eval()
+    return FeatureNetwork(name, module, rows)

@@ -1,0 +1,153 @@
+"""A result on disk: numbers with their protocol, inputs and environment; and when two results compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sendvae.errors import UserError
+from sendvae.files import write_text
+from sendvae.runs import describe_environment
+
+RESULTS = "results.json"
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torchvision", "torch-fidelity", "torchmetrics")
+FIELDS_SHOWN = 8  # of those in which two protocols differ
+Kind = Literal["generation", "reconstruction", "latents"]
+
+
+class _Model(BaseModel):
+    # JSON has no infinity: the PSNR of equal images is the string "Infinity", which reads back as a number.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Number(_Model):
+    """A number with its interval of 95 % and how that came about; None where there is no interval."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    method: str | None = None
+
+
+class Input(_Model):
+    """Something that was read: as the user gave it, how many images, and a digest of the content."""
+
+    source: str
+    images: int | None = None
+    digest: str
+
+
+class Subject(_Model):
+    """What was evaluated: a set of samples, or a tokenizer.
+
+    Attributes:
+        name: in tables.
+        input: where it came from.
+        numbers: by metric; intervals stand in no metric of their own.
+        details: whatever else is worth keeping (values per attribute, why a score is missing).
+    """
+
+    name: str
+    input: Input
+    numbers: dict[str, Number]
+    details: dict[str, Any] = {}
+
+
+class Result(_Model):
+    """One evaluation.
+
+    Attributes:
+        protocol: every choice that changes the numbers; results compare only if it is equal.
+        inputs: data and references that all subjects share.
+        subjects: a row of the table each.
+        findings: what follows from all rows together (correlations, predictions).
+    """
+
+    format: Literal[1] = 1
+    kind: Kind
+    protocol: dict[str, Any]
+    inputs: dict[str, Input]
+    subjects: list[Subject] = Field(min_length=1)
+    findings: dict[str, Any] = {}
+    environment: dict[str, str | int] = Field(default_factory=lambda: describe_environment() | _versions())
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def save(self, folder: Path) -> Path:
+        """Writes `results.json` into the folder, which is created."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / RESULTS, self.model_dump_json(indent=1) + "\n")
+        return folder / RESULTS
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """The result of a file, or of a folder that holds one.
+
+        Raises:
+            UserError: no such file, or no result.
+        """
+        file = path / RESULTS if path.is_dir() else path
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            raise UserError(
+                "no such result",
+                given=file,
+                expected=f"{RESULTS} of sendvae evaluate, or its folder",
+            ) from None
+        except ValidationError as error:
+            fault = error.errors()[0]
+            field = ".".join(str(part) for part in fault["loc"])
+            raise UserError(
+                f"{file} is no result of sendvae evaluate", given=f"{field}: {fault['msg']}"
+            ) from None
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+def check_comparable(first: Result, second: Result, names: tuple[str, str]) -> None:
+    """Two results compare if protocol, shared inputs and numbers of images are the same.
+
+    Raises:
+        UserError: lists the fields that differ.
+    """
+    before, after = (dict(_flatten(_identity(result))) for result in (first, second))
+    differing = [key for key in before | after if before.get(key) != after.get(key)]
+    if differing:
+        lines = [
+            f"{key}: {before.get(key, '(none)')} | {after.get(key, '(none)')}"
+            for key in differing[:FIELDS_SHOWN]
+        ]
+        if len(differing) > FIELDS_SHOWN:
+            lines.append(f"and {len(differing) - FIELDS_SHOWN} more")
+        raise UserError(
+            f"{names[0]} and {names[1]} were measured differently: their numbers do not compare",
+            given="\n            ".join(lines),
+            next_step="evaluate both with the same protocol and data",
+        )
+
+
+def _identity(result: Result) -> dict[str, Any]:
+    """What must be equal. Where inputs lay does not matter; what they held does."""
+    images = {subject.input.images for subject in result.subjects}
+    return {
+        "kind": result.kind,
+        "protocol": result.protocol,
+        "inputs": {
+            name: {"images": given.images, "digest": given.digest} for name, given in result.inputs.items()
+        },
+        "images": sorted(count for count in images if count is not None),
+    }
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

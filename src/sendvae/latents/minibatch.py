@@ -1,0 +1,116 @@
+"""Linear probes by mini-batch AdamW: for sets whose latents do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sendvae.latents.logistic import STD_FLOOR
+from sendvae.latents.rows import Centred, LatentRows, batches
+
+ODDS = 1e-4  # shares of positives are clamped to [ODDS, 1 - ODDS] for the first bias
+
+
+@dataclass(frozen=True)
+class MinibatchFit:
+    """How a mini-batch probe is fitted; ours, since no published protocol states it.
+
+    Attributes:
+        epochs, batch_size, lr: of AdamW with a half cosine from `lr` to 0.
+        seed: of the order.
+    """
+
+    epochs: int = 20
+    batch_size: int = 1024
+    lr: float = 1e-3
+    seed: int = 0
+
+
+def fit_minibatch(
+    rows: LatentRows,
+    targets: Tensor,
+    weight_decays: Sequence[float],
+    fit: MinibatchFit,
+    loss: Literal["binary", "softmax"] = "binary",
+) -> list[Centred]:
+    """A linear map of the flattened latents for each weight decay; all see the same batches.
+
+    Inputs are standardised with the statistics of `rows`, which the returned maps have folded in. One extra
+    pass measures them. Memory is a batch and three copies of the weights for each decay.
+
+    Args:
+        targets: (N, A) in {0, 1} for "binary", class numbers (N,) for "softmax".
+
+    Raises:
+        ValueError: `targets` of another length, or latents that are not finite.
+    """
+    if len(targets) != len(rows):
+        raise ValueError(f"{len(rows)} latents and {len(targets)} targets")
+    mean, std = _channel_moments(rows)
+    device = mean.device
+    scale = (1.0 / std.where(std > STD_FLOOR, torch.inf)).float()
+    bias = _first_bias(targets, loss).to(device)
+    weights = [torch.zeros(len(mean), len(bias), device=device, requires_grad=True) for _ in weight_decays]
+    biases = [bias.clone().requires_grad_(True) for _ in weight_decays]
+    groups = [
+        {"params": [weight], "weight_decay": decay}
+        for weight, decay in zip(weights, weight_decays, strict=True)
+    ]
+    optimizer = torch.optim.AdamW([*groups, {"params": biases, "weight_decay": 0.0}], lr=fit.lr)
+    steps = fit.epochs * -(-len(rows) // fit.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    rng = np.random.default_rng(fit.seed)
+    with torch.enable_grad():
+        for _ in range(fit.epochs):
+            order = rng.permutation(len(rows))
+            for start in range(0, len(rows), fit.batch_size):
+                picked = np.sort(order[start : start + fit.batch_size])  # in order: kinder to a disk
+                x = (rows.batch(picked).flatten(1) - mean.float()) * scale
+                y = targets[torch.from_numpy(picked)].to(device)
+                optimizer.zero_grad()
+                scores = [torch.addmm(b, x, w) for w, b in zip(weights, biases, strict=True)]
+                torch.stack([_loss(s, y, loss) for s in scores]).sum().backward()
+                optimizer.step()
+                schedule.step()
+    return [
+        Centred((weight * scale[:, None]).detach(), shift.detach(), mean.float())
+        for weight, shift in zip(weights, biases, strict=True)
+    ]
+
+
+def _loss(scores: Tensor, targets: Tensor, loss: str) -> Tensor:
+    """Mean over images; of binary targets the sum over attributes, so that each is a probe of its own."""
+    if loss == "softmax":
+        return F.cross_entropy(scores, targets)
+    return F.binary_cross_entropy_with_logits(scores, targets.float(), reduction="sum") / len(scores)
+
+
+def _first_bias(targets: Tensor, loss: str) -> Float[Tensor, " A"]:
+    """The log odds (or log shares): training begins at what needs no latent."""
+    if loss == "softmax":
+        shares = targets.bincount().float() / len(targets)
+        return shares.clamp_min(ODDS).log()
+    shares = torch.stack([part.sum(0, dtype=torch.float64) for part in targets.split(4096)]).sum(0)
+    return (shares / len(targets)).clamp(ODDS, 1 - ODDS).logit().float()
+
+
+def _channel_moments(rows: LatentRows) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every feature, float64, in one pass."""
+    count, mean, square = 0, torch.zeros(()), torch.zeros(())
+    for _, values in batches(rows):
+        x = values.flatten(1).double()
+        own, spread = x.mean(0), x.var(0, correction=0) * len(x)
+        if count == 0:
+            count, mean, square = len(x), own, spread
+            continue
+        total, delta = count + len(x), own - mean
+        square = square + spread + delta.square() * (count * len(x) / total)
+        mean, count = mean + delta * (len(x) / total), total
+    return mean, (square / max(1, count)).sqrt()

@@ -1,0 +1,92 @@
+"""Latents read in batches, so that a score never needs all of them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+BATCH = 1024
+
+
+@runtime_checkable
+class LatentRows(Protocol):
+    """Latents of a set of images by position, from memory, a cache on disk, or encoded on every access."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B ..."]:
+        """The latents at `positions`, in their order, float32."""
+        ...
+
+
+class Centred(NamedTuple):
+    """A linear map of flattened latents: (x - centre) @ weight + bias, which keeps its digits far from zero."""
+
+    weight: Float[Tensor, "F A"]
+    bias: Float[Tensor, " A"]
+    centre: Float[Tensor, " F"]
+
+
+class TensorRows:
+    """Rows that are in memory."""
+
+    def __init__(self, latents: Float[Tensor, "N ..."]) -> None:
+        self.latents = latents
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B ..."]:
+        return self.latents[torch.from_numpy(positions).to(self.latents.device)].float()
+
+
+def as_rows(latents: Tensor | LatentRows) -> LatentRows:
+    return TensorRows(latents) if isinstance(latents, Tensor) else latents
+
+
+def batches(rows: LatentRows, size: int = BATCH) -> Iterator[tuple[slice, Float[Tensor, "B ..."]]]:
+    """Everything in order, with where it lies.
+
+    Raises:
+        ValueError: a latent is not finite.
+    """
+    for start in range(0, len(rows), size):
+        place = slice(start, min(start + size, len(rows)))
+        yield place, checked(rows.batch(np.arange(place.start, place.stop)), place.start)
+
+
+def gathered(rows: LatentRows) -> Float[Tensor, "N ..."]:
+    """All rows in memory, float32.
+
+    Raises:
+        ValueError: as `batches`.
+    """
+    return torch.cat([values for _, values in batches(rows)])
+
+
+def checked(values: Float[Tensor, "B ..."], start: int) -> Float[Tensor, "B ..."]:
+    """The same, unless something is not finite."""
+    if not bool(values.isfinite().all()):
+        bad = int((~values.flatten(1).isfinite()).any(1).int().argmax())
+        raise ValueError(f"latents contain NaN or infinity, the first in row {start + bad}")
+    return values
+
+
+def scores_of_rows(maps: list[Centred], rows: LatentRows) -> list[Float[Tensor, "N A"]]:
+    """Scores of every map, (N, A) float32 on the CPU; the latents pass through once for all maps.
+
+    Raises:
+        ValueError: as `batches`.
+    """
+    parts: list[list[Tensor]] = [[] for _ in maps]
+    for _, values in batches(rows):
+        x = values.flatten(1)
+        for part, one in zip(parts, maps, strict=True):
+            weight, bias, centre = (tensor.to(x.device) for tensor in one)
+            part.append(torch.addmm(bias, x - centre, weight).cpu())
+    return [torch.cat(part) for part in parts]

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.evaluation.small import pictures, save_npz
+from typer.testing import CliRunner
+
+from sendvae.cli.main import app, main
+from sendvae.tokenizers import Architecture, Autoencoder, save_tokenizer
+
+runner = CliRunner()
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 1, 2), num_res_blocks=1, norm_groups=4, resolution=32)
+COMMANDS = ("generation", "reconstruction", "latents", "compare")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tokenizer") / "small"
+    save_tokenizer(Autoencoder(SMALL).eval(), folder)
+    return str(folder)
+
+
+def run(*arguments: str | Path) -> str:
+    result = runner.invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.exception
+    return result.output
+
+
+def error_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["sendvae", "evaluate", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code != 0
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    output = run(command, "--help")
+    assert f"sendvae evaluate {command}" in output
+    assert "Example" in output
+
+
+def test_generation_offline_and_comparison(tmp_path: Path) -> None:
+    samples = [save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i, size=32)) for i in (1, 2)]
+    reference = save_npz(tmp_path / "reference.npz", pictures(24, seed=3, size=32))
+    options = (
+        "--reference",
+        reference,
+        "--features",
+        "mobilenet-v2",
+        "--cache",
+        tmp_path / "cache",
+        "intervals.jackknife=0",
+    )
+    outputs = [tmp_path / "a", tmp_path / "b"]
+    for file, output in zip(samples, outputs, strict=True):
+        text = run("generation", file, *options, "--output", output)
+        assert "fd-mobilenet-v2" in text
+        assert "fid" not in text
+    document = json.loads((tmp_path / "a/results.json").read_text())
+    assert document["protocol"]["features"] == "mobilenet-v2"
+    assert document["inputs"]["reference"]["digest"].startswith("sha256:")
+    assert document["environment"]["torch"]
+    assert "recall-mobilenet-v2" in run("compare", *outputs)
+
+
+def test_different_protocols_do_not_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = save_npz(tmp_path / "s.npz", pictures(20, size=32))
+    for k in (2, 3):
+        options = ("--features", "mobilenet-v2", "--cache", tmp_path / "cache", "--output", tmp_path / str(k))
+        run(
+            "generation",
+            samples,
+            "--reference",
+            samples,
+            *options,
+            f"neighbours={k}",
+            "intervals.jackknife=0",
+        )
+    message = error_of(monkeypatch, capsys, "compare", str(tmp_path / "2"), str(tmp_path / "3"))
+    assert "protocol.neighbours: 2 | 3" in message
+
+
+def test_latents_of_two_tokenizers(tokenizer: str, tmp_path: Path) -> None:
+    text = run(
+        "latents", tokenizer, tokenizer, "limit=40", "scores=[attributes]", "attributes.method=ridge",
+        "--gfid", "7.5", "--gfid", "-", "--output", tmp_path, "--no-cache",
+    )  # fmt: skip
+    assert "f1_micro" in text
+    assert "gFID of" in text
+    assert (tmp_path / "results.json").is_file()
+
+
+def test_reconstruction(tokenizer: str, tmp_path: Path) -> None:
+    preset = ("--protocol", "evaluate/embedded-reconstruction", "limit=6", "intervals.jackknife=0")
+    text = run("reconstruction", tokenizer, "--data", "embedded:emoji", *preset, "--output", tmp_path)
+    assert "rfd-mobilenet-v2" in text
+    assert "effnet-lite1-perceptual" in text
+    assert {"results.json", "images.csv", "worst.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generation", "s.npz", "--reference", "r.npz"),
+        ("reconstruction", "t", "--data", "d", "--protocol", "evaluate/lightningdit"),
+        ("latents", "t", "--data", "celeba:faces"),
+    ],
+)
+def test_print_config_reads_nothing(arguments: tuple[str, ...]) -> None:
+    assert "kind: evaluate-" in run(*arguments, "--print-config")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("generation", "absent.npz", "--reference", "embedded:emoji"), ["no such file", "absent.npz"]),
+        (("latents", "demo-f8d16", "--gfid", "low"), ["--gfid is no number", "low"]),
+        (("latents", "demo-f8d16", "--gfid", "1", "--gfid", "2"), ["1 tokenizers, 2 gFIDs"]),
+        (("latents", "limit=3"), ["no tokenizer"]),
+        (("latents", "demo-f8d16", "scores=[gaps]"), ["'scores.0'", "gap"]),
+        (("reconstruction", "demo-f8d16", "--data", "absent"), ["no such file or folder", "absent"]),
+        (("generation", "s.npz", "--reference", "r.npz", "neighbors=5"), ["did you mean 'neighbours'"]),
+        (("compare", "absent"), ["nothing to compare with"]),
+        (("compare", "absent", "absent"), ["no such result"]),
+    ],
+)
+def test_mistakes_are_named(
+    arguments: tuple[str, ...],
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = error_of(monkeypatch, capsys, *arguments)
+    assert all(word in message for word in words), message
+
+
+def test_bad_samples_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "f.npz", arr_0=np.zeros((5, 8, 8, 3)))
+    message = error_of(
+        monkeypatch, capsys, "generation", str(tmp_path / "f.npz"), "--reference", "embedded:emoji"
+    )
+    assert "float64" in message
+    assert "uint8 (N, H, W, 3)" in message

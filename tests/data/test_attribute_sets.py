@@ -1,0 +1,253 @@
+"""Readers of published attribute sets, on small copies of the same layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sendvae.data import ImageSet, center_crop
+from sendvae.data.attribute_sets import (
+    AnnotatedImages,
+    is_attribute_set,
+    read_attribute_set,
+    read_awa2,
+    read_celeba,
+    read_deepfashion,
+    read_table,
+)
+from sendvae.data.attribute_sets.annotated import split_by_hash
+from sendvae.errors import UserError
+
+ATTRIBUTES = ["5_o_Clock_Shadow", "Bald", "Young"]
+FACES = {
+    "000001.jpg": (1, -1, 1),
+    "000002.jpg": (-1, -1, -1),
+    "000003.jpg": (1, 1, -1),
+    "000004.jpg": (-1, 1, 1),
+}
+PARTITION = {"000001.jpg": 0, "000002.jpg": 0, "000003.jpg": 1, "000004.jpg": 2}
+
+
+def picture(path: Path, seed: int, width: int = 178, height: int = 218) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_celeba(folder: Path, kaggle: bool = False) -> Path:
+    for i, name in enumerate(FACES):
+        picture(folder / "img_align_celeba" / name, i)
+    if kaggle:
+        lines = [
+            ",".join(["image_id", *ATTRIBUTES]),
+            *(",".join([k, *map(str, v)]) for k, v in FACES.items()),
+        ]
+        (folder / "list_attr_celeba.csv").write_text("\n".join(lines) + "\n")
+        lines = ["image_id,partition", *(f"{k},{v}" for k, v in PARTITION.items())]
+        (folder / "list_eval_partition.csv").write_text("\n".join(lines) + "\n")
+        return folder
+    (folder / "Anno").mkdir()
+    (folder / "Eval").mkdir()
+    rows = [f"{k}  {'  '.join(f'{v:2d}' for v in values)}" for k, values in FACES.items()]
+    text = "\n".join([str(len(FACES)), " ".join(ATTRIBUTES) + " ", *rows]) + "\n"
+    (folder / "Anno/list_attr_celeba.txt").write_text(text)
+    lines = [f"{k} {v}" for k, v in PARTITION.items()]
+    (folder / "Eval/list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("kaggle", [False, True])
+def test_celeba(tmp_path: Path, kaggle: bool) -> None:
+    found = read_celeba(write_celeba(tmp_path, kaggle))
+    assert found.attributes == tuple(ATTRIBUTES)
+    assert list(found.keys) == list(FACES)
+    assert found.splits == ["train", "train", "val", "test"]
+    assert np.array_equal(found.values, np.array(list(FACES.values())) == 1)
+    images = AnnotatedImages(found, "train", size=32)
+    assert isinstance(images, ImageSet)
+    assert len(images) == 2
+    expected = center_crop(Image.open(tmp_path / "img_align_celeba/000002.jpg"), 32)
+    assert np.array_equal(images.batch([1]).images[0].permute(1, 2, 0).numpy(), np.array(expected))
+    assert np.array_equal(images.attributes.values, found.values[:2])
+    assert images.fingerprint != AnnotatedImages(found, "train", size=16).fingerprint
+    assert images.fingerprint != AnnotatedImages(found, "train", size=32, limit=1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace(" 1 ", " 2 ", 1), "line 3, is not as published(?s:.*)3 times 1 or -1"),
+        (lambda t: t.replace("000002.jpg  -1", "000002.jpg"), "line 4, is not as published"),
+        (lambda t: "\n".join(t.splitlines()[:-1]), "is truncated(?s:.*)3 images(?s:.*)4"),
+        (lambda t: t.split("\n", 1)[1], "line 1, is not as published(?s:.*)the number of images"),
+    ],
+)
+def test_damaged_celeba(tmp_path: Path, change, message: str) -> None:
+    path = write_celeba(tmp_path) / "Anno/list_attr_celeba.txt"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=message):
+        read_celeba(tmp_path)
+
+
+def test_incomplete_celeba(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    (tmp_path / "img_align_celeba/000001.jpg").unlink()
+    images = AnnotatedImages(read_celeba(tmp_path), "train", size=32)
+    with pytest.raises(UserError, match=r"cannot be read(?s:.*)000001.jpg"):
+        images.batch([0])
+    path = tmp_path / "Eval/list_eval_partition.txt"
+    path.write_text(path.read_text().replace("000004.jpg 2\n", ""))
+    with pytest.raises(UserError, match=r"lacks images(?s:.*)000004.jpg"):
+        read_celeba(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match=r"lacks list_eval_partition.txt(?s:.*)Eval/list_eval_partition"):
+        read_celeba(tmp_path)
+
+
+FASHION = {
+    "img/Sheer_Blouse/img_1.jpg": ("train", (-1, 1, 0), 3),
+    "img/Sheer_Blouse/img_2.jpg": ("val", (1, 1, -1), 3),
+    "img/Dress/img_1.jpg": ("test", (0, -1, 1), 41),
+}
+
+
+def write_deepfashion(folder: Path) -> Path:
+    (folder / "Anno_coarse").mkdir(parents=True)
+    (folder / "Eval").mkdir()
+    for i, name in enumerate(FASHION):
+        picture(folder / name, i, 40, 60)
+    count = len(FASHION)
+    cloth = "3\nattribute_name  attribute_type\na-line              3\nabstract print      1\nacid wash denim     2\n"
+    (folder / "Anno_coarse/list_attr_cloth.txt").write_text(cloth)
+    rows = [f"{k}     {' '.join(f'{v:2d}' for v in values)} " for k, (_, values, _) in FASHION.items()]
+    text = "\n".join([str(count), "image_name  attribute_labels", *rows]) + "\n"
+    (folder / "Anno_coarse/list_attr_img.txt").write_text(text)
+    rows = [f"{k}  {split}" for k, (split, _, _) in FASHION.items()]
+    text = "\n".join([str(count), "image_name  evaluation_status", *rows]) + "\n"
+    (folder / "Eval/list_eval_partition.txt").write_text(text)
+    rows = [f"{k}  {category}" for k, (*_, category) in FASHION.items()]
+    text = "\n".join([str(count), "image_name  category_label", *rows]) + "\n"
+    (folder / "Anno_coarse/list_category_img.txt").write_text(text)
+    return folder
+
+
+def test_deepfashion(tmp_path: Path) -> None:
+    found = read_deepfashion(write_deepfashion(tmp_path))
+    assert found.attributes == ("a-line", "abstract print", "acid wash denim")
+    assert found.splits == ["train", "val", "test"]
+    assert found.values.tolist() == [[False, True, False], [True, True, False], [False, False, True]]
+    assert found.labels.tolist() == [0, 0, 1]
+    assert found.class_names == ("3", "41")
+    assert AnnotatedImages(found, "test", 32).batch([0]).images.shape == (1, 3, 32, 32)
+    (tmp_path / "Anno_coarse/list_category_img.txt").unlink()
+    assert read_deepfashion(tmp_path).class_names == ("unlabelled",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace("-1  1  0", "-1  1"), "line 3(?s:.*)3 times 1, 0 or -1"),
+        (lambda t: t.replace("-1  1  0", "-1  7  0"), "line 3(?s:.*)3 times"),
+        (lambda t: t.replace("-1  1  0", "-1  x  0"), "line 3(?s:.*)3 times"),
+        (lambda t: t.replace("3\n", "4\n", 1), "is truncated(?s:.*)3 images"),
+        (lambda t: t.replace("3\n", "2\n", 1), "line 5(?s:.*)2 images"),
+    ],
+)
+def test_damaged_deepfashion(tmp_path: Path, change, message: str) -> None:
+    path = write_deepfashion(tmp_path) / "Anno_coarse/list_attr_img.txt"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=message):
+        read_deepfashion(tmp_path)
+
+
+def write_awa2(folder: Path) -> Path:
+    for i, name in enumerate(("antelope", "grizzly+bear", "killer+whale")):
+        for j in range(10):
+            picture(folder / "JPEGImages" / name / f"{name}_{10001 + j}.jpg", 10 * i + j, 30, 20)
+    (folder / "classes.txt").write_text("      1\tantelope\n      2\tgrizzly+bear\n      3\tkiller+whale\n")
+    (folder / "predicates.txt").write_text("      1\tblack\n      2\tfurry\n")
+    (folder / "predicate-matrix-binary.txt").write_text("0 1\n1 1\n1 0\n")
+    (folder / "testclasses.txt").write_text("killer+whale\n")
+    return folder
+
+
+def test_awa2(tmp_path: Path) -> None:
+    found = read_awa2(write_awa2(tmp_path))
+    assert found.attributes == ("black", "furry")
+    assert found.class_names == ("antelope", "grizzly+bear", "killer+whale")
+    assert len(found.keys) == 30
+    assert np.array_equal(found.values, np.array([[0, 1], [1, 1], [1, 0]], bool)[found.labels])
+    for label in range(3):  # stratified
+        splits = [s for s, other in zip(found.splits, found.labels, strict=True) if other == label]
+        assert sorted(splits) == ["test"] * 2 + ["train"] * 7 + ["val"]
+    apart = read_awa2(tmp_path, "classes")
+    tested = {int(n) for s, n in zip(apart.splits, apart.labels, strict=True) if s == "test"}
+    others = {int(n) for s, n in zip(apart.splits, apart.labels, strict=True) if s != "test"}
+    assert (tested, others) == ({2}, {0, 1})
+    assert AnnotatedImages(apart, "test", 16).batch([0, 9]).labels.tolist() == [2, 2]
+
+
+def test_damaged_awa2(tmp_path: Path) -> None:
+    write_awa2(tmp_path)
+    (tmp_path / "testclasses.txt").write_text("unicorn\n")
+    with pytest.raises(UserError, match="unicorn"):
+        read_awa2(tmp_path, "classes")
+    (tmp_path / "predicate-matrix-binary.txt").write_text("0 1\n1 1\n")
+    with pytest.raises(UserError, match="2 rows"):
+        read_awa2(tmp_path)
+    (tmp_path / "predicate-matrix-binary.txt").write_text("0 1\n1 2\n1 0\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_awa2(tmp_path)
+
+
+def test_a_table_of_any_images(tmp_path: Path) -> None:
+    for i in range(20):
+        picture(tmp_path / "photos" / f"{i:02d}.png", i, 20, 24)
+    table = tmp_path / "table.csv"
+    rows = [f"{i:02d}.png,{i % 2},{-1 if i % 3 else 1},c{i % 2},g{i // 2}" for i in range(20)]
+    table.write_text("\n".join(["image,even,third,label,group", *rows]) + "\n")
+    found = read_table(str(tmp_path / "photos"), table)
+    assert found.attributes == ("even", "third")
+    assert found.class_names == ("c0", "c1")
+    assert found.values[:4].tolist() == [[False, True], [True, False], [False, False], [True, True]]
+    by_group = dict(zip(found.groups, found.splits, strict=True))
+    assert all(by_group[g] == s for g, s in zip(found.groups, found.splits, strict=True))
+    assert {s: found.splits.count(s) for s in ("train", "val", "test")} == {"train": 14, "val": 2, "test": 4}
+    splits = ["train", "validation", "test", "train"] * 5
+    rows = [f"{i:02d}.png,{i % 2},{split}" for i, split in enumerate(splits)]
+    table.write_text("\n".join(["image,even,split", *rows]) + "\n")
+    assert read_table(str(tmp_path / "photos"), table).splits == ["train", "val", "test", "train"] * 5
+    table.write_text("\n".join(["image,split", *(f"{i:02d}.png,train" for i in range(20))]) + "\n")
+    with pytest.raises(UserError, match="has no attributes"):
+        read_table(str(tmp_path / "photos"), table)
+
+
+def test_names_of_sets(tmp_path: Path) -> None:
+    assert is_attribute_set("celeba:x")
+    assert not is_attribute_set("embedded:emoji")
+    assert not is_attribute_set("data/celeba")
+    write_awa2(tmp_path)
+    assert read_attribute_set(f"awa2:{tmp_path}", split="classes").name == "AwA2-classes"
+    with pytest.raises(UserError, match="has one split"):
+        read_attribute_set("celeba:x", split="classes")
+    with pytest.raises(UserError, match="--attributes"):
+        read_attribute_set(f"table:{tmp_path}")
+    with pytest.raises(UserError, match="no file of attributes"):
+        read_attribute_set(f"awa2:{tmp_path}", tmp_path / "x.csv")
+    (tmp_path / "faces").mkdir(exist_ok=True)
+    write_celeba(tmp_path / "faces")
+    path = tmp_path / "faces/Eval/list_eval_partition.txt"
+    path.write_text(path.read_text().replace("000003.jpg 1", "000003.jpg 0"))
+    faces = read_celeba(tmp_path / "faces")
+    with pytest.raises(UserError, match=r"no image in its split 'val'(?s:.*)test, train"):
+        AnnotatedImages(faces, "val", 32)
+
+
+def test_splits_by_hash_do_not_depend_on_order_or_company() -> None:
+    names = [f"image{i}" for i in range(50)]
+    split = dict(zip(names, split_by_hash(names, [0] * 50), strict=True))
+    reverse = names[::-1]
+    assert dict(zip(reverse, split_by_hash(reverse, [0] * 50), strict=True)) == split

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sendvae.errors import UserError
+from sendvae.evaluation.findings import correlate_and_predict, draw_scatter
+from sendvae.evaluation.results import Input, Number, Subject
+
+# The paper's Table 8: F1 on AwA and gFID of IN-VAE, VA-VAE, E2E-VAE, Send-VAE.
+F1, GFID = [0.5567, 0.5948, 0.6441, 0.6623], [17.43, 11.40, 8.96, 7.57]
+
+
+def subjects(values: list[float]) -> list[Subject]:
+    return [
+        Subject(name=f"vae{i}", input=Input(source="", digest=""), numbers={"f1_micro": Number(value=value)})
+        for i, value in enumerate(values)
+    ]
+
+
+def test_the_papers_row(tmp_path: Path) -> None:
+    found = correlate_and_predict(subjects(F1), GFID, ["f1_micro", "f1_macro"], "f1_micro")
+    assert list(found["correlations"]) == ["f1_micro"]  # what was not computed is left out
+    assert found["correlations"]["f1_micro"]["r"] == pytest.approx(-0.96382, abs=5e-6)
+    assert found["correlations"]["f1_micro"]["n"] == 4
+    assert "predictions" not in found
+    draw_scatter(subjects(F1), GFID, found, tmp_path / "deep/scatter.png")
+    assert np.array(Image.open(tmp_path / "deep/scatter.png").convert("L")).std() > 5
+
+
+def test_an_unknown_gfid_is_predicted_with_its_uncertainty() -> None:
+    found = correlate_and_predict(subjects([*F1, 0.60]), [*GFID, None], ["f1_micro"], "f1_micro")
+    prediction = found["predictions"]["vae4"]
+    slope, intercept = np.polyfit(F1, GFID, 1)
+    assert prediction["value"] == pytest.approx(slope * 0.60 + intercept)
+    low, high = prediction["interval"]
+    assert low < prediction["value"] < high
+    assert found["known_gfid"] == dict(zip(("vae0", "vae1", "vae2", "vae3"), GFID, strict=True))
+
+
+def test_too_little_is_known() -> None:
+    assert correlate_and_predict(subjects([0.5]), [None], ["f1_micro"], "f1_micro") == {}
+    one = correlate_and_predict(subjects([0.5, 0.6]), [3.0, None], ["f1_micro"], "f1_micro")
+    assert one["predictions"]["vae1"]["value"] is None
+    assert one["correlations"]["f1_micro"]["reason"] == "1 points are too few"
+    with pytest.raises(UserError, match="1 for 2 tokenizers"):
+        correlate_and_predict(subjects([0.5, 0.6]), [3.0], [], "f1_micro")
+    with pytest.raises(UserError, match="not computed"):
+        correlate_and_predict(subjects([0.5, 0.6]), [3.0, None], [], "recall_at_5")

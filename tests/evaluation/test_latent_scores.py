@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sendvae.config import LatentsConfig, validate
+from sendvae.data import open_embedded, to_float
+from sendvae.errors import UserError
+from sendvae.evaluation import latent_scores
+from sendvae.evaluation.latent_scores import score_latents, unique_names
+from sendvae.evaluation.results import Result
+from sendvae.latents import attribute_probe, semantic_gap
+from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
+
+CPU = torch.device("cpu")
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 1, 2), num_res_blocks=1, norm_groups=4, resolution=32)
+FAST: dict[str, Any] = {
+    "limit": 60,
+    "uniformity": {"projection": "pca", "samples": 50, "repeats": 2},
+    "discrimination": {"components": [2, 3], "headline": 2, "dimensions": 4, "repeats": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("tokenizers")
+    for seed in range(4):
+        torch.manual_seed(seed)
+        save_tokenizer(Autoencoder(SMALL).eval(), folder / f"vae{seed}")
+    return [str(folder / f"vae{seed}") for seed in range(4)]
+
+
+def score(
+    names: list[str],
+    folder: Path,
+    known: list[float | None] | None = None,
+    cache: bool = True,
+    **changes: Any,
+) -> Result:
+    result = score_latents(
+        validate(LatentsConfig, {**FAST, **changes}),
+        names,
+        known or [None] * len(names),
+        folder,
+        folder / "cache" if cache else None,
+        CPU,
+    )
+    assert result is not None
+    return result
+
+
+def latents_of(source: str, split: str) -> torch.Tensor:
+    images = open_embedded("emoji", split, 60).pixels
+    with torch.no_grad():
+        return load_tokenizer(source).encode(to_float(images)).mean
+
+
+def test_the_numbers_are_those_of_the_library(tokenizers: list[str], tmp_path: Path) -> None:
+    subject = score(tokenizers[:1], tmp_path).subjects[0]
+    z = {split: latents_of(tokenizers[0], split) for split in ("train", "val", "test")}
+    sets = {split: open_embedded("emoji", split, 60) for split in z}
+    y = {split: torch.from_numpy(part.attributes.values) for split, part in sets.items()}
+    probe = attribute_probe(
+        z["train"], y["train"], z["test"], y["test"], val_latents=z["val"], val_attributes=y["val"]
+    )
+    assert subject.numbers["f1_micro"].value == pytest.approx(probe.f1_micro, abs=2e-3)
+    assert subject.numbers["recall_at_5"].value == pytest.approx(probe.recall_at_5, abs=2e-3)
+    assert list(subject.details["f1"]) == list(sets["train"].attributes.names)
+    labels = {split: part.labels_of(range(60)) for split, part in sets.items()}
+    gap = semantic_gap(z["train"], labels["train"], z["test"], labels["test"], "flatten")
+    assert subject.numbers["gap_flatten"].value == pytest.approx(gap, abs=0.02)
+    assert {
+        "f1_macro",
+        "f1_samples",
+        "gap_mean",
+        "uniformity_gini",
+        "discrimination_nll",
+    } <= subject.numbers.keys()
+    assert subject.numbers["discrimination_nll"] == subject.numbers["discrimination_nll_2"]
+    assert next(iter(subject.numbers)) == "f1_micro"
+
+
+@pytest.mark.parametrize("method", ["ridge", "minibatch"])
+def test_streaming_with_and_without_a_cache(method: str, tokenizers: list[str], tmp_path: Path) -> None:
+    settings = {
+        "scores": ["attributes"],
+        "attributes": {"method": method},
+        "minibatch": {"epochs": 2, "batch_size": 32},
+    }
+    with_cache = score(tokenizers[:1], tmp_path, **settings)
+    without = score(tokenizers[:1], tmp_path, cache=False, **settings)
+    assert with_cache.protocol == without.protocol
+    for name, number in with_cache.subjects[0].numbers.items():
+        assert without.subjects[0].numbers[name].value == pytest.approx(number.value, abs=5e-3)
+    assert with_cache.subjects[0].details["probe"]["method"] == method
+
+
+def test_the_headline_comes_first(tokenizers: list[str], tmp_path: Path) -> None:
+    result = score(tokenizers[:1], tmp_path, scores=["attributes"], attributes={"headline": "macro"})
+    assert next(iter(result.subjects[0].numbers)) == "f1_macro"
+
+
+def test_several_tokenizers_and_known_gfids(tokenizers: list[str], tmp_path: Path) -> None:
+    settings = {"scores": ["attributes"], "attributes": {"method": "ridge"}}
+    result = score(tokenizers, tmp_path, [17.0, 11.0, 9.0, None], **settings)
+    assert [subject.name for subject in result.subjects] == ["vae0", "vae1", "vae2", "vae3"]
+    assert result.findings["correlations"]["f1_micro"]["n"] == 3
+    assert result.findings["predictions"]["vae3"]["from"] == "f1_micro"
+    assert (tmp_path / "scatter.png").is_file()
+    path = result.save(tmp_path)
+    assert Result.load(path).model_dump_json() == result.model_dump_json()
+
+
+def test_posterior_samples_are_seeded(tokenizers: list[str], tmp_path: Path) -> None:
+    settings = {"scores": ["attributes"], "attributes": {"method": "ridge"}, "latent": "sample"}
+    runs = [
+        score(tokenizers[:1], tmp_path / name, seed=seed, cache=cache, **settings).subjects
+        for name, seed, cache in (("a", 0, True), ("b", 0, False), ("c", 1, True))
+    ]
+    for name, number in runs[0][0].numbers.items():
+        assert runs[1][0].numbers[name].value == pytest.approx(number.value, abs=5e-3)
+    assert runs[0] != runs[2]
+
+
+def test_a_folder_with_a_csv_file(tokenizers: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "bright", "red"])
+        for i in range(60):
+            bright, red = rng.integers(0, 2, 2)
+            colour = np.array([60 + 120 * bright + 70 * red, 60 + 120 * bright, 60 + 120 * bright])
+            pixels = (colour + rng.normal(0, 8, (40, 50, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+            writer.writerow([f"{i:03d}.png", bright, red])
+    settings = {"data": f"table:{folder}", "attributes_file": str(tmp_path / "table.csv"), "size": 32}
+    subject = score(tokenizers[:1], tmp_path, **{**settings, "scores": ["attributes", "gap"]}).subjects[0]
+    assert subject.numbers["f1_macro"].value > 0.9  # even a random encoder keeps brightness and colour
+    assert subject.details["no gap"].endswith("one class only")
+    assert set(subject.details["f1"]) == {"bright", "red"}
+
+
+def test_what_cannot_be_computed_says_why(
+    tokenizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"headline is none of(?s:.*)2, 3"):
+        score(tokenizers[:1], tmp_path, discrimination={**FAST["discrimination"], "headline": 5})
+    components = {**FAST["discrimination"], "components": [500], "headline": 500}
+    with pytest.raises(
+        UserError, match=r"'discrimination' cannot be computed for vae0(?s:.*)too few for 500"
+    ):
+        score(tokenizers[:1], tmp_path, scores=["discrimination"], discrimination=components)
+    with pytest.raises(UserError, match="1 for 2 tokenizers"):
+        score(tokenizers[:2], tmp_path, [3.0], scores=["gap"])
+    monkeypatch.setattr(latent_scores, "FULL_BATCH_BYTES", 1000)
+    with pytest.raises(UserError, match=r"in memory(?s:.*)attributes.method=ridge"):
+        score(tokenizers[:1], tmp_path, scores=["attributes"])
+
+
+def test_latents_of_nan_are_noticed(tokenizers: list[str], tmp_path: Path) -> None:
+    model = load_tokenizer(tokenizers[0])
+    with torch.no_grad():
+        model.encoder.conv_out.bias.fill_(torch.nan)  # type: ignore[union-attr]
+    save_tokenizer(model, tmp_path / "nan")
+    with pytest.warns(UserWarning, match="NaN"), pytest.raises(UserError, match="contain NaN"):
+        score([str(tmp_path / "nan")], tmp_path, scores=["uniformity"])
+
+
+def test_names() -> None:
+    assert unique_names(["a/x", "b/y/", "z"]) == ["x", "y", "z"]
+    assert unique_names(["a/x", "b/x", "y"]) == ["a/x", "b/x", "y"]

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sendvae.metrics import (
+    FeatureStatistics,
+    bootstrap_mean,
+    chunk_interval,
+    frechet_distance,
+    frechet_interval,
+    jackknife_interval,
+)
+
+
+def test_bootstrap_of_a_mean_is_near_the_normal_interval() -> None:
+    values = torch.randn(2000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    interval = bootstrap_mean(values, 2000)
+    assert interval is not None
+    half = 1.96 * float(values.std()) / math.sqrt(2000)
+    assert interval == pytest.approx((float(values.mean()) - half, float(values.mean()) + half), abs=0.005)
+    assert bootstrap_mean(values, 2000) == interval
+    assert bootstrap_mean(values, 2000, seed=1) != interval
+
+
+def test_bootstrap_in_pieces_is_that_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.randn(50)
+    whole = bootstrap_mean(values, 100)
+    monkeypatch.setitem(bootstrap_mean.__globals__, "RESAMPLES_AT_ONCE", 333)
+    assert bootstrap_mean(values, 100) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("values", [torch.ones(1), torch.tensor([1.0, torch.inf]), torch.ones(0)])
+def test_no_interval_where_there_is_none(values: torch.Tensor) -> None:
+    assert bootstrap_mean(values) is None
+    assert bootstrap_mean(torch.ones(5), resamples=0) is None
+
+
+def test_jackknife_of_a_mean_is_its_standard_error() -> None:
+    # Of g equal groups the jackknife's s is the standard deviation of the group means over sqrt(g), exactly.
+    x = np.random.default_rng(0).normal(size=(10, 20))
+    without = [np.delete(x, i, axis=0).mean() for i in range(10)]
+    low, high = jackknife_interval(x.mean(), without)
+    expected = 1.959964 * x.mean(1).std(ddof=1) / math.sqrt(10)
+    assert (high - low) / 2 == pytest.approx(expected)
+    assert (high + low) / 2 == pytest.approx(x.mean())
+    with pytest.raises(ValueError, match="two groups"):
+        jackknife_interval(1.0, [1.0])
+
+
+def test_interval_of_a_distance_is_as_wide_as_the_distances_of_other_samples() -> None:
+    mean, cov = torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+
+    def sample(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return 1.3 * torch.randn(400, 3, generator=generator) + 0.5
+
+    distances = []
+    for seed in range(60):
+        statistics = FeatureStatistics()
+        statistics.update(sample(seed))
+        distances.append(frechet_distance(mean, cov, statistics.mean, statistics.cov))
+    widths = []
+    for seed in range(10):
+        interval = frechet_interval(mean, cov, sample(seed), 20)
+        assert interval is not None
+        assert interval[0] < distances[seed] < interval[1]
+        widths.append(interval[1] - interval[0])
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(distances), rel=0.3)
+    assert frechet_interval(mean, cov, sample(0), 1) is None
+    assert frechet_interval(mean, cov, sample(0)[:10], 20) is None
+
+
+def test_chunks() -> None:
+    scores = np.array([3.0, 4.0, 5.0, 8.0])
+    half = 1.959964 * scores.std(ddof=1) / 2
+    assert chunk_interval(5.0, scores.std(), 4) == pytest.approx((5 - half, 5 + half))
+    assert chunk_interval(5.0, 0.0, 1) is None
