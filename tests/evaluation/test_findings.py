@@ -31,6 +31,15 @@ def test_the_papers_row(tmp_path: Path) -> None:
     assert np.array(Image.open(tmp_path / "deep/scatter.png").convert("L")).std() > 5
 
 
+@pytest.mark.parametrize("prefix", ["/" + "a-long-folder/" * 12, "a" * 200])
+def test_long_names_leave_room_for_the_points(prefix: str, tmp_path: Path) -> None:
+    """matplotlib warns where a label squeezes a panel to nothing, and warnings are errors here."""
+    named = [s.model_copy(update={"name": prefix + s.name}) for s in subjects(F1)]
+    found = correlate_and_predict(named, GFID, ["f1_micro"], "f1_micro")
+    draw_scatter(named, GFID, found, tmp_path / "scatter.png")
+    assert np.array(Image.open(tmp_path / "scatter.png").convert("L")).std() > 5
+
+
 def test_an_unknown_gfid_is_predicted_with_its_uncertainty() -> None:
     found = correlate_and_predict(subjects([*F1, 0.60]), [*GFID, None], ["f1_micro"], "f1_micro")
     prediction = found["predictions"]["vae4"]

@@ -89,7 +89,9 @@ def draw_scatter(
             x = [s.numbers[score].value for s, _ in points]
             axis.scatter(x, [g for _, g in points], s=18)
             for value, (subject, gfid) in zip(x, points, strict=True):
-                axis.annotate(subject.name, (value, gfid), (3, 3), textcoords="offset points", fontsize=7)
+                short = subject.name.rstrip("/").rpartition("/")[2]
+                label = axis.annotate(short, (value, gfid), (3, 3), textcoords="offset points", fontsize=7)
+                label.set_in_layout(False)  # a long name must not squeeze the panels
             axis.set_xlabel(score)
             axis.set_ylabel("gFID")
             axis.set_title(describe(findings["correlations"][score]), fontsize=7)
