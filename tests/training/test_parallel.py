@@ -22,6 +22,8 @@ KINDS = {
     "accumulated": ("diffusion", ["loop.accumulate=2"]),
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
     "sharded": ("diffusion", ["loop.parallel=fsdp"]),
+    "joint": ("joint", []),
+    "joint-accumulated": ("joint", ["loop.accumulate=2"]),
 }
 HALF, WHOLE = ["loop.images=16"], ["loop.images=32"]
 TIMES = ("images_per_second", "memory_gib")
@@ -100,9 +102,13 @@ def test_two_processes_have_the_losses_of_one(kind: str, runs: dict[str, Path]) 
     assert_same_losses(runs["one"] / kind, runs["two"] / kind)
 
 
-@pytest.mark.parametrize("kind", ["diffusion", "tokenizer"])
+@pytest.mark.parametrize("kind", ["diffusion", "tokenizer", "joint"])
 def test_accumulated_gradients_are_those_of_the_whole_batch(kind: str, runs: dict[str, Path]) -> None:
-    accumulated = {"diffusion": "accumulated", "tokenizer": "tokenizer-accumulated"}[kind]
+    accumulated = {
+        "diffusion": "accumulated",
+        "tokenizer": "tokenizer-accumulated",
+        "joint": "joint-accumulated",
+    }[kind]
     assert_same_losses(runs["one"] / kind, runs["one"] / accumulated)
 
 

@@ -15,14 +15,14 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 
 from sendvae import distributed
-from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
 from sendvae.diffusion import SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
 from sendvae.training.source import Batch, Source
-from sendvae.training.stages import DiffusionStage, TokenizerStage
+from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
 WIDTH, IMAGES = 12, 24
@@ -53,7 +53,13 @@ class Recorded(Source):
         return super().__getitems__(indices)  # type: ignore[arg-type]
 
 
-def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage:
+def small_sit() -> SiT:
+    torch.manual_seed(0)
+    return SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
+               repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+
+
+def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage | JointStage:
     torch.manual_seed(
         distributed.rank()
     )  # processes that start from different weights must end with the same
@@ -68,10 +74,18 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
         torch.manual_seed(0)
         tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
         return TokenizerStage(config, tokenizer, Recorded(4), CPU, token_width=WIDTH)
+    if kind == "joint":
+        config = load_config(
+            JointConfig,
+            "demo/joint",
+            [*SHARED, f"losses.discriminator_start={NEVER}", f"losses.adversarial_start={NEVER}",
+             "losses.discriminator_width=4", "optimizer.lr=1e-5", *overrides],
+        )  # fmt: skip
+        torch.manual_seed(0)
+        tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
+        return JointStage(config, tokenizer, small_sit(), Recorded(4), CPU)
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
-    torch.manual_seed(0)
-    sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
-              repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+    sit = small_sit()
     stats = LatentStats(torch.zeros(4), torch.ones(4))
     torch.manual_seed(0)
     return DiffusionStage(config, sit, stats, Recorded(4), CPU, Autoencoder(SMALL).eval())
@@ -80,13 +94,14 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
 def run(folder: Path, kind: str, overrides: list[str]) -> None:
     stage = stage_of(kind, overrides)
     reductions = Counter[str]()
-    if isinstance(stage.parallel.module, DistributedDataParallel):
+    parallel = stage.parallel_sit if isinstance(stage, JointStage) else stage.parallel
+    if isinstance(parallel.module, DistributedDataParallel):
 
         def counted(state, bucket):  # type: ignore[no-untyped-def]
             state["buckets"] += 1
             return allreduce_hook(dist.group.WORLD, bucket)
 
-        stage.parallel.module.register_comm_hook(reductions, counted)
+        parallel.module.register_comm_hook(reductions, counted)
     with RunFolder(folder).prepare({}, {}) as prepared:
         distributed.barrier()
         train(stage, prepared, stage.config.loop, seed=0)

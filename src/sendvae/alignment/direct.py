@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sendvae.nn.precision import full_precision
+
 COSINE_MARGIN, DISTANCE_MARGIN = 0.5, 0.25  # VA-VAE, final stage
 ADAPTIVE_EPS, ADAPTIVE_MAX = 1e-4, 1e8  # VA-VAE
 
@@ -26,7 +28,7 @@ def marginal_cosine_loss(
     projected: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"], margin: float = COSINE_MARGIN
 ) -> Float[Tensor, ""]:
     """Mean over positions of relu(1 - margin - cos): pairs closer than the margin are left alone. In float32."""
-    with torch.autocast(projected.device.type, enabled=False):
+    with full_precision(projected.device):
         cosine = F.cosine_similarity(projected.float(), target.float(), dim=-1)
         return F.relu(1.0 - margin - cosine).mean()
 
@@ -35,7 +37,7 @@ def distance_matrix_loss(
     projected: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"], margin: float = DISTANCE_MARGIN
 ) -> Float[Tensor, ""]:
     """Mean over pairs of positions of relu(|cos_projected - cos_target| - margin). In float32."""
-    with torch.autocast(projected.device.type, enabled=False):  # it would run the products in half precision
+    with full_precision(projected.device):  # it would run the products in half precision
         unit_a, unit_b = F.normalize(projected.float(), dim=-1), F.normalize(target.float(), dim=-1)
         difference = unit_a @ unit_a.transpose(1, 2) - unit_b @ unit_b.transpose(1, 2)
         return F.relu(difference.abs() - margin).mean()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from sendvae.nn.precision import full_precision
 
 
 def alignment_loss(predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
@@ -21,6 +22,6 @@ def alignment_loss(predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N
         raise ValueError(
             f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)} differ in shape"
         )
-    with torch.autocast(predicted.device.type, enabled=False):
+    with full_precision(predicted.device):
         cosine = F.cosine_similarity(predicted.float(), target.float(), dim=-1)
         return (1.0 - cosine).mean().clamp(0.0, 2.0)  # rounding can leave the interval by 1e-7

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from sendvae.cli.costs import Assumptions, print_costs
+from sendvae.errors import UserError
+
+if TYPE_CHECKING:
+    from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
 
 app = typer.Typer(
     help="Train a tokenizer, a diffusion transformer on its latents, or both together.", no_args_is_help=True
@@ -21,6 +27,18 @@ CacheOption = Annotated[Path, typer.Option(help="Where features that do not chan
 PrintOption = Annotated[
     bool, typer.Option("--print-config", help="Show the resolved configuration and leave.")
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show parameters, FLOPs, memory and steps, and leave; loads nothing."),
+]
+ProcessesOption = Annotated[int, typer.Option(min=1, help="With --dry-run: devices that share a batch.")]
+ThroughputOption = Annotated[
+    float | None, typer.Option(min=0.001, help="With --dry-run: the hours at this rate of all devices.")
+]
+TflopsOption = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="With --dry-run: the hours at this sustained rate of each device."),
+]
 
 
 @app.command()
@@ -30,6 +48,10 @@ def tokenizer(
     run: RunOption = None,
     cache: CacheOption = Path("runs/cache"),
     print_config: PrintOption = False,
+    dry_run: DryRunOption = False,
+    processes: ProcessesOption = 1,
+    images_per_second: ThroughputOption = None,
+    tflops: TflopsOption = None,
 ) -> None:
     """Fine-tune a VAE: Send-VAE, VA-VAE's direct alignment, or plain.
 
@@ -39,13 +61,14 @@ def tokenizer(
 
         sendvae train tokenizer demo/send-vae alignment.depth=2 seed=1 --run runs/deeper
 
+        sendvae train tokenizer imagenet256-f16d32-send --dry-run --processes 8 --tflops 350
+
         torchrun --nproc-per-node 8 --no-python -- sendvae train tokenizer demo/send-vae
     """
-    from sendvae.config import TokenizerConfig, load_config, to_yaml
+    from sendvae.config import TokenizerConfig, load_config
 
     resolved = load_config(TokenizerConfig, config, overrides or [])
-    if print_config:
-        typer.echo(to_yaml(resolved))
+    if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
@@ -63,6 +86,10 @@ def diffusion(
     run: RunOption = None,
     cache: CacheOption = Path("runs/cache"),
     print_config: PrintOption = False,
+    dry_run: DryRunOption = False,
+    processes: ProcessesOption = 1,
+    images_per_second: ThroughputOption = None,
+    tflops: TflopsOption = None,
 ) -> None:
     """Train a SiT with the REPA loss on a frozen tokenizer's latents.
 
@@ -70,11 +97,10 @@ def diffusion(
 
         sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae --run runs/sit
     """
-    from sendvae.config import DiffusionConfig, load_config, to_yaml
+    from sendvae.config import DiffusionConfig, load_config
 
     resolved = load_config(DiffusionConfig, config, overrides or [])
-    if print_config:
-        typer.echo(to_yaml(resolved))
+    if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
@@ -96,6 +122,10 @@ def joint(
     run: RunOption = None,
     cache: CacheOption = Path("runs/cache"),
     print_config: PrintOption = False,
+    dry_run: DryRunOption = False,
+    processes: ProcessesOption = 1,
+    images_per_second: ThroughputOption = None,
+    tflops: TflopsOption = None,
 ) -> None:
     """Train a VAE and a SiT end to end (REPA-E): the VAE by the REPA loss through the frozen SiT.
 
@@ -103,11 +133,10 @@ def joint(
 
         sendvae train joint demo/joint --run runs/joint
     """
-    from sendvae.config import JointConfig, load_config, to_yaml
+    from sendvae.config import JointConfig, load_config
 
     resolved = load_config(JointConfig, config, overrides or [])
-    if print_config:
-        typer.echo(to_yaml(resolved))
+    if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
@@ -116,6 +145,27 @@ def joint(
     with graceful(), process_group():
         exported = train_joint(resolved, run or _default_run(config), cache, name=Path(config).stem)
     typer.echo(f"tokenizer: {exported / 'tokenizer'}\nSiT: {exported / 'sit'}")
+
+
+def _shown(
+    config: TokenizerConfig | DiffusionConfig | JointConfig,
+    print_config: bool,
+    dry_run: bool,
+    assumptions: Assumptions,
+) -> bool:
+    """Prints the configuration, or what it costs, if that is all that was asked for."""
+    from sendvae.config import to_yaml
+
+    if print_config:
+        typer.echo(to_yaml(config))
+    if dry_run:
+        print_costs(config, assumptions)
+    elif assumptions != Assumptions():
+        raise UserError(
+            "--processes, --images-per-second and --tflops belong to --dry-run",
+            next_step="add --dry-run; processes that train are started by torchrun",
+        )
+    return print_config or dry_run
 
 
 def _default_run(config: str) -> Path:

@@ -25,9 +25,21 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    source: str = Field("embedded:emoji", description="'embedded:emoji' or a folder of prepared shards")
+    source: str = Field(
+        "embedded:emoji", description="'embedded:emoji', or a folder or URL of prepared shards"
+    )
     split: Literal["train", "val", "test"] = "train"
     limit: PositiveInt | None = Field(None, description="use only the first so many images of the split")
+    size: PositiveInt | None = Field(
+        None, description="pixels of a side; a data set of another size is refused"
+    )
+    classes: PositiveInt | None = Field(
+        None, description="a data set of another number of classes is refused"
+    )
+    tokens: Literal["cached", "online"] = Field(
+        "cached",
+        description="the foundation model's features: computed once and kept on disk, or computed at every step",
+    )
     workers: NonNegativeInt = Field(0, description="loader processes; 0 loads in the training process")
 
 

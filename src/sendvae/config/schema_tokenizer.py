@@ -43,6 +43,11 @@ class AlignmentConfig(Section):
         description="send: a mapper of the noised latent; vavae: VA-VAE's linear projection, with margins",
     )
     noise: bool = Field(True, description="send: whether noise is injected (Eq. 1)")
+    normalisation: Literal["running", "fixed", "none"] = Field(
+        "running",
+        description="of the latent's channels before the noise: by statistics that follow the training, by the"
+        " tokenizer's own throughout, or none; the decoder sees the raw latent in any case",
+    )
     backbone: str = Field("dinov2-b", description="the frozen foundation model")
     grid: PositiveInt = Field(16, description="patch tokens along one side")
     weight: NonNegativeFloat = 1.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sendvae.diffusion.interpolant import interpolate, velocity
 from sendvae.diffusion.sit import SiT
+from sendvae.nn.precision import full_precision
 
 
 def diffusion_objective(
@@ -39,7 +39,7 @@ def diffusion_objective(
     if repa_weight and (tokens is None or features is None):
         raise ValueError("the REPA loss needs tokens and a SiT with a projector (repa_width)")
     if tokens is not None and features is not None:
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z.device):
             cosine = F.cosine_similarity(features.float(), tokens.float(), dim=-1)
         terms["repa"] = -cosine.mean()
         terms["loss"] = terms["loss"] + repa_weight * terms["repa"]

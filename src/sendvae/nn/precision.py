@@ -29,6 +29,11 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return precision
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switches autocast off: what is computed inside stays in float32. (The meta device has none to switch.)"""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Autocast for a resolved precision. No gradient scaler is needed: bf16 has fp32's range."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
+from sendvae.config.schema_common import DataConfig
 from sendvae.data import ImageSet, LatentCache, open_images
 from sendvae.diffusion import SiT, build_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
+from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
 from sendvae.runs import RunFolder, describe_environment
 from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
@@ -18,7 +21,7 @@ from sendvae.training.caching import cached_latents, cached_tokens, measure_stat
 from sendvae.training.loop import train
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
-from sendvae.vision import load_backbone
+from sendvae.vision import Backbone, load_backbone
 
 FRESH = "fresh:"
 PreviewFactory = Callable[[Autoencoder, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
@@ -43,18 +46,18 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         if exported.is_dir():
             return exported
         torch.manual_seed(config.seed)
-        images = open_images(config.data.source, config.data.split, config.data.limit)
-        tokens = (
-            _tokens(config.alignment.backbone, config.alignment.grid, images, cache, device)
-            if config.alignment
-            else None
-        )
+        images = open_training_images(config.data)
+        target = _Target()
+        if config.alignment is not None:
+            a = config.alignment
+            target = _target(a.backbone, a.grid, images, config.data, cache, device)
         stage = TokenizerStage(
             config,
             starting_tokenizer(config.init),
-            Source(images, tokens=tokens),
+            Source(images, tokens=target.tokens),
             device,
-            token_width=tokens.shape("tokens")[-1] if tokens else None,
+            target.backbone,
+            target.width,
             name=name,
         )
         train(stage, run, config.loop, config.seed, config.data.workers)
@@ -86,29 +89,29 @@ def train_diffusion(
     with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
         if exported.is_dir():
             return exported
-        images = open_images(config.data.source, config.data.split, config.data.limit)
+        images = open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
             raise ValueError(f"{config.tokenizer} carries no latent statistics")
         latents = cached_latents(cache, tokenizer, images, device, name=f"{name}: latents")
         channels, _, size = latents.shape("mean")
         torch.manual_seed(config.seed)
-        width, patch = None, int(config.model.rpartition("/")[2])
-        tokens: LatentCache | None = None
+        target = _Target()
         if config.repa is not None:
-            tokens = _tokens(config.repa.backbone, size // patch, images, cache, device)
-            width = tokens.shape("tokens")[-1]
+            grid = size // int(config.model.rpartition("/")[2])
+            target = _target(config.repa.backbone, grid, images, config.data, cache, device)
         sit = build_sit(
             config.model,
             latent_channels=channels,
             latent_size=size,
             num_classes=len(images.class_names),
-            repa_width=width,
+            repa_width=target.width,
             repa_depth=config.repa.depth if config.repa else None,
             label_dropout=config.label_dropout,
         )
+        source = Source(images, latents, target.tokens, pixels=target.backbone is not None)
         stage = DiffusionStage(
-            config, sit, tokenizer.latent_stats, Source(images, latents, tokens), device, name=name
+            config, sit, tokenizer.latent_stats, source, device, backbone=target.backbone, name=name
         )
         drawing = None
         if config.preview is not None and preview is not None:
@@ -132,26 +135,27 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
     with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
         if (folder / "sit").is_dir():
             return folder
-        images = open_images(config.data.source, config.data.split, config.data.limit)
+        images = open_training_images(config.data)
         tokenizer = starting_tokenizer(config.init)
         if tokenizer.latent_stats is None:
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
         size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
-        patch = int(config.model.rpartition("/")[2])
-        tokens = _tokens(config.repa.backbone, size // patch, images, cache, device)
+        grid = size // int(config.model.rpartition("/")[2])
+        target = _target(config.repa.backbone, grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
         sit = build_sit(
             config.model,
             latent_channels=tokenizer.architecture.z_channels,
             latent_size=size,
             num_classes=len(images.class_names),
-            repa_width=tokens.shape("tokens")[-1],
+            repa_width=target.width,
             repa_depth=config.repa.depth,
             label_dropout=config.label_dropout,
         )
-        stage = JointStage(config, tokenizer, sit, Source(images, tokens=tokens), device, name=name)
+        source = Source(images, tokens=target.tokens)
+        stage = JointStage(config, tokenizer, sit, source, device, target.backbone, name=name)
         train(stage, run, config.loop, config.seed, config.data.workers)
         averaged = stage.ema.network
         sit, norm = averaged["sit"], averaged["latent_norm"]
@@ -172,6 +176,39 @@ def starting_tokenizer(init: str) -> Autoencoder:
     return load_tokenizer(init)
 
 
-def _tokens(name: str, grid: int, images: ImageSet, cache: Path, device: torch.device) -> LatentCache:
+def open_training_images(config: DataConfig) -> ImageSet:
+    """The data set, if it has the size and the classes that the configuration counts on.
+
+    Raises:
+        UserError: it has not, or there is none.
+    """
+    images = open_images(config.source, config.split, config.limit)
+    found = {"size": images[0].image.shape[-1], "classes": len(images.class_names)}
+    for name, value in found.items():
+        expected = getattr(config, name)
+        if expected not in (None, value):
+            raise UserError(
+                f"{config.source} is another data set than the configuration is for",
+                given=f"{name} {value}",
+                expected=f"data.{name}={expected}",
+                next_step=f"choose another data.source, or set data.{name}={value}",
+            )
+    return images
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What latents are aligned with: the foundation model, or its tokens where they are cached; their width."""
+
+    backbone: Backbone | None = None
+    tokens: LatentCache | None = None
+    width: int | None = None
+
+
+def _target(
+    name: str, grid: int, images: ImageSet, data: DataConfig, cache: Path, device: torch.device
+) -> _Target:
     backbone = load_backbone(name)
-    return cached_tokens(cache, backbone, images, grid, device)
+    if data.tokens == "online":
+        return _Target(backbone.to(device), None, backbone.width)
+    return _Target(None, cached_tokens(cache, backbone, images, grid, device), backbone.width)

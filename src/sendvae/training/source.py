@@ -54,14 +54,20 @@ class Source(Dataset[Batch]):
 
     Args:
         images: the image set (gives the labels too).
-        latents: cache with fields "mean" and "std"; with it the images themselves are not read.
+        latents: cache with fields "mean" and "std".
         tokens: cache with the field "tokens".
+        pixels: whether the images themselves are read; by default only where their latents are not cached.
     """
 
     def __init__(
-        self, images: ImageSet, latents: LatentCache | None = None, tokens: LatentCache | None = None
+        self,
+        images: ImageSet,
+        latents: LatentCache | None = None,
+        tokens: LatentCache | None = None,
+        pixels: bool | None = None,
     ) -> None:
         self.images, self.latents, self.tokens = images, latents, tokens
+        self.pixels = latents is None if pixels is None else pixels
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,7 +81,8 @@ class Source(Dataset[Batch]):
         if self.latents is not None:
             latents = self.latents.batch(picked)
             labels = self.images.labels_of(picked)
-            return Batch(None, labels, latents["mean"].float(), latents["std"].float(), tokens)
+            pixels = self.images.batch(picked).images if self.pixels else None
+            return Batch(pixels, labels, latents["mean"].float(), latents["std"].float(), tokens)
         images = self.images.batch(picked)
         return Batch(images.images, images.labels, tokens=tokens)
 

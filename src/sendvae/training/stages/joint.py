@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,9 @@ from sendvae import distributed
 from sendvae.config import JointConfig
 from sendvae.data import to_float
 from sendvae.diffusion import SiT, diffusion_objective, interpolate, sample_time
+from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder
 from sendvae.training.ema import EMA
@@ -53,6 +55,8 @@ class JointStage:
     ) -> None:
         self.config, self.source, self.device, self.backbone = config, source, device, backbone
         self.name = name
+        if config.loop.parallel == "fsdp":  # its sharded weights cannot be frozen and freed within a step
+            raise UserError("joint training does not shard its SiT", next_step="set loop.parallel=ddp")
         self.precision = resolve_precision(config.loop.precision, device)
         torch.manual_seed(config.seed)
         self.vae = VAETraining(config, tokenizer, device)
@@ -74,11 +78,14 @@ class JointStage:
         scalars: dict[str, Tensor] = {}
         pairs: list[tuple[Tensor, Tensor]] = []
         latents: list[Tensor] = []
+        pieces: list[tuple[Batch, Draws]] = []
         # The VAE, through the frozen SiT.
         self.sit.eval()
         for piece, draws, last in micro_batches(batch, seed, images_seen, parts, self.device):
             assert piece.images is not None
             images = to_float(piece.images)
+            piece = replace(piece, tokens=self._tokens(piece, images))  # for VAE and SiT
+            pieces.append((piece, draws))
             with self.parallel_vae.backward_of(last):
                 total, terms, z, reconstruction = self.parallel_vae(
                     self._vae_losses, piece, images, draws, images_seen
@@ -93,8 +100,8 @@ class JointStage:
         # The SiT, on the same latents.
         self.sit.train()
         normalised = self._normalised(torch.cat(latents)).split([len(z) for z in latents])
-        for i, (piece, draws, last) in enumerate(micro_batches(batch, seed, images_seen, parts, self.device)):
-            with self.parallel_sit.backward_of(last):
+        for i, (piece, draws) in enumerate(pieces):
+            with self.parallel_sit.backward_of(i == parts - 1):
                 terms = self.parallel_sit(self._sit_losses, piece, normalised[i], draws)
                 (terms["loss"] / parts).backward()
             add_means(scalars, terms, parts)
@@ -114,14 +121,14 @@ class JointStage:
             time, noise = self._time_and_noise(terms.z, draws)
             x_t = interpolate(self.latent_norm(terms.z.float()), noise, time)
             hidden = self.sit.features(x_t, time, batch.labels)
-        with torch.autocast(self.device.type, enabled=False):
-            loss = -F.cosine_similarity(hidden.float(), self._tokens(batch, images).float(), dim=-1).mean()
+        assert batch.tokens is not None
+        with full_precision(self.device):
+            loss = -F.cosine_similarity(hidden.float(), batch.tokens.float(), dim=-1).mean()
         terms.scalars["alignment"] = loss
         terms.weighted["alignment"] = self.config.alignment_weight * loss
         return terms.total(), terms.scalars, terms.z, terms.reconstruction
 
     def _sit_losses(self, batch: Batch, z: Tensor, draws: Draws) -> dict[str, Tensor]:
-        assert batch.images is not None
         with autocast(self.precision, self.device):
             time, noise = self._time_and_noise(z, draws)
             return diffusion_objective(
@@ -130,7 +137,7 @@ class JointStage:
                 self.sit.drop_labels(batch.labels, draws.uniform("label dropout")),
                 time=time,
                 noise=noise,
-                tokens=self._tokens(batch, to_float(batch.images)),
+                tokens=batch.tokens,
                 repa_weight=self.config.repa.weight,
             )
 
@@ -152,7 +159,8 @@ class JointStage:
         if batch.tokens is not None:
             return batch.tokens
         assert self.backbone is not None
-        return self.backbone.patch_tokens(images, self.sit.grid)
+        with autocast(self.precision, self.device):
+            return self.backbone.patch_tokens(images, self.sit.grid)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {

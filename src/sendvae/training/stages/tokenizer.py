@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sendvae import distributed
 from sendvae.alignment import adaptive_weight, build_alignment
-from sendvae.config import TokenizerConfig
+from sendvae.config import AlignmentConfig, TokenizerConfig
 from sendvae.data import to_float
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
@@ -24,14 +24,15 @@ from sendvae.training.source import Batch, Source
 from sendvae.training.stages.vae import VAETerms, VAETraining, add_means
 from sendvae.vision import Backbone
 
-NOT_OF_THE_HEAD = {"method", "backbone", "weight", "weighting", "lr"}
+NOT_OF_THE_HEAD = {"method", "backbone", "weight", "weighting", "normalisation", "lr"}
 
 
 class TokenizerStage:
     """One step updates the tokenizer and the mapper, then the discriminator.
 
     The tokenizer's posterior sample z serves both the decoder (raw) and the alignment (normalised by running
-    channel statistics, then noised): gradient reaches the encoder through it, mean and variance alike.
+    channel statistics unless configured otherwise, then noised): gradient reaches the encoder through it, mean
+    and variance alike.
 
     Args:
         config: the resolved configuration.
@@ -64,6 +65,13 @@ class TokenizerStage:
         if config.alignment is not None:
             if token_width is None:
                 raise ValueError("alignment needs token_width")
+            if config.alignment.normalisation == "fixed" and tokenizer.latent_stats is None:
+                raise UserError(
+                    "alignment.normalisation=fixed needs the statistics of the latents",
+                    given=f"{config.init}, which carries none",
+                    next_step="use normalisation=running, or a tokenizer with statistics",
+                )
+            _check_heads(config.alignment, token_width)
             options = config.alignment.model_dump(exclude=NOT_OF_THE_HEAD)
             self.alignment = build_alignment(
                 config.alignment.method,
@@ -95,9 +103,11 @@ class TokenizerStage:
             add_means(scalars, terms, parts)
             latents.append(z.detach().float())
             pairs.append((images, reconstruction.detach()))
-        for name in self.updaters.keys() - {"discriminator"}:
-            scalars[f"grad_norm_{name}"] = self.updaters[name].step(images_seen)
-        self.latent_norm.update(torch.cat(latents), distributed.all_reduce_mean, distributed.world_size())
+        for name, updater in self.updaters.items():  # in this order on every process
+            if name != "discriminator":
+                scalars[f"grad_norm_{name}"] = updater.step(images_seen)
+        if self.config.alignment is not None and self.config.alignment.normalisation == "running":
+            self.latent_norm.update(torch.cat(latents), distributed.all_reduce_mean, distributed.world_size())
         if self.ema is not None:
             self.ema.update(self.tokenizer)
         return scalars | self.vae.train_discriminator(pairs, images_seen)
@@ -129,7 +139,10 @@ class TokenizerStage:
                 with torch.no_grad():
                     tokens = self.backbone.patch_tokens(images, self.config.alignment.grid)
             alpha, noise = draws.uniform("alpha"), draws.normal("alignment noise", z.shape[1:])
-            return alignment(self.latent_norm(z.float()), tokens, alpha, noise)
+            z = z.float()
+            if self.config.alignment.normalisation != "none":
+                z = self.latent_norm(z)
+            return alignment(z, tokens, alpha, noise)
 
     def _alignment_weight(self, terms: VAETerms, loss: Tensor) -> Tensor | float:
         assert self.config.alignment is not None
@@ -181,3 +194,14 @@ class TokenizerStage:
             load_optimizer_tensors(
                 updater.network, updater.optimizer, checkpoint.tensors(f"optimizer_{name}")
             )
+
+
+def _check_heads(config: AlignmentConfig, token_width: int) -> None:
+    width = config.width or token_width
+    if config.method == "send" and width % config.heads:
+        raise UserError(
+            "the mapper's width does not divide into its heads",
+            given=f"width {width} (alignment.width, else that of {config.backbone}), alignment.heads={config.heads}",
+            expected=f"a divisor of {width}; the paper has 12 for 768 and 16 for 1024",
+            next_step="set alignment.heads",
+        )

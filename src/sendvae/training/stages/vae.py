@@ -81,6 +81,12 @@ class VAETraining:
         losses, total = config.losses, config.loop.images
         self.tokenizer = tokenizer.to(device).train()
         if encoder_only:
+            if losses.adversarial_weighting == "adaptive":
+                raise UserError(
+                    "an adaptive adversarial weight needs gradients of the decoder, which is not trained",
+                    given="trained=encoder, losses.adversarial_weighting=adaptive",
+                    next_step="set losses.adversarial_weighting=fixed",
+                )
             tokenizer.decoder.requires_grad_(False)
             tokenizer.post_quant_conv.requires_grad_(False)
         # On the meta device a run is only estimated, and nothing is loaded.

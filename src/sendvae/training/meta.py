@@ -1,0 +1,108 @@
+"""Stand-ins on the meta device, where tensors have shapes and no values, and a counter of what runs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sendvae.data.images import ImageBatch, Indices, Sample
+from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.training.randomness import Draws
+
+META = torch.device("meta")
+COUNTED = 2  # images that go through; everything counted is proportional to them
+
+
+class BlankImages:
+    """An image set of one size and no content."""
+
+    class_names: tuple[str, ...] = ()
+    split = "train"
+    fingerprint = "blank"
+
+    def __init__(self, size: int) -> None:
+        self.size, self.keys = size, ["blank"]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.batch([index]).images[0], 0, self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        shape = (len(indices), 3, self.size, self.size)
+        return ImageBatch(torch.zeros(shape, dtype=torch.uint8, device=META), self.labels_of(indices))
+
+    def labels_of(self, indices: Indices) -> Tensor:
+        return torch.zeros(len(indices), dtype=torch.int64, device=META)
+
+
+class BlankDraws(Draws):
+    """Shapes of random numbers: the meta device has no generator."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0, COUNTED, slice(None), META)
+
+    def draw(self, name: str, function: Callable[[int, Any], Tensor]) -> Tensor:
+        del name
+        return function(self.batch_size, None)
+
+
+def blank_tokenizer(architecture: Architecture) -> Autoencoder:
+    """Without weights, with statistics of the right number of channels."""
+    with META:
+        tokenizer = Autoencoder(architecture)
+    channels = architecture.z_channels
+    tokenizer.latent_stats = LatentStats(torch.zeros(channels), torch.ones(channels))
+    return tokenizer
+
+
+class Counter:
+    """Collects FLOPs, and activations saved for the backward pass, of the parts of a step.
+
+    Attributes:
+        flops: an image, by part.
+        activations: bytes an image of the part that saves most. What views share counts once; weights do not
+            count.
+
+    Args:
+        networks: all whose weights a backward pass may need.
+    """
+
+    def __init__(self, *networks: nn.Module | None) -> None:
+        self.flops: dict[str, float] = {}
+        self.activations = 0.0
+        self.weights = {
+            _storage(tensor)
+            for network in networks
+            if network is not None
+            for tensor in (*network.parameters(), *network.buffers())
+        }
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Counts what runs inside, on `COUNTED` images."""
+        kept: dict[int, Tensor] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            if _storage(tensor) not in self.weights:
+                kept[_storage(tensor)] = tensor
+            return tensor
+
+        with (
+            FlopCounterMode(display=False) as counter,
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        ):
+            yield
+        self.flops[part] = counter.get_total_flops() / COUNTED
+        total = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+        self.activations = max(self.activations, total / COUNTED)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

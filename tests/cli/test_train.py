@@ -1,0 +1,70 @@
+"""`sendvae train`: what is shown without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sendvae.cli.main import app
+from sendvae.config import TokenizerConfig, load_config
+from sendvae.errors import UserError
+from sendvae.training.estimate import estimate
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["tokenizer", "demo/send-vae"], ["diffusion", "demo/sit-tiny"], ["joint", "demo/joint"]]
+)
+def test_a_dry_run_shows_costs_and_makes_nothing(arguments: list[str], tmp_path: Path) -> None:
+    result = runner.invoke(app, ["train", *arguments, "--dry-run", "--images-per-second", "100"])
+    assert result.exit_code == 0, result.output
+    for words in (
+        "parameters",
+        "FLOP",
+        "steps",
+        "memory of each process",
+        "upper estimate",
+        "time at 100 images/s",
+    ):
+        assert words in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_shows_the_estimators_figures() -> None:
+    command = ["train", "tokenizer", "demo/plain", "loop.images=16000", "loop.batch_size=160"]
+    output = runner.invoke(app, [*command, "--dry-run", "--processes", "2", "--tflops", "0.001"]).output
+    found = estimate(load_config(TokenizerConfig, "demo/plain", command[3:]))
+    assert "2,768,355  trained" in output
+    assert "the run: 16,000 images, 100 steps" in output
+    assert f"an image: {found.flops_per_image / 1e9:.3g} GFLOP" in output
+    assert "for the 80 images of a forward pass" in output
+    hours = found.flops_total / 1e9 / 3600
+    assert f"on each of 2: {hours / 2:,.1f} hours, {hours:,.1f} device hours" in output
+
+
+def test_rates_without_a_dry_run_are_refused(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["train", "tokenizer", "demo/plain", "--tflops", "3"])
+    assert isinstance(result.exception, UserError)
+    assert "--dry-run" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "preset"),
+    [("tokenizer", "imagenet256-f16d32-vavae"), ("diffusion", "imagenet256-sit-xl1-800"), ("joint", "imagenet256-f8d4-repae")],
+)  # fmt: skip
+def test_a_printed_configuration_is_one(command: str, preset: str, tmp_path: Path) -> None:
+    printed = runner.invoke(app, ["train", command, preset, "seed=7", "--print-config"])
+    assert printed.exit_code == 0, printed.output
+    (tmp_path / "printed.yaml").write_text(printed.output)
+    again = runner.invoke(app, ["train", command, "printed.yaml", "--print-config"])
+    assert again.output == printed.output
+    assert "seed: 7" in printed.output

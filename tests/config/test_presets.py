@@ -1,0 +1,169 @@
+"""The presets of the paper: what their headers promise, and that each changes only what it is named after."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config, preset_names
+from sendvae.config.load import PRESETS
+from sendvae.config.schema_common import Section
+from sendvae.vision import BACKBONES
+
+SCHEMAS: dict[str, type[Section]] = {
+    "tokenizer": TokenizerConfig, "diffusion": DiffusionConfig, "joint": JointConfig,
+}  # fmt: skip
+PAPER = [name for name in preset_names() if name.startswith(("imagenet", "ablations/"))]
+HEADER = re.compile(r"sendvae train (tokenizer|diffusion|joint) (\S+)((?: \S+=\S+)*)\n")
+MAIN = "imagenet256-f16d32-send"
+EPOCH = 1_281_167
+
+
+def text(name: str) -> str:
+    return (PRESETS / f"{name}.yaml").read_text()
+
+
+def load(name: str) -> TokenizerConfig | DiffusionConfig | JointConfig:
+    header = HEADER.search(text(name))
+    assert header is not None, name
+    config = load_config(SCHEMAS[header[1]], name)
+    assert isinstance(config, TokenizerConfig | DiffusionConfig | JointConfig)
+    return config
+
+
+def differing(a: str, b: str) -> set[str]:
+    """Dotted keys in which two presets differ."""
+
+    def flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, value in values.items():
+            found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return found
+
+    first, second = (flat(load(name).model_dump()) for name in (a, b))
+    return {key for key in first | second if first.get(key) != second.get(key)}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_headers_say_command_cost_and_expectation(name: str) -> None:
+    comments = text(name).partition("\n\n")[0]
+    header = HEADER.search(text(name))
+    assert header is not None
+    assert header[2] == name
+    assert re.search(r"# Cost: \d\.\de\+\d\d FLOP, [\d,]+ H100 hours", comments)
+    assert "# Expected: " in comments
+    load_config(SCHEMAS[header[1]], name, header[3].split())
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_no_preset_repeats_what_it_extends(name: str) -> None:
+    own = yaml.safe_load(text(name))
+    if "extends" not in own:
+        return
+    base = load(own.pop("extends")).model_dump()
+
+    def repeated(values: dict[str, object], beneath: dict[str, object]) -> list[str]:
+        found = []
+        for key, value in values.items():
+            if isinstance(value, dict) and isinstance(beneath.get(key), dict):
+                found += repeated(value, beneath[key])  # type: ignore[arg-type]
+            elif key in beneath and beneath[key] == value:
+                found.append(key)
+        return found
+
+    assert not repeated(own, base)
+
+
+def test_the_papers_setting() -> None:
+    """Section 4.1, and the weights of REPA-E's code that it follows."""
+    config = load(MAIN)
+    assert isinstance(config, TokenizerConfig)
+    losses, alignment, optimizer = config.losses, config.alignment, config.optimizer
+    assert alignment is not None
+    assert (losses.reconstruction, losses.reconstruction_weight, losses.perceptual_weight) == ("l1", 1.0, 1.0)
+    assert (losses.kl_weight, losses.adversarial_weight, losses.adversarial_weighting) == (1e-6, 0.1, "fixed")
+    assert (losses.discriminator_start, losses.adversarial_start, losses.discriminator_lr) == (0, 0, None)
+    assert (losses.discriminator_width, losses.discriminator_layers) == (64, 3)
+    assert losses.perceptual == "lpips-vgg"
+    assert (alignment.method, alignment.weight, alignment.weighting) == ("send", 1.0, "fixed")
+    assert (alignment.noise, alignment.depth, alignment.hidden, alignment.normalisation) == (
+        True,
+        1,
+        2048,
+        "running",
+    )
+    assert (optimizer.lr, optimizer.betas, optimizer.weight_decay, optimizer.clip) == (
+        3e-4,
+        [0.9, 0.999],
+        0.0,
+        1.0,
+    )
+    assert (config.loop.batch_size, config.loop.images, config.ema) == (1024, 80 * EPOCH, None)
+
+
+def test_vavae_and_its_kl_weight() -> None:
+    config = load("imagenet256-f16d32-vavae")
+    assert isinstance(config, TokenizerConfig)
+    assert config.alignment is not None
+    # Its pixel losses are summed over an image.
+    assert config.losses.kl_weight == pytest.approx(1e-6 / (3 * 256 * 256), rel=1e-3)
+    assert (config.alignment.cosine_margin, config.alignment.distance_margin) == (0.5, 0.25)
+    assert (config.alignment.weight, config.alignment.weighting) == (0.1, "adaptive")
+    assert config.optimizer.clip == float("inf")
+    assert config.loop.images == 50 * EPOCH
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "keys"),
+    [
+        ("imagenet256-f16d32-send-dinov3", MAIN, {"alignment.backbone"}),
+        ("imagenet256-f16d32-send-from-invae", MAIN, {"init", "losses.discriminator_init"}),
+        ("imagenet256-f8d4-send", MAIN, {"init", "losses.discriminator_init", "loop.accumulate"}),
+        ("imagenet512-f8d4-send", "imagenet256-f8d4-send", {"data.source", "data.size", "alignment.grid", "loop.accumulate"}),
+        ("ablations/no-noise", MAIN, {"alignment.noise"}),
+        ("ablations/depth-0", "ablations/no-noise", {"alignment.depth"}),
+        ("ablations/depth-2", "ablations/no-noise", {"alignment.depth"}),
+        ("ablations/l2", MAIN, {"losses.reconstruction"}),
+        ("ablations/ema", MAIN, {"ema"}),
+        ("ablations/encoder-only", MAIN, {"trained"}),
+        ("ablations/normalisation-none", MAIN, {"alignment.normalisation"}),
+        ("ablations/normalisation-fixed", MAIN, {"alignment.normalisation"}),
+        ("ablations/vfm-siglip-b", MAIN, {"alignment.backbone"}),
+        *((f"ablations/vfm-{m}", MAIN, {"alignment.backbone", "alignment.heads"})
+          for m in ("mae-l", "clip-l", "ijepa-h", "siglip-l", "dinov2-l", "dinov3-l")),
+        ("imagenet256-sit-s1", "imagenet256-sit-b1", {"model"}),
+        ("imagenet256-sit-l1", "imagenet256-sit-b1", {"model", "repa.depth"}),
+        ("imagenet256-sit-xl1", "imagenet256-sit-l1", {"model"}),
+        ("imagenet256-sit-b2", "imagenet256-sit-b1", {"model", "tokenizer"}),
+        ("imagenet256-sit-xl2", "imagenet256-sit-xl1", {"model", "tokenizer"}),
+    ],
+)  # fmt: skip
+def test_a_variant_changes_what_it_is_named_after(name: str, base: str, keys: set[str]) -> None:
+    assert differing(name, base) == keys
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_heads_divide_the_targets_width(name: str) -> None:
+    config = load(name)
+    if isinstance(config, TokenizerConfig) and config.alignment and config.alignment.method == "send":
+        a = config.alignment
+        assert (a.width or BACKBONES[a.backbone].width) % a.heads == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPER)
+def test_costs_are_the_estimators(name: str) -> None:
+    from sendvae.training.estimate import estimate
+
+    config = load(name)
+    if isinstance(config, TokenizerConfig) and config.init.startswith("runs/"):  # not trained yet: its shape
+        channels = re.search(r"f16d\d\d", name)
+        assert channels is not None
+        config = config.model_copy(update={"init": f"fresh:{channels[0]}"})
+    found = estimate(config)
+    written = re.search(r"# Cost: (\S+) FLOP, ([\d,]+) H100 hours at 350 TFLOP/s", text(name))
+    assert written is not None
+    assert float(written[1]) == pytest.approx(found.flops_total, rel=0.06)
+    assert float(written[2].replace(",", "")) == pytest.approx(found.hours(tflops=350), rel=0.06)

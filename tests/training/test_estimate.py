@@ -1,0 +1,153 @@
+"""Estimates against counted steps of the real stages, and against arithmetic by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
+from sendvae.data import open_embedded
+from sendvae.diffusion import build_sit
+from sendvae.errors import UserError
+from sendvae.tokenizers import build_tokenizer, load_tokenizer
+from sendvae.training.estimate import Estimate, Network, estimate
+from sendvae.training.meta import COUNTED, META, Counter
+from sendvae.training.source import Batch, Source
+from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
+
+CPU = torch.device("cpu")
+SMALL = ["loop.batch_size=2", "loop.precision=fp32", "loop.images=1000"]
+BIG_SIT = ["data.size=256", "data.classes=1000", "tokenizer=fresh:f16d32", "repa.backbone=dinov3-b"]
+
+
+def counted(step: object, *arguments: object) -> int:
+    """FLOPs of a real step; attention as the products that the meta device counts."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        step(*arguments)  # type: ignore[operator]
+    return counter.get_total_flops()
+
+
+def real_batch(grid: int | None, latents: bool = False) -> tuple[Source, Batch]:
+    images = open_embedded("emoji", "train", limit=2)
+    batch = images.batch([0, 1])
+    tokens = torch.randn(2, grid * grid, 1280) if grid else None
+    latent = torch.rand(2, 16, 8, 8) if latents else None
+    return Source(images), Batch(batch.images, batch.labels, latent, latent, tokens)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [("plain", []), ("direct", []), ("send-vae", []), ("send-vae", ["trained=encoder"])],
+)
+def test_tokenizer_flops_are_those_of_a_step(preset: str, overrides: list[str]) -> None:
+    """Adaptive weights and a frozen decoder included."""
+    config = load_config(TokenizerConfig, f"demo/{preset}", [*SMALL, *overrides])
+    source, batch = real_batch(4 if config.alignment else None)
+    width = 1280 if config.alignment else None
+    stage = TokenizerStage(config, load_tokenizer("demo-f8d16"), source, CPU, token_width=width)
+    found = estimate(config)
+    assert counted(stage.step, batch, 20_004) == found.flops_per_step
+
+
+def test_diffusion_flops_are_those_of_a_step() -> None:
+    config = load_config(DiffusionConfig, "demo/sit-tiny", SMALL)
+    source, batch = real_batch(4, latents=True)
+    sit = build_sit("SiT-Tiny/2", latent_channels=16, latent_size=8, num_classes=10, repa_width=1280)
+    stats = load_tokenizer("demo-f8d16").latent_stats
+    assert stats is not None
+    stage = DiffusionStage(config, sit, stats, source, CPU)
+    assert counted(stage.step, batch, 0) == estimate(config).flops_per_step
+
+
+def test_joint_flops_are_those_of_a_step() -> None:
+    config = load_config(JointConfig, "demo/joint", SMALL)
+    source, batch = real_batch(4)
+    sit = build_sit("SiT-Tiny/2", latent_channels=16, latent_size=8, num_classes=10, repa_width=1280)
+    stage = JointStage(config, load_tokenizer("demo-f8d16"), sit, source, CPU)
+    assert counted(stage.step, batch, 0) == estimate(config).flops_per_step
+
+
+def test_sit_flops_by_hand() -> None:
+    """Multiply-adds of every matrix product of SiT-B/1, three times (forward and two backward) two."""
+    overrides = [*BIG_SIT, "model=SiT-B/1", "repa.backbone=effnet-lite0"]
+    found = estimate(load_config(DiffusionConfig, "demo/sit-tiny", overrides))
+    tokens, width, channels, depth, hidden, target = 256, 768, 32, 12, 2048, 1280
+    block = tokens * 12 * width**2 + 2 * tokens**2 * width + 6 * width**2
+    embedding, time = tokens * channels * width, 256 * width
+    rest = (
+        width**2 + 2 * width**2 + tokens * width * channels
+    )  # time's second layer, final modulation, output
+    projector = tokens * (width * hidden + hidden**2 + hidden * target)
+    products = depth * block + embedding + time + rest + projector
+    # Nothing needs the gradient of the latents and of the sinusoids.
+    assert found.flops["SiT"] == 6 * products - 2 * (embedding + time)
+
+
+def test_numbers_of_the_published_networks() -> None:
+    send = estimate(load_config(TokenizerConfig, "imagenet256-f16d32-send"))
+    parameters = {network.name: network.parameters for network in send.networks}
+    assert parameters["tokenizer"] == 69_836_067
+    assert parameters["discriminator"] == 2_765_633
+    assert parameters["foundation model"] == 86_579_712
+    xl = estimate(load_config(DiffusionConfig, "demo/sit-tiny", [*BIG_SIT, "model=SiT-XL/1"]))
+    (network,) = xl.networks
+    assert network == Network("SiT", 683_279_392, 683_279_392 - 256 * 1152, 683_279_392)
+    # The encoder's 69.0 billion multiply-adds.
+    assert xl.once["latents"] == pytest.approx(2 * 69.0e9, rel=0.005)
+    assert "foundation model" in xl.once  # its tokens are cached there, and computed at every step here
+    assert send.flops["foundation model"] == pytest.approx(2 * 23.0e9, rel=0.01)
+
+
+def test_run_memory_and_hours_by_hand() -> None:
+    networks = [Network("SiT", 1000, 900, 1000), Network("frozen", 500, 0)]
+    whole = Estimate(networks, {"SiT": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=False)
+    assert whole.steps == 11
+    assert whole.flops_total == 6e9 * 1100
+    assert whole.memory() == {
+        "weights": 6000.0, "gradients": 3600.0, "optimiser": 7200.0, "average": 4000.0, "activations": 500.0,
+    }  # fmt: skip
+    assert whole.hours(tflops=1.0) == pytest.approx(6.6 / 3600)
+    assert whole.hours(images_per_second=10.0) == pytest.approx(100.1 / 3600)
+    with pytest.raises(ValueError, match="tflops"):
+        whole.hours()
+    sharded = Estimate(networks, {"SiT": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=True)
+    assert sharded.memory(4)["weights"] == 4 * 1000 / 4 + 4 * 500
+    assert (
+        sharded.memory(4)["activations"] == 10.0 * 13
+    )  # 100 images among 4 processes in 2 pieces, rounded up
+
+
+def test_saved_activations_by_hand() -> None:
+    """A linear layer saves its input, a ReLU its output, which is the next layer's input; weights are none."""
+    with META:
+        network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    count = Counter(network)
+    with count("all"):
+        network(torch.zeros(COUNTED, 8, device=META)).sum().backward()
+    assert count.activations == 4 * (8 + 16)
+    # Forward, and backward without the gradient of the input.
+    assert count.flops["all"] == 2 * (3 * (8 * 16 + 16 * 4) - 8 * 16)
+
+
+def test_unknown_sizes_are_asked_for() -> None:
+    config = load_config(TokenizerConfig, "demo/plain", ["data.source=nowhere"])
+    with pytest.raises(UserError, match=r"size of the images(?s:.*)data\.size"):
+        estimate(config)
+    known = estimate(load_config(TokenizerConfig, "demo/plain", ["data.source=nowhere", "data.size=64"]))
+    assert known.flops == estimate(load_config(TokenizerConfig, "demo/plain")).flops
+
+
+def test_no_weight_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("an estimate reads no weights")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    monkeypatch.setattr("safetensors.torch.load_file", refuse)
+    found = estimate(load_config(TokenizerConfig, "imagenet512-f8d4-send"))
+    assert found.flops_per_image > 1e13
+    assert all(
+        p.device.type == "cpu" for p in build_tokenizer("demo-f8d16").parameters()
+    )  # META is left again
