@@ -114,3 +114,14 @@ def test_rows_are_not_loaded_before_they_are_read(tmp_path: Path) -> None:
     cache = LatentCache(tmp_path)
     assert float(cache.batch(np.array([9]))["mean"].sum()) == 2**20
     assert resident() - before < 32 * 2**20
+
+
+def test_mirrored_rows_come_from_the_fields_of_mirrored_images(tmp_path: Path) -> None:
+    plain, flipped = torch.arange(7.0)[:, None], -torch.arange(7.0)[:, None]
+    with LatentCacheWriter(tmp_path, {"mean": (1,), "mean_flip": (1,)}, 7, "x", shard_size=3) as writer:
+        writer.append({"mean": plain, "mean_flip": flipped})
+    cache = LatentCache(tmp_path)
+    indices, mirrored = np.array([6, 1, 1, 4, 0]), np.array([True, False, True, True, False])
+    assert cache.batch(indices, mirrored)["mean"].flatten().tolist() == [-6.0, 1.0, -1.0, -4.0, 0.0]
+    assert list(cache.batch(indices, mirrored)) == ["mean"]
+    assert cache.batch(indices, np.zeros(5, bool))["mean"].flatten().tolist() == [6.0, 1.0, 1.0, 4.0, 0.0]

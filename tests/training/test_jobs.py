@@ -9,14 +9,15 @@ import torch
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.config.schema_common import DataConfig
-from sendvae.data import LatentCache, LatentCacheWriter, open_embedded
+from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
 from sendvae.diffusion import load_sit
 from sendvae.errors import UserError
 from sendvae.runs import read_journal
 from sendvae.tokenizers import load_tokenizer
-from sendvae.training import train_diffusion, train_joint, train_tokenizer
+from sendvae.training import cached_latents, cached_tokens, train_diffusion, train_joint, train_tokenizer
 from sendvae.training.jobs import open_training_images
 from sendvae.training.source import Source
+from sendvae.vision import load_backbone
 
 SHORT = ["loop.images=8", "loop.batch_size=4", "loop.log_every=4", "loop.precision=fp32", "data.limit=8", "optimizer.warmup=0"]  # fmt: skip
 JOBS = {
@@ -46,6 +47,51 @@ def test_features_at_every_step_are_the_cached_ones(job: str, tmp_path: Path) ->
     assert len(online) == 2
     assert online == pytest.approx(cached, abs=2e-3)
     assert online[0] != 0.0
+
+
+def test_latents_at_every_step_are_the_cached_ones(tmp_path: Path) -> None:
+    journals = {}
+    for latents in ("cached", "online"):
+        run("diffusion", tmp_path / latents, f"data.latents={latents}")
+        journals[latents] = read_journal(tmp_path / latents / "run/metrics.jsonl")
+        assert bool(list((tmp_path / latents / "cache").glob("latents-*"))) == (latents == "cached")
+    assert journals["online"]["velocity"] == pytest.approx(journals["cached"]["velocity"], rel=2e-2)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_flips_are_trained_on(job: str, tmp_path: Path) -> None:
+    name = "alignment" if job == "tokenizer" else "repa"
+    for flip in ("true", "false"):
+        run(job, tmp_path / flip, f"data.flip={flip}")
+    flipped, plain = (read_journal(tmp_path / flip / "run/metrics.jsonl")[name] for flip in ("true", "false"))
+    assert flipped != pytest.approx(plain, abs=1e-5)
+
+
+def test_mirrored_images_meet_their_own_tokens_and_latents(tmp_path: Path) -> None:
+    images, device = open_embedded("emoji", "train", limit=4), torch.device("cpu")
+    backbone, tokenizer = load_backbone("effnet-lite0"), load_tokenizer("demo-f8d16")
+    tokens = cached_tokens(tmp_path, backbone, images, 4, device, flip=True)
+    latents = cached_latents(tmp_path, tokenizer, images, device, flip=True)
+    batch = Source(images, latents, tokens, pixels=True, flip=True).__getitems__([2, 4 + 2, 4 + 0, 3])
+    assert batch.images is not None
+    pixels = to_float(batch.images)
+    with torch.no_grad():
+        mean, expected = tokenizer.encode(pixels).mean, backbone.patch_tokens(pixels, 4)
+    # The caches are fp16, and computed in bf16 where the processor has it.
+    assert batch.latent_mean is not None
+    assert batch.tokens is not None
+    for found, exact in ((batch.latent_mean, mean), (batch.tokens.float(), expected)):
+        error = (found - exact).pow(2).mean((*range(1, exact.ndim),)) / exact.var()
+        other = (found - exact[[1, 0, 3, 2]]).pow(2).mean((*range(1, exact.ndim),)) / exact.var()
+        assert error.max() < 0.01 < 0.1 < other.min()
+
+
+def test_a_mirrored_image_has_an_index_of_its_own() -> None:
+    images = open_embedded("emoji", "train", limit=4)
+    mirrored = Source(images, flip=True).__getitems__([2, 4 + 2]).images
+    assert mirrored is not None
+    assert torch.equal(mirrored[1], mirrored[0].flip(-1))
+    assert torch.equal(mirrored[0], images[2].image)
 
 
 def test_joint_training_exports_both(tmp_path: Path) -> None:

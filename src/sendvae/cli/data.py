@@ -87,7 +87,9 @@ def cache_latents(
         Path, typer.Argument(metavar="DST", help="Give it to sendvae train diffusion as --cache.")
     ],
     split: Annotated[list[str] | None, typer.Option(help="May be repeated; default: all.")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Also of the mirrored images.")] = False,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Also of the mirrored images, for data.flip=true.")
+    ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; a restart repeats one.")] = 4096,
 ) -> None:
     """Compute posterior mean and std of every image once, in fp16.

@@ -40,6 +40,10 @@ class DataConfig(Section):
         "cached",
         description="the foundation model's features: computed once and kept on disk, or computed at every step",
     )
+    flip: bool = Field(
+        False,
+        description="mirror each image with probability 1/2, anew at every pass; caches then hold both views",
+    )
     workers: NonNegativeInt = Field(0, description="loader processes; 0 loads in the training process")
 
 

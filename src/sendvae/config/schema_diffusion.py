@@ -18,6 +18,12 @@ from sendvae.config.schema_common import (
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class DiffusionDataConfig(DataConfig):
+    latents: Literal["cached", "online"] = Field(
+        "cached", description="the tokenizer's posteriors: computed once and kept on disk, or at every step"
+    )
+
+
 class RepaConfig(Section):
     """Representation alignment of the transformer's hidden tokens (REPA)."""
 
@@ -45,7 +51,7 @@ class DiffusionConfig(Section):
     seed: NonNegativeInt = 0
     tokenizer: str = Field(description="tokenizer whose latents are modelled: a name or a path")
     model: str = Field("SiT-B/1", description="SiT size and patch")
-    data: DataConfig = DataConfig()
+    data: DiffusionDataConfig = DiffusionDataConfig()
     repa: RepaConfig | None = RepaConfig()
     label_dropout: Probability = 0.1
     time_sampling: Literal["uniform", "lognormal"] = "uniform"

@@ -14,11 +14,12 @@ from sendvae.data.images import (
     to_float,
     to_uint8,
 )
-from sendvae.data.latent_cache import LatentCache, LatentCacheWriter
-from sendvae.data.sampler import batch_indices
+from sendvae.data.latent_cache import FLIP, LatentCache, LatentCacheWriter
+from sendvae.data.sampler import batch_indices, batch_mirrored
 from sendvae.data.shards import ShardWriter
 
 __all__ = [
+    "FLIP",
     "AttributeTable",
     "EmbeddedImages",
     "ImageBatch",
@@ -29,6 +30,7 @@ __all__ = [
     "ShardImages",
     "ShardWriter",
     "batch_indices",
+    "batch_mirrored",
     "center_crop",
     "decode",
     "open_embedded",

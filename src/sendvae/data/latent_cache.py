@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 
 MANIFEST = "manifest.json"
+FLIP = "_flip"  # ends the name of a field that is of the mirrored images
 
 
 class LatentCacheWriter:
@@ -146,12 +147,26 @@ class LatentCache:
         """Shape of one row."""
         return tuple(self.shards[0][field].shape[1:])
 
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """The rows at `indices`, in their order."""
-        shards, places = np.divmod(np.asarray(indices), self.shard_size)
+    def batch(self, indices: np.ndarray, mirrored: np.ndarray | None = None) -> dict[str, Tensor]:
+        """The rows at `indices`, in their order.
+
+        Args:
+            mirrored: which rows (bool) to read from the fields "..._flip"; the keys stay those without.
+        """
+        picked = np.asarray(indices)
+        if mirrored is None:
+            return self._read(picked, self.names)
+        plain = [name for name in self.names if not name.endswith(FLIP)]
+        found = self._read(picked[~mirrored], plain)
+        flipped = self._read(picked[mirrored], [name + FLIP for name in plain])
+        order = torch.from_numpy(np.argsort(np.argsort(mirrored, kind="stable")))
+        return {name: torch.cat([found[name], flipped[name + FLIP]])[order] for name in plain}
+
+    def _read(self, indices: np.ndarray, names: Sequence[str]) -> dict[str, Tensor]:
+        shards, places = np.divmod(indices, self.shard_size)
         found = {
             name: torch.empty((len(places), *self.shape(name)), dtype=self.shards[0][name].dtype)
-            for name in self.names
+            for name in names
         }
         for number in np.unique(shards):
             here = np.flatnonzero(shards == number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the step of SplitMix64
 ROUNDS = 4  # of the Feistel network; four make it a pseudo-random permutation (Luby and Rackoff)
 
 
@@ -27,6 +28,16 @@ def batch_indices(
         inside = epochs == epoch
         indices[inside] = permute(places[inside], length, (seed, int(epoch)))
     return indices
+
+
+def batch_mirrored(
+    images_seen: int, global_batch: int, seed: int, rank: int = 0, world: int = 1
+) -> np.ndarray:
+    """Which images of this rank's share are shown mirrored (bool): a fair coin for each position of training."""
+    share = global_batch // world
+    positions = np.arange(share, dtype=np.uint64) + np.uint64(images_seen + rank * share)
+    (key,) = np.random.SeedSequence((seed, *b"mirrored")).generate_state(1, np.uint64)
+    return _mix(key + positions * GOLDEN) & np.uint64(1) == 1
 
 
 def permute(places: np.ndarray, length: int, key: tuple[int, ...]) -> np.ndarray:

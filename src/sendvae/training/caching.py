@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
+from sendvae.data import FLIP, ImageSet, LatentCache, LatentCacheWriter, to_float
 from sendvae.distributed import barrier, is_main, rank, world_size
 from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import progress
@@ -22,9 +22,12 @@ SHARD = 4096  # rows of a cache shard: a restart recomputes at most one
 
 
 def cached_tokens(
-    cache: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device
+    cache: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device, flip: bool = False
 ) -> LatentCache:
-    """Patch tokens (N, grid * grid, D) of an image set, fp16, computed on first use."""
+    """Patch tokens (N, grid * grid, D) of an image set, fp16, computed on first use.
+
+    With `flip`, also "tokens_flip" of the mirrored images.
+    """
     backbone = backbone.to(device)
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
@@ -32,8 +35,8 @@ def cached_tokens(
 
     fields = {"tokens": (grid * grid, backbone.width)}
     fingerprint = f"tokens of {backbone.name} at grid {grid}; {images.fingerprint}"
-    folder = cache / f"tokens-{backbone.name}-{grid}-{images.split}"
-    return _cached(folder, f"{backbone.name} tokens", images, fields, fingerprint, compute, device)
+    folder = cache / f"tokens-{backbone.name}-{grid}-{images.split}{'-flip' if flip else ''}"
+    return _cached(folder, f"{backbone.name} tokens", images, fields, fingerprint, compute, device, flip)
 
 
 def cached_latents(
@@ -52,18 +55,16 @@ def cached_latents(
     """
     tokenizer = tokenizer.to(device).eval()
     weights = weights_hash(tokenizer)
-    fields = ["mean", "std", *(["mean_flip", "std_flip"] if flip else [])]
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
-        posteriors = [tokenizer.encode(batch)] + ([tokenizer.encode(batch.flip(-1))] if flip else [])
-        values = [value for posterior in posteriors for value in (posterior.mean, posterior.std)]
-        return dict(zip(fields, values, strict=True))
+        posterior = tokenizer.encode(batch)
+        return {"mean": posterior.mean, "std": posterior.std}
 
     fingerprint = f"posterior of {weights}; {images.fingerprint}"
     folder = latent_folder(cache, weights, images.split, flip)
     size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
-    shapes = dict.fromkeys(fields, (tokenizer.architecture.z_channels, size, size))
-    return _cached(folder, name, images, shapes, fingerprint, compute, device, shard_size)
+    fields = dict.fromkeys(("mean", "std"), (tokenizer.architecture.z_channels, size, size))
+    return _cached(folder, name, images, fields, fingerprint, compute, device, flip, shard_size)
 
 
 def latent_folder(cache: Path, weights: str, split: str, flip: bool = False) -> Path:
@@ -106,9 +107,12 @@ def _cached(
     fingerprint: str,
     compute: Callable[[Tensor], dict[str, Tensor]],
     device: torch.device,
+    flip: bool = False,
     shard_size: int = SHARD,
 ) -> LatentCache:
     """Every process computes its share of the shards, in a folder that they all see."""
+    if flip:
+        fields = {**fields, **{name + FLIP: shape for name, shape in fields.items()}}
     precision = resolve_precision("auto", device)
     if not is_main():
         barrier()
@@ -120,6 +124,8 @@ def _cached(
             batch = to_float(images.batch(rows).images.to(device))
             with autocast(precision, device):
                 values = compute(batch)
+                if flip:
+                    values |= {name + FLIP: value for name, value in compute(batch.flip(-1)).items()}
             writer.append({field: value.to("cpu", torch.float16) for field, value in values.items()})
             bar.advance(len(rows))
     barrier()

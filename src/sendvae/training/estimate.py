@@ -7,8 +7,8 @@ counter. So an estimate follows the code, adaptive weights and frozen parts incl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,8 @@ from sendvae.vision import BACKBONES, load_backbone
 
 FLOAT = 4  # bytes: weights, gradients and averages are float32
 ADAM = 2  # running moments of a parameter
-Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
+Configuration: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
+C = TypeVar("C", TokenizerConfig, DiffusionConfig, JointConfig)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Estimate:
         raise ValueError("hours need images_per_second or tflops")
 
 
-def estimate(config: TokenizerConfig | DiffusionConfig | JointConfig) -> Estimate:
+def estimate(config: Configuration) -> Estimate:
     """Of the training command that this configuration is for.
 
     Raises:
@@ -164,11 +165,14 @@ def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Est
         (config.repa.backbone, sit.grid) if config.repa else None,
         size,
     )
-    once = Counter()
-    with once("latents"), torch.no_grad():
+    encoding = Counter()
+    with encoding("latents"), torch.no_grad():
         tokenizer.encode(images)
-    found.once.update(once.flops)
-    return found
+    if config.data.latents == "cached":
+        found.once.update(_views(config, encoding.flops))
+        return found
+    networks = [*found.networks, _network("tokenizer", tokenizer.requires_grad_(False))]
+    return replace(found, networks=networks, flops=found.flops | encoding.flops)
 
 
 def _estimate_joint(config: JointConfig, size: int, classes: int) -> Estimate:
@@ -194,7 +198,7 @@ def _count_discriminator(count: Counter, vae: VAETraining, images: Tensor, recon
 
 
 def _estimate(
-    config: TokenizerConfig | DiffusionConfig | JointConfig,
+    config: Configuration,
     networks: list[Network],
     count: Counter,
     target: tuple[str, int] | None,
@@ -210,9 +214,11 @@ def _estimate(
         forward = Counter()
         with forward("foundation model"):
             backbone.patch_tokens(torch.zeros(COUNTED, 3, size, size, device=META), grid)
-        (count.flops if online else once).update(forward.flops)
         if online:
+            count.flops.update(forward.flops)
             networks = [*networks, _network("foundation model", backbone)]
+        else:
+            once.update(_views(config, forward.flops))
     loop = config.loop
     return Estimate(
         networks,
@@ -226,7 +232,12 @@ def _estimate(
     )
 
 
-def _plain(config: Configuration) -> Configuration:
+def _views(config: Configuration, flops: dict[str, float]) -> dict[str, float]:
+    """Of what is cached of an image: with flips, of the mirrored one, too."""
+    return {name: value * (2 if config.data.flip else 1) for name, value in flops.items()}
+
+
+def _plain(config: C) -> C:
     """The same computation without files to load, and without a device's number format."""
     changes: dict[str, Any] = {"loop": config.loop.model_copy(update={"precision": "fp32"})}
     if not isinstance(config, DiffusionConfig):
@@ -234,7 +245,7 @@ def _plain(config: Configuration) -> Configuration:
     return config.model_copy(update=changes)
 
 
-def _size_and_classes(config: TokenizerConfig | DiffusionConfig | JointConfig) -> tuple[int, int]:
+def _size_and_classes(config: Configuration) -> tuple[int, int]:
     """As configured, else those of the data set; tokenizers need no classes."""
     size, classes = config.data.size, config.data.classes
     if size is None or (classes is None and not isinstance(config, TokenizerConfig)):

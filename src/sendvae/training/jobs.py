@@ -54,7 +54,7 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         stage = TokenizerStage(
             config,
             starting_tokenizer(config.init),
-            Source(images, tokens=target.tokens),
+            Source(images, tokens=target.tokens, flip=config.data.flip),
             device,
             target.backbone,
             target.width,
@@ -93,8 +93,10 @@ def train_diffusion(
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
             raise ValueError(f"{config.tokenizer} carries no latent statistics")
-        latents = cached_latents(cache, tokenizer, images, device, name=f"{name}: latents")
-        channels, _, size = latents.shape("mean")
+        latents = None
+        if config.data.latents == "cached":
+            latents = cached_latents(cache, tokenizer, images, device, f"{name}: latents", config.data.flip)
+        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
         torch.manual_seed(config.seed)
         target = _Target()
         if config.repa is not None:
@@ -102,17 +104,17 @@ def train_diffusion(
             target = _target(config.repa.backbone, grid, images, config.data, cache, device)
         sit = build_sit(
             config.model,
-            latent_channels=channels,
+            latent_channels=tokenizer.architecture.z_channels,
             latent_size=size,
             num_classes=len(images.class_names),
             repa_width=target.width,
             repa_depth=config.repa.depth if config.repa else None,
             label_dropout=config.label_dropout,
         )
-        source = Source(images, latents, target.tokens, pixels=target.backbone is not None)
-        stage = DiffusionStage(
-            config, sit, tokenizer.latent_stats, source, device, backbone=target.backbone, name=name
-        )
+        pixels = latents is None or target.backbone is not None
+        source = Source(images, latents, target.tokens, pixels, config.data.flip)
+        stats, encoder = tokenizer.latent_stats, tokenizer.to(device) if latents is None else None
+        stage = DiffusionStage(config, sit, stats, source, device, encoder, target.backbone, name)
         drawing = None
         if config.preview is not None and preview is not None:
             draw = preview(tokenizer, images, run.samples)
@@ -154,7 +156,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             repa_depth=config.repa.depth,
             label_dropout=config.label_dropout,
         )
-        source = Source(images, tokens=target.tokens)
+        source = Source(images, tokens=target.tokens, flip=config.data.flip)
         stage = JointStage(config, tokenizer, sit, source, device, target.backbone, name=name)
         train(stage, run, config.loop, config.seed, config.data.workers)
         averaged = stage.ema.network
@@ -211,4 +213,5 @@ def _target(
     backbone = load_backbone(name)
     if data.tokens == "online":
         return _Target(backbone.to(device), None, backbone.width)
-    return _Target(None, cached_tokens(cache, backbone, images, grid, device), backbone.width)
+    tokens = cached_tokens(cache, backbone, images, grid, device, data.flip)
+    return _Target(None, tokens, backbone.width)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sendvae import distributed
-from sendvae.data import ImageSet, LatentCache, batch_indices
+from sendvae.data import ImageSet, LatentCache, batch_indices, batch_mirrored
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Source(Dataset[Batch]):
         latents: cache with fields "mean" and "std".
         tokens: cache with the field "tokens".
         pixels: whether the images themselves are read; by default only where their latents are not cached.
+        flip: whether images are mirrored at random; caches then have fields "..._flip", too.
+
+    An index of N + i, with N images, is the mirrored image i.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Source(Dataset[Batch]):
         latents: LatentCache | None = None,
         tokens: LatentCache | None = None,
         pixels: bool | None = None,
+        flip: bool = False,
     ) -> None:
-        self.images, self.latents, self.tokens = images, latents, tokens
+        self.images, self.latents, self.tokens, self.flip = images, latents, tokens, flip
         self.pixels = latents is None if pixels is None else pixels
 
     def __len__(self) -> int:
@@ -76,23 +80,30 @@ class Source(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        picked = np.asarray(indices)
-        tokens = self.tokens.batch(picked)["tokens"] if self.tokens else None
+        views, picked = np.divmod(np.asarray(indices), len(self))
+        mirrored = views == 1 if self.flip else None
+        tokens = self.tokens.batch(picked, mirrored)["tokens"] if self.tokens else None
+        mean, std = None, None
         if self.latents is not None:
-            latents = self.latents.batch(picked)
-            labels = self.images.labels_of(picked)
-            pixels = self.images.batch(picked).images if self.pixels else None
-            return Batch(pixels, labels, latents["mean"].float(), latents["std"].float(), tokens)
-        images = self.images.batch(picked)
-        return Batch(images.images, images.labels, tokens=tokens)
+            latents = self.latents.batch(picked, mirrored)
+            mean, std = latents["mean"].float(), latents["std"].float()
+        if not self.pixels:
+            return Batch(None, self.images.labels_of(picked), mean, std, tokens)
+        batch = self.images.batch(picked)
+        pixels = batch.images
+        if mirrored is not None:
+            pixels = torch.where(torch.from_numpy(mirrored)[:, None, None, None], pixels.flip(-1), pixels)
+        return Batch(pixels, batch.labels, mean, std, tokens)
 
 
 class PositionBatches(Sampler[list[int]]):
     """Index lists for this rank from `start` images on; a function of (seed, rank, position) alone."""
 
-    def __init__(self, length: int, batch_size: int, seed: int, start: int, total: int) -> None:
+    def __init__(
+        self, length: int, batch_size: int, seed: int, start: int, total: int, flip: bool = False
+    ) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.start, self.total = start, total
+        self.start, self.total, self.flip = start, total, flip
 
     def __len__(self) -> int:
         return -(-(self.total - self.start) // self.batch_size)
@@ -100,9 +111,10 @@ class PositionBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         rank, world = distributed.rank(), distributed.world_size()
         for position in range(self.start, self.total, self.batch_size):
-            yield batch_indices(
-                position, self.batch_size, self.length, self.seed, rank=rank, world=world
-            ).tolist()
+            indices = batch_indices(position, self.batch_size, self.length, self.seed, rank, world)
+            if self.flip:
+                indices += self.length * batch_mirrored(position, self.batch_size, self.seed, rank, world)
+            yield indices.tolist()
 
 
 def batches(
@@ -111,7 +123,7 @@ def batches(
     """The batches of a run from position `start` to `total`."""
     return DataLoader(
         source,
-        batch_sampler=PositionBatches(len(source), batch_size, seed, start, total),
+        batch_sampler=PositionBatches(len(source), batch_size, seed, start, total, source.flip),
         num_workers=workers,
         collate_fn=_already_batched,
         pin_memory=torch.cuda.is_available(),

