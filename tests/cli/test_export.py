@@ -15,6 +15,9 @@ import yaml
 from safetensors.torch import save_file
 
 from sendvae.cli.main import main
+from sendvae.config import DiffusionConfig, load_config
+from sendvae.diffusion import SiT, build_sit, load_sit, save_sit
+from sendvae.runs import RunFolder, save_checkpoint
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats, load_tokenizer, save_tokenizer
 
 SMALL = Architecture(z_channels=4, ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(64,))
@@ -265,3 +268,54 @@ def test_unknown_layout(run: Path, command: Command) -> None:
     code, _, message = command(run, "--to", "diffuser")
     assert code == 2
     assert "did you mean 'diffusers'?" in message
+
+
+@pytest.fixture
+def sit_run(tmp_path: Path) -> tuple[Path, SiT]:
+    """A diffusion run with one checkpoint, not finished."""
+    sit = build_sit("SiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=3, repa_width=5, repa_depth=1)
+    folder = tmp_path / "runs" / "sit"
+    config = load_config(DiffusionConfig, "demo/sit-tiny", ["repa.depth=1"]).model_dump(mode="json")
+    with RunFolder(folder).prepare(config, {}) as prepared:
+        save_checkpoint(prepared.checkpoints, 7, 70, {"ema": sit.state_dict()}, {})
+    return folder, sit
+
+
+def test_a_checkpoint_of_a_sit_becomes_one_file(
+    sit_run: tuple[Path, SiT], command: Command, tmp_path: Path
+) -> None:
+    folder, sit = sit_run
+    code, output, _ = command(
+        folder / "checkpoints/step-000000007", "--to", "safetensors", "--licence", "MIT"
+    )
+    assert code == 0
+    written = tmp_path / "exports/sit-step-000000007-safetensors"
+    found = load_sit(written)
+    assert found.arguments == sit.arguments
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), sit.parameters(), strict=True))
+    card = (written / "README.md").read_text()
+    assert "license: mit" in card
+    assert "velocities of normalised latents 4 x 8 x 8, for 3 classes" in card
+    assert "model: SiT-Tiny/2" in card
+    names: dict[str, Any] = {}
+    exec(output.partition("\n\n")[2], names)
+    assert names["sit"].arguments == sit.arguments
+
+
+def test_a_sit_that_is_not_finished_or_has_no_such_layout(
+    sit_run: tuple[Path, SiT], command: Command, tmp_path: Path
+) -> None:
+    folder, sit = sit_run
+    code, _, errors = command(folder, "--to", "safetensors")
+    assert code == 2
+    assert "is not finished" in errors
+    assert "checkpoints/step-000000007" in " ".join(errors.split())
+    code, _, errors = command(folder, "--to", "diffusers")
+    assert code == 2
+    assert "--to safetensors" in errors
+    code, _, errors = command(folder / "checkpoints/step-000000008", "--to", "safetensors")
+    assert code == 2
+    assert not (tmp_path / "exports").exists()
+    save_sit(sit, folder / "sit")
+    assert command(folder, "--to", "safetensors")[0] == 0
+    assert load_sit(tmp_path / "exports/sit-safetensors").arguments == sit.arguments

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sendvae.diffusion import load_sit
 from sendvae.runs import latest_checkpoint
 
 SENDVAE = str(Path(sys.executable).with_name("sendvae"))
@@ -94,13 +95,39 @@ def test_killed_or_stopped_runs_end_bit_equal(job: str, tmp_path: Path) -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+            "--nproc-per-node", "2", "--no-python", "--"]  # fmt: skip
+
+
 def test_torchrun_trains_on_two_processes(tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-                "--nproc-per-node", "2", "--no-python", "--"]  # fmt: skip
-    finish([*torchrun, *command("diffusion", tmp_path / "two"), "loop.parallel=fsdp"])
+    finish([*TORCHRUN, *command("diffusion", tmp_path / "two"), "loop.parallel=fsdp"])
     finish(command("diffusion", tmp_path / "one"))
     expected, found = (load_file(tmp_path / name / "sit/model.safetensors") for name in ("one", "two"))
     assert expected.keys() == found.keys()
     assert all(expected[name].shape == found[name].shape for name in expected)
     # AdamW turns rounding of small gradients into small steps; the averages stay close.
     assert all((expected[name] - found[name]).abs().max() < 0.02 for name in expected)
+
+    shards = latest_checkpoint(tmp_path / "two/checkpoints")
+    assert shards is not None
+    assert len(list((shards.path / "ema").glob("*.safetensors"))) == 2
+    finish(
+        [SENDVAE, "export", str(shards.path), "--to", "safetensors", "--output", str(tmp_path / "exported")]
+    )
+    exported = load_file(tmp_path / "exported/model.safetensors")
+    assert all(torch.equal(exported[name], found[name]) for name in found)
+    assert load_sit(tmp_path / "exported").arguments == load_sit(tmp_path / "two").arguments
+
+
+def test_torchrun_stopped_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """SIGTERM, which a cluster sends before it takes a machine away, reaches every process through torchrun."""
+    finish([*TORCHRUN, *command("diffusion", tmp_path / "unbroken")])
+    broken = [*TORCHRUN, *command("diffusion", tmp_path / "broken")]
+    _, output = interrupt(broken, tmp_path / "broken", signal.SIGTERM)
+    assert "Run the same command again to go on" in output
+    assert 0 < images_seen(tmp_path / "broken") < 640
+    finish(broken)
+    expected, found = (
+        load_file(tmp_path / name / "sit/model.safetensors") for name in ("unbroken", "broken")
+    )
+    assert all(torch.equal(expected[name], found[name]) for name in expected)

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sendvae import distributed
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
-from sendvae.diffusion import SiT
+from sendvae.diffusion import SIZES, SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
@@ -37,7 +37,7 @@ class Tokens:
     def __init__(self, grid: int) -> None:
         self.rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
 
-    def batch(self, indices: object) -> dict[str, Tensor]:
+    def batch(self, indices: object, mirrored: object = None) -> dict[str, Tensor]:
         return {"tokens": self.rows[torch.as_tensor(indices)]}
 
 
@@ -57,6 +57,14 @@ def small_sit() -> SiT:
     torch.manual_seed(0)
     return SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
                repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+
+
+def extra_large_sit() -> SiT:
+    """SiT-XL/1 with two of its blocks."""
+    torch.manual_seed(0)
+    size = SIZES["SiT-XL"]
+    return SiT(latent_channels=4, latent_size=8, patch_size=1, width=size.width, depth=2, heads=size.heads,
+               num_classes=10, repa_width=WIDTH, repa_depth=1)  # fmt: skip
 
 
 def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage | JointStage:
@@ -85,10 +93,10 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
         tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
         return JointStage(config, tokenizer, small_sit(), Recorded(4), CPU)
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
-    sit = small_sit()
+    sit = extra_large_sit() if kind == "diffusion-xl" else small_sit()
     stats = LatentStats(torch.zeros(4), torch.ones(4))
     torch.manual_seed(0)
-    return DiffusionStage(config, sit, stats, Recorded(4), CPU, Autoencoder(SMALL).eval())
+    return DiffusionStage(config, sit, stats, Recorded(sit.grid), CPU, Autoencoder(SMALL).eval())
 
 
 def run(folder: Path, kind: str, overrides: list[str]) -> None:

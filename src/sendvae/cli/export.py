@@ -1,4 +1,4 @@
-"""`sendvae export`: hand a tokenizer on to diffusers, to latent-diffusion's scripts, or as safetensors."""
+"""`sendvae export`: hand a tokenizer on to diffusers, to latent-diffusion's scripts, or as safetensors; or a SiT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ OURS = (".md", ".json", ".safetensors", ".pt")
 
 def export(
     run: Annotated[
-        str, typer.Argument(help="A finished run, a name of `sendvae models`, a file or a folder.")
+        str,
+        typer.Argument(
+            help="A finished run, a name of `sendvae models`, a file or a folder; or a SiT's checkpoint."
+        ),
     ],
     to: Annotated[str, typer.Option(help="diffusers, ldm or safetensors.")],
     output: Annotated[Path | None, typer.Option(help="Folder to write; default exports/NAME-LAYOUT.")] = None,
@@ -31,14 +34,20 @@ def export(
 ) -> None:
     """Write a tokenizer in another project's layout, with a model card, and print how to load it.
 
+    A diffusion run, or one of its checkpoints, gives its averaged SiT in one file (--to safetensors).
+
     Examples:
 
         sendvae export runs/send-vae --to diffusers
 
         sendvae export e2e-vavae-f16d32 --to ldm --output vae/e2e-vavae
+
+        sendvae export runs/sit-xl1/checkpoints/step-000100000 --to safetensors
     """
     folder = output or DEFAULT_FOLDER / f"{_name(run)}-{to}"
     _check_free(folder, force)
+    if _export_sit(Path(run), folder, to, licence, half):
+        return
 
     import torch
 
@@ -57,12 +66,33 @@ def export(
     typer.echo(f"\n{usage(tokenizer, folder, to)}")
 
 
+def _export_sit(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
+    """Exports the SiT of a diffusion run; False where `source` is none."""
+    if not source.is_dir():
+        return False
+    from sendvae.errors import UserError
+    from sendvae.training.export import diffusion_run, export_sit
+
+    run = diffusion_run(source)
+    if run is None:
+        return False
+    if to != "safetensors" or half:
+        given = f"--to {to}" + (" --half" if half else "")
+        raise UserError("a SiT is exported as it is", given=given, expected="--to safetensors")
+    export_sit(run, source, folder, licence)
+    typer.echo(f"safetensors: {folder}")
+    typer.echo(f'\nfrom sendvae.diffusion import load_sit\n\nsit = load_sit("{folder}")')
+    return True
+
+
 def _name(run: str) -> str:
     """What to call the export of a path, a name or a hub address."""
     path = Path(run)
     if not path.exists():
         return run.rpartition("/")[2].rpartition(":")[2]
     path = path.resolve()
+    if path.parent.name == "checkpoints":
+        return f"{path.parent.parent.name}-{path.name}"
     return path.stem if path.is_file() else path.parent.name if path.name == "tokenizer" else path.name
 
 

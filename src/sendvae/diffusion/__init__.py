@@ -1,7 +1,7 @@
 """Latents -> velocity -> latents: SiT, its objective, its samplers."""
 
 from sendvae.diffusion.interpolant import interpolate, sample_time, velocity
-from sendvae.diffusion.load import load_repa_checkpoint, load_sit, save_sit
+from sendvae.diffusion.load import load_repa_checkpoint, load_sit, save_sit, sit_from_weights
 from sendvae.diffusion.objective import diffusion_objective
 from sendvae.diffusion.sample import sample
 from sendvae.diffusion.samplers import SAMPLERS
@@ -20,5 +20,6 @@ __all__ = [
     "sample",
     "sample_time",
     "save_sit",
+    "sit_from_weights",
     "velocity",
 ]

@@ -77,19 +77,34 @@ def load_repa_checkpoint(path: Path) -> tuple[SiT, LatentNorm | None]:
         for name in list(weights)
         if name.startswith(LATENT_NORM)
     }
-    try:
-        arguments = _arguments(weights)
-    except KeyError as error:
-        raise UserError(
-            f"{path} holds no SiT", given=f"no tensor {error}", expected="REPA's key names"
-        ) from None
-    if arguments["repa_width"] is not None:
-        arguments["repa_depth"] = getattr(content.get("args"), "encoder_depth", arguments["repa_depth"])
+    sit = sit_from_weights(weights, path, getattr(content.get("args"), "encoder_depth", None))
     norm = None
     if statistics:
         norm = LatentNorm(len(statistics["running_mean"]))
         norm.load_state_dict(statistics)
-    return _load_strictly(arguments, weights, path), norm
+    return sit, norm
+
+
+def sit_from_weights(weights: Mapping[str, Tensor], source: Path, repa_depth: int | None = None) -> SiT:
+    """A SiT whose architecture is read off the shapes; strict, in evaluation mode.
+
+    Args:
+        weights: by REPA's key names.
+        source: where they come from, for errors.
+        repa_depth: the block that REPA reads, which no shape tells; default: that of the published size.
+
+    Raises:
+        UserError: these are not the weights of a SiT of a known size.
+    """
+    try:
+        arguments = _arguments(weights)
+    except KeyError as error:
+        raise UserError(
+            f"{source} holds no SiT", given=f"no tensor {error}", expected="REPA's key names"
+        ) from None
+    if repa_depth is not None and arguments["repa_width"] is not None:
+        arguments["repa_depth"] = repa_depth
+    return _load_strictly(arguments, weights, source)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from sendvae.runs.checkpoint import (
     Checkpoint,
     latest_checkpoint,
     load_optimizer_tensors,
+    open_checkpoint,
     optimizer_tensors,
     save_checkpoint,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "describe_environment",
     "latest_checkpoint",
     "load_optimizer_tensors",
+    "open_checkpoint",
     "open_tracker",
     "optimizer_tensors",
     "progress",

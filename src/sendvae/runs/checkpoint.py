@@ -151,10 +151,22 @@ def _load_shards(folder: Path) -> dict[str, Tensor]:
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest complete checkpoint, if there is one."""
     found = _complete(folder)
-    if not found:
-        return None
-    document = json.loads((found[-1] / STATE).read_text())
-    return Checkpoint(found[-1], document["step"], document["images_seen"], document["state"])
+    return open_checkpoint(found[-1]) if found else None
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """A `step-NNNNNNNNN` folder.
+
+    Raises:
+        UserError: it is none, or not complete.
+    """
+    try:
+        document = json.loads((path / STATE).read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not a complete checkpoint", expected=f"a folder step-... with {STATE}"
+        ) from None
+    return Checkpoint(path, document["step"], document["images_seen"], document["state"])
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -1,0 +1,93 @@
+"""The SiT of a run, finished or not, as one folder: `config.json`, `model.safetensors`, and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sendvae.diffusion import SiT, load_sit, save_sit, sit_from_weights
+from sendvae.errors import UserError
+from sendvae.files import write_text
+from sendvae.runs import RunFolder, latest_checkpoint, open_checkpoint
+
+CARD = """---
+library_name: sendvae
+{licence}---
+# {name}
+
+A SiT ({model}) of {parameters:,} parameters: velocities of normalised latents {shape}, for {classes} classes;
+averaged weights of {source}. Its latents are those of the tokenizer `{tokenizer}`.
+
+```python
+from sendvae.diffusion import load_sit
+
+sit = load_sit("PATH OF THIS FOLDER")
+```
+
+## configuration
+
+```
+{configuration}
+```
+"""
+
+
+def diffusion_run(source: Path) -> RunFolder | None:
+    """The run that `source` is, or is a checkpoint of, if it trains a SiT on a frozen tokenizer."""
+    for folder in (source, source.parent.parent):
+        run = RunFolder(folder)
+        if run.config_path.is_file():
+            return run if _configuration(run).get("kind") == "diffusion" else None
+    return None
+
+
+def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None = None) -> SiT:
+    """Writes the averaged weights of a finished run, or of one checkpoint, however many shards it has.
+
+    Args:
+        run: of `diffusion_run`.
+        source: its folder, or one of its checkpoints.
+        folder: to write; `load_sit` reads it.
+        licence: of the weights, for the card.
+
+    Raises:
+        UserError: the run is not finished; the checkpoint is not complete.
+    """
+    config = _configuration(run)
+    if source != run.path:
+        repa = config.get("repa") or {}
+        sit = sit_from_weights(open_checkpoint(source).tensors("ema"), source, repa.get("depth"))
+    elif (run.path / "sit").is_dir():
+        sit = load_sit(run.path)
+    else:
+        newest = latest_checkpoint(run.checkpoints)
+        raise UserError(
+            f"{run.path} is not finished",
+            given="no folder 'sit' in it",
+            next_step="run its training command again"
+            + (f", or export {newest.path}" if newest is not None else ""),
+        )
+    save_sit(sit, folder)
+    write_text(folder / "README.md", _card(sit, source, run, config, licence))
+    return sit
+
+
+def _configuration(run: RunFolder) -> dict[str, Any]:
+    return yaml.safe_load(run.config_path.read_text())
+
+
+def _card(sit: SiT, source: Path, run: RunFolder, config: Mapping[str, Any], licence: str | None) -> str:
+    return CARD.format(
+        licence=f"license: {licence.lower()}\n" if licence else "",
+        name=run.path.name,
+        model=config["model"],
+        parameters=sum(parameter.numel() for parameter in sit.parameters()),
+        shape=f"{sit.latent_channels} x {sit.latent_size} x {sit.latent_size}",
+        classes=sit.null_label,
+        source=source.name,
+        tokenizer=config["tokenizer"],
+        configuration=run.config_path.read_text().rstrip(),
+    )
