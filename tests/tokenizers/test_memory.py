@@ -129,7 +129,7 @@ def test_peak_memory_of_encoding_at_512_in_full_width(capsys: pytest.CaptureFixt
 def test_peak_memory_of_decoding() -> None:
     tokenizer = Autoencoder(NARROW).eval()
     z = torch.randn(1, 32, 16, 16)
-    assert peak(lambda: decode_sliced(tokenizer, z)) < 0.65 * peak(lambda: tokenizer.decode(z))
+    assert peak(lambda: decode_sliced(tokenizer, z)) < 0.9 * peak(lambda: tokenizer.decode(z))
 
 
 def perturbed(architecture: Architecture) -> Autoencoder:

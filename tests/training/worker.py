@@ -37,7 +37,7 @@ class Tokens:
     def __init__(self, grid: int) -> None:
         self.rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
 
-    def batch(self, indices: object, mirrored: object = None) -> dict[str, Tensor]:
+    def batch(self, indices: object, _mirrored: object = None) -> dict[str, Tensor]:
         return {"tokens": self.rows[torch.as_tensor(indices)]}
 
 

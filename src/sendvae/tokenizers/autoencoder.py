@@ -91,14 +91,18 @@ class ResnetBlock(nn.Module):
         y = self.conv1(normalized(self.norm1, x))
         y = normalized(self.norm2, y)  # one name and small statements: inference frees what is replaced
         y = self.conv2(y)
-        return y + self.shortcut(x)
+        return self.shortcut(x) + y  # where strides are ambiguous the first one's stay
 
     def shortcut(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
         return self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
 
 
 class AttnBlock(nn.Module):
-    """Single-head self-attention over positions; its projections are 1x1 convolutions."""
+    """Single-head self-attention over positions; its projections are 1x1 convolutions.
+
+    What leaves it, and the blocks after it, lies channels-last, as diffusers' does: less memory, and equal
+    rounding, which is what random weights in a deep decoder make visible.
+    """
 
     def __init__(self, channels: int, norm_groups: int) -> None:
         super().__init__()
@@ -109,10 +113,15 @@ class AttnBlock(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        y = self.norm(x)
-        q, k, v = (to(y).flatten(2).transpose(1, 2).unsqueeze(1) for to in (self.q, self.k, self.v))
-        y = F.scaled_dot_product_attention(q, k, v)  # (B, 1, h*w, C)
-        return x + self.proj_out(y.squeeze(1).transpose(1, 2).reshape(x.shape))
+        y = self.norm(x.flatten(2)).transpose(1, 2)
+        q, k, v = (_on_tokens(to, y).unsqueeze(1) for to in (self.q, self.k, self.v))
+        y = F.scaled_dot_product_attention(q, k, v).squeeze(1)
+        return _on_tokens(self.proj_out, y).transpose(1, 2).unflatten(2, x.shape[2:]) + x
+
+
+def _on_tokens(projection: nn.Conv2d, tokens: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
+    """A 1x1 convolution of tokens that lie one after the other."""
+    return F.linear(tokens, projection.weight.flatten(1), projection.bias)
 
 
 class Downsample(nn.Module):
