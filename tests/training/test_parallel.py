@@ -22,7 +22,7 @@ KINDS = {
     "accumulated": ("diffusion", ["loop.accumulate=2"]),
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
     "sharded": ("diffusion", ["loop.parallel=fsdp"]),
-    "sharded-xl": ("diffusion-xl", ["loop.parallel=fsdp", "optimizer.lr=1e-4"]),
+    "sharded-xl": ("diffusion-xl", ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000"]),
     "joint": ("joint", []),
     "joint-accumulated": ("joint", ["loop.accumulate=2"]),
 }
