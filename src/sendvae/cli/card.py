@@ -45,9 +45,7 @@ def _of_path(path: Path) -> dict[str, Any]:
     run = RunFolder(folder.parent if folder.name == EXPORTED else folder)
     if not run.config_path.is_file():
         return {"source": path.name, **_recorded(folder)}
-    import yaml
-
-    config = yaml.safe_load(run.config_path.read_text())
+    config = run.configuration()
     init, alignment = str(config.get("init", "unknown")), config.get("alignment")
     card: dict[str, Any] = {
         "trained from": init,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
+    from sendvae.config import TrainingConfig
     from sendvae.training.estimate import Estimate
 
 GIB = 2**30
@@ -24,7 +24,7 @@ class Assumptions:
     tflops: float | None = None
 
 
-def print_costs(config: TokenizerConfig | DiffusionConfig | JointConfig, given: Assumptions) -> None:
+def print_costs(config: TrainingConfig, given: Assumptions) -> None:
     """Parameters, FLOPs, memory, steps, and hours at what is given; loads neither weights nor data."""
     from sendvae.training.estimate import estimate
 

@@ -71,14 +71,16 @@ def _export_sit(source: Path, folder: Path, to: str, licence: str | None, half: 
     if not source.is_dir():
         return False
     from sendvae.errors import UserError
-    from sendvae.training.export import diffusion_run, export_sit
+    from sendvae.runs import RunFolder
 
-    run = diffusion_run(source)
-    if run is None:
+    run = RunFolder(source.parent.parent if source.parent.name == "checkpoints" else source)
+    if not run.config_path.is_file() or run.configuration().get("kind") != "diffusion":
         return False
     if to != "safetensors" or half:
         given = f"--to {to}" + (" --half" if half else "")
         raise UserError("a SiT is exported as it is", given=given, expected="--to safetensors")
+    from sendvae.training.export import export_sit
+
     export_sit(run, source, folder, licence)
     typer.echo(f"safetensors: {folder}")
     typer.echo(f'\nfrom sendvae.diffusion import load_sit\n\nsit = load_sit("{folder}")')

@@ -12,7 +12,7 @@ from sendvae.cli.costs import Assumptions, print_costs
 from sendvae.errors import UserError
 
 if TYPE_CHECKING:
-    from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
+    from sendvae.config import TrainingConfig
 
 app = typer.Typer(
     help="Train a tokenizer, a diffusion transformer on its latents, or both together.", no_args_is_help=True
@@ -148,7 +148,7 @@ def joint(
 
 
 def _shown(
-    config: TokenizerConfig | DiffusionConfig | JointConfig,
+    config: TrainingConfig,
     print_config: bool,
     dry_run: bool,
     assumptions: Assumptions,

@@ -1,5 +1,7 @@
 """Strict configurations: YAML presets, dotted overrides, errors that name the field. No torch here."""
 
+from typing import TypeAlias
+
 from sendvae.config.load import load_config, preset_names, to_yaml, validate
 from sendvae.config.schema_common import Section
 from sendvae.config.schema_demo import DemoConfig
@@ -7,6 +9,8 @@ from sendvae.config.schema_diffusion import DiffusionConfig
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_joint import JointConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
+
+TrainingConfig: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
 
 __all__ = [
     "AlignmentConfig",
@@ -18,6 +22,7 @@ __all__ = [
     "ReconstructionConfig",
     "Section",
     "TokenizerConfig",
+    "TrainingConfig",
     "load_config",
     "preset_names",
     "to_yaml",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -155,24 +155,21 @@ class LatentCache:
         """
         picked = np.asarray(indices)
         if mirrored is None:
-            return self._read(picked, self.names)
-        plain = [name for name in self.names if not name.endswith(FLIP)]
-        found = self._read(picked[~mirrored], plain)
-        flipped = self._read(picked[mirrored], [name + FLIP for name in plain])
-        order = torch.from_numpy(np.argsort(np.argsort(mirrored, kind="stable")))
-        return {name: torch.cat([found[name], flipped[name + FLIP]])[order] for name in plain}
-
-    def _read(self, indices: np.ndarray, names: Sequence[str]) -> dict[str, Tensor]:
-        shards, places = np.divmod(indices, self.shard_size)
+            names, views = self.names, {"": np.arange(len(picked))}
+        else:
+            names = [name for name in self.names if not name.endswith(FLIP)]
+            views = {"": np.flatnonzero(~mirrored), FLIP: np.flatnonzero(mirrored)}
         found = {
-            name: torch.empty((len(places), *self.shape(name)), dtype=self.shards[0][name].dtype)
+            name: torch.empty((len(picked), *self.shape(name)), dtype=self.shards[0][name].dtype)
             for name in names
         }
-        for number in np.unique(shards):
-            here = np.flatnonzero(shards == number)
-            rows = torch.from_numpy(places[here])
-            for name, tensor in found.items():
-                tensor[torch.from_numpy(here)] = self.shards[number][name][rows]
+        for view, places in views.items():
+            numbers, rows = np.divmod(picked[places], self.shard_size)
+            for number in np.unique(numbers):
+                here = numbers == number
+                target, source = torch.from_numpy(places[here]), torch.from_numpy(rows[here])
+                for name, tensor in found.items():
+                    tensor[target] = self.shards[number][name + view][source]
         return found
 
 

@@ -25,14 +25,16 @@ EXPORTED = "sit"  # where a training run keeps its result
 LATENT_NORM = "bn."  # REPA-E keeps the latents' statistics inside its SiT
 
 
-def save_sit(sit: nn.Module, folder: Path) -> None:
-    """Writes a folder that `load_sit` reads; it appears whole or not at all."""
+def save_sit(sit: nn.Module, folder: Path, card: str | None = None) -> None:
+    """Writes a folder that `load_sit` reads, with `card` as its README.md; it appears whole or not at all."""
     assert isinstance(sit, SiT)
     with new_folder(folder) as temporary:
         (temporary / CONFIG).write_text(json.dumps(sit.arguments, indent=1) + "\n")
         save_file(
             {name: t.detach().cpu().contiguous() for name, t in sit.state_dict().items()}, temporary / WEIGHTS
         )
+        if card is not None:
+            (temporary / "README.md").write_text(card)
 
 
 def load_sit(source: str | Path) -> SiT:

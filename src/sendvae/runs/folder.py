@@ -34,6 +34,10 @@ class RunFolder:
         self.samples = path / "samples"
         self.report_path = path / "report.html"
 
+    def configuration(self) -> dict[str, Any]:
+        """What `config.yaml` records."""
+        return yaml.safe_load(self.config_path.read_text())
+
     @contextmanager
     def prepare(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[RunFolder]:
         """Creates or reopens the folder and holds it against other runs.
@@ -57,7 +61,7 @@ class RunFolder:
                     next_step="wait for it, or choose another folder with --run",
                 ) from None
             if self.config_path.is_file():
-                self._check_same(yaml.safe_load(self.config_path.read_text()), config)
+                self._check_same(self.configuration(), config)
             else:
                 write_text(self.environment_path, json.dumps(environment, indent=1) + "\n")
                 write_text(self.config_path, yaml.safe_dump(dict(config), sort_keys=False))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig
 from sendvae.data import open_images, to_float
 from sendvae.diffusion import SiT, build_sit
 from sendvae.errors import UserError
@@ -27,8 +27,7 @@ from sendvae.vision import BACKBONES, load_backbone
 
 FLOAT = 4  # bytes: weights, gradients and averages are float32
 ADAM = 2  # running moments of a parameter
-Configuration: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
-C = TypeVar("C", TokenizerConfig, DiffusionConfig, JointConfig)
+Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Estimate:
         raise ValueError("hours need images_per_second or tflops")
 
 
-def estimate(config: Configuration) -> Estimate:
+def estimate(config: TrainingConfig) -> Estimate:
     """Of the training command that this configuration is for.
 
     Raises:
@@ -198,7 +197,7 @@ def _count_discriminator(count: Counter, vae: VAETraining, images: Tensor, recon
 
 
 def _estimate(
-    config: Configuration,
+    config: TrainingConfig,
     networks: list[Network],
     count: Counter,
     target: tuple[str, int] | None,
@@ -232,12 +231,12 @@ def _estimate(
     )
 
 
-def _views(config: Configuration, flops: dict[str, float]) -> dict[str, float]:
+def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
     """Of what is cached of an image: with flips, of the mirrored one, too."""
     return {name: value * (2 if config.data.flip else 1) for name, value in flops.items()}
 
 
-def _plain(config: C) -> C:
+def _plain(config: Configuration) -> Configuration:
     """The same computation without files to load, and without a device's number format."""
     changes: dict[str, Any] = {"loop": config.loop.model_copy(update={"precision": "fp32"})}
     if not isinstance(config, DiffusionConfig):
@@ -245,7 +244,7 @@ def _plain(config: C) -> C:
     return config.model_copy(update=changes)
 
 
-def _size_and_classes(config: Configuration) -> tuple[int, int]:
+def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
     """As configured, else those of the data set; tokenizers need no classes."""
     size, classes = config.data.size, config.data.classes
     if size is None or (classes is None and not isinstance(config, TokenizerConfig)):

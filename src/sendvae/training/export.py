@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sendvae.diffusion import SiT, load_sit, save_sit, sit_from_weights
 from sendvae.errors import UserError
-from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, open_checkpoint
 
 CARD = """---
@@ -35,20 +32,11 @@ sit = load_sit("PATH OF THIS FOLDER")
 """
 
 
-def diffusion_run(source: Path) -> RunFolder | None:
-    """The run that `source` is, or is a checkpoint of, if it trains a SiT on a frozen tokenizer."""
-    for folder in (source, source.parent.parent):
-        run = RunFolder(folder)
-        if run.config_path.is_file():
-            return run if _configuration(run).get("kind") == "diffusion" else None
-    return None
-
-
 def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None = None) -> SiT:
     """Writes the averaged weights of a finished run, or of one checkpoint, however many shards it has.
 
     Args:
-        run: of `diffusion_run`.
+        run: of `sendvae train diffusion`.
         source: its folder, or one of its checkpoints.
         folder: to write; `load_sit` reads it.
         licence: of the weights, for the card.
@@ -56,7 +44,7 @@ def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None =
     Raises:
         UserError: the run is not finished; the checkpoint is not complete.
     """
-    config = _configuration(run)
+    config = run.configuration()
     if source != run.path:
         repa = config.get("repa") or {}
         sit = sit_from_weights(open_checkpoint(source).tensors("ema"), source, repa.get("depth"))
@@ -70,13 +58,8 @@ def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None =
             next_step="run its training command again"
             + (f", or export {newest.path}" if newest is not None else ""),
         )
-    save_sit(sit, folder)
-    write_text(folder / "README.md", _card(sit, source, run, config, licence))
+    save_sit(sit, folder, _card(sit, source, run, config, licence))
     return sit
-
-
-def _configuration(run: RunFolder) -> dict[str, Any]:
-    return yaml.safe_load(run.config_path.read_text())
 
 
 def _card(sit: SiT, source: Path, run: RunFolder, config: Mapping[str, Any], licence: str | None) -> str:

@@ -111,10 +111,12 @@ def train_diffusion(
             repa_depth=config.repa.depth if config.repa else None,
             label_dropout=config.label_dropout,
         )
-        pixels = latents is None or target.backbone is not None
+        encoder = tokenizer.to(device) if latents is None else None
+        pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
-        stats, encoder = tokenizer.latent_stats, tokenizer.to(device) if latents is None else None
-        stage = DiffusionStage(config, sit, stats, source, device, encoder, target.backbone, name)
+        stage = DiffusionStage(
+            config, sit, tokenizer.latent_stats, source, device, encoder, target.backbone, name
+        )
         drawing = None
         if config.preview is not None and preview is not None:
             draw = preview(tokenizer, images, run.samples)
