@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sendvae.errors import UserError
-from sendvae.evaluation.findings import correlate_and_predict, draw_scatter
+from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.results import Input, Number, Subject
 
 # The paper's Table 8: F1 on AwA and gFID of IN-VAE, VA-VAE, E2E-VAE, Send-VAE.
@@ -57,5 +58,22 @@ def test_too_little_is_known() -> None:
     assert one["correlations"]["f1_micro"]["reason"] == "1 points are too few"
     with pytest.raises(UserError, match="1 for 2 tokenizers"):
         correlate_and_predict(subjects([0.5, 0.6]), [3.0], [], "f1_micro")
-    with pytest.raises(UserError, match="not computed"):
-        correlate_and_predict(subjects([0.5, 0.6]), [3.0, None], [], "recall_at_5")
+    missing = correlate_and_predict(subjects([0.5, 0.6]), [3.0, None], [], "recall_at_5")
+    assert missing["predictions"]["vae1"]["value"] is None
+    assert "not computed" in missing["predictions"]["vae1"]["reason"]
+
+
+def test_differences_are_taken_resample_by_resample() -> None:
+    g = torch.Generator().manual_seed(0)
+    shared = 0.1 * torch.randn(1000, generator=g, dtype=torch.float64)  # how hard the drawn images are
+    own = [0.01 * torch.randn(1000, generator=g, dtype=torch.float64) for _ in range(2)]
+    first, second = subjects([0.50, 0.55])
+    found = differences_from_first(
+        [(first, {"f1_micro": 0.50 + shared + own[0]}), (second, {"f1_micro": 0.55 + shared + own[1]})]
+    )
+    difference = found["vae1"]["f1_micro"]
+    assert difference["value"] == pytest.approx(0.05)
+    low, high = difference["interval"]
+    assert high - low == pytest.approx(2 * 1.96 * 0.01 * 2**0.5, rel=0.1)  # without the shared part
+    assert differences_from_first([(first, {})]) == {}
+    assert differences_from_first([(first, {}), (second, {"f1_micro": own[0]})]) == {}

@@ -12,7 +12,7 @@ from PIL import Image
 from sendvae.config import LatentsConfig, validate
 from sendvae.data import open_embedded, to_float
 from sendvae.errors import UserError
-from sendvae.evaluation import latent_scores
+from sendvae.evaluation import scorer
 from sendvae.evaluation.latent_scores import score_latents, unique_names
 from sendvae.evaluation.results import Result
 from sendvae.latents import attribute_probe, semantic_gap
@@ -84,6 +84,15 @@ def test_the_numbers_are_those_of_the_library(tokenizers: list[str], tmp_path: P
     } <= subject.numbers.keys()
     assert subject.numbers["discrimination_nll"] == subject.numbers["discrimination_nll_2"]
     assert next(iter(subject.numbers)) == "f1_micro"
+    for name in ("f1_micro", "recall_at_5", "gap_mean", "uniformity_gini", "discrimination_nll"):
+        interval = subject.numbers[name].interval
+        assert interval is not None, name
+        assert interval[0] <= subject.numbers[name].value <= interval[1], name
+    # Emoji of one concept are alike: they are drawn together.
+    assert subject.numbers["f1_micro"].method == "bootstrap over test images, by their groups"
+    none = score(tokenizers[:1], tmp_path, bootstrap=0).subjects[0]
+    assert all(number.interval is None for number in none.numbers.values())
+    assert none.numbers["f1_micro"].value == subject.numbers["f1_micro"].value
 
 
 @pytest.mark.parametrize("method", ["ridge", "minibatch"])
@@ -113,6 +122,10 @@ def test_several_tokenizers_and_known_gfids(tokenizers: list[str], tmp_path: Pat
     assert result.findings["correlations"]["f1_micro"]["n"] == 3
     assert result.findings["predictions"]["vae3"]["from"] == "f1_micro"
     assert (tmp_path / "scatter.png").is_file()
+    difference = result.findings["differences"]["vae2"]["f1_micro"]
+    first, third = (result.subjects[i].numbers["f1_micro"] for i in (0, 2))
+    assert difference["value"] == pytest.approx(third.value - first.value)
+    assert difference["interval"][0] <= difference["value"] <= difference["interval"][1]
     path = result.save(tmp_path)
     assert Result.load(path).model_dump_json() == result.model_dump_json()
 
@@ -160,7 +173,7 @@ def test_what_cannot_be_computed_says_why(
         score(tokenizers[:1], tmp_path, scores=["discrimination"], discrimination=components)
     with pytest.raises(UserError, match="1 for 2 tokenizers"):
         score(tokenizers[:2], tmp_path, [3.0], scores=["gap"])
-    monkeypatch.setattr(latent_scores, "FULL_BATCH_BYTES", 1000)
+    monkeypatch.setattr(scorer, "FULL_BATCH_BYTES", 1000)
     with pytest.raises(UserError, match=r"in memory(?s:.*)attributes.method=ridge"):
         score(tokenizers[:1], tmp_path, scores=["attributes"])
 
@@ -176,4 +189,8 @@ def test_latents_of_nan_are_noticed(tokenizers: list[str], tmp_path: Path) -> No
 
 def test_names() -> None:
     assert unique_names(["a/x", "b/y/", "z"]) == ["x", "y", "z"]
-    assert unique_names(["a/x", "b/x", "y"]) == ["a/x", "b/x", "y"]
+    assert unique_names(["a/x", "b/x", "y"]) == ["a", "b", "y"]
+    assert unique_names(["runs/plain/vae", "runs/send-vae/vae/", "demo"]) == ["plain", "send-vae", "demo"]
+    assert unique_names(["1/plain/vae", "2/plain/vae"]) == ["1", "2"]
+    assert unique_names(["x", "x"]) == ["x", "x"]
+    assert unique_names(["only/x"]) == ["x"]

@@ -101,7 +101,7 @@ def cache_latents(
 
         sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
 
-        torchrun --nproc-per-node 8 --no-python sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
+        torchrun --nproc-per-node 8 --no-python -- sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
     """
     from sendvae.data import open_images
     from sendvae.data.overview import split_names

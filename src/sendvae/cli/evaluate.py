@@ -51,7 +51,7 @@ def generation(
 
         sendvae evaluate generation samples.npz --reference embedded:emoji --features mobilenet-v2
 
-        torchrun --nproc-per-node 8 --no-python sendvae evaluate generation samples.npz --reference ref.npz
+        torchrun --nproc-per-node 8 --no-python -- sendvae evaluate generation samples.npz --reference ref.npz
     """
     from sendvae.config import GenerationConfig, load_config, to_yaml
 
@@ -134,14 +134,15 @@ def latents(
 ) -> None:
     """Attribute probing, semantic gap, uniformity and discrimination: what predicts how well a VAE generates.
 
-    With several tokenizers of known gFID, every score is held against it, with p and interval; with three or
-    more known, the others' are predicted.
+    With several tokenizers, every score's difference from the first one's is shown with its interval. Where
+    gFIDs are known, every score is held against them, with p and interval; with three or more known, the
+    others' are predicted.
 
     Examples:
 
         sendvae evaluate latents demo-f8d16
 
-        sendvae evaluate latents sd-vae va-vae e2e-vae mine --data celeba:data/celeba --gfid 17.4 --gfid 11.4 --gfid 9 --gfid -
+        sendvae evaluate latents sdvae-f8d4 vavae-f16d32 e2e-vavae-f16d32 mine --data celeba:data/celeba --gfid 17.4 --gfid 11.4 --gfid 9 --gfid -
 
         sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
     """

@@ -93,6 +93,7 @@ class AttributesConfig(Section):
         "logistic", description="logistic: full batch in memory; ridge: one pass; minibatch: AdamW"
     )
     weight_decay: NonNegativeFloat | None = Field(None, description="null: chosen on the validation split")
+    threshold: float = Field(0.5, gt=0.0, lt=1.0, description="on the predicted probability")
     headline: Literal["micro", "macro", "samples"] = Field("micro", description="F1 that stands for all")
 
 
@@ -146,6 +147,9 @@ class LatentsConfig(Section):
     discrimination: DiscriminationConfig = DiscriminationConfig()
     minibatch: MinibatchConfig = MinibatchConfig()
     precision: Precision = Field("fp32", description="of the tokenizer")
+    bootstrap: NonNegativeInt = Field(
+        1000, description="resamples of the test split, by groups where it has any; 0: no intervals"
+    )
     correlate: list[str] = Field(
         ["f1_micro", "f1_macro", "recall_at_5", "gap_mean", "uniformity_gini", "discrimination_nll"],
         description="scores held against the known gFIDs",

@@ -76,20 +76,20 @@ class EncodedRows:
         return len(self.images)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
-        return self.encoder.encode(self.images, positions)
+        return self.encoder.encode(self.images, positions).to(self.encoder.device)
 
 
 class CachedRows:
-    """Reads a cache, whose files are mapped into memory."""
+    """Reads a cache, whose files are mapped into memory, to a device."""
 
-    def __init__(self, folder: Path) -> None:
-        self.cache = LatentCache(folder)
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.cache, self.device = LatentCache(folder), device
 
     def __len__(self) -> int:
         return len(self.cache)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
-        return self.cache.batch(positions)[FIELD]
+        return self.cache.batch(positions)[FIELD].to(self.device)
 
 
 def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> CachedRows:
@@ -110,7 +110,7 @@ def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> Ca
             writer.append({FIELD: encoder.encode(images, rows)})
             bar.advance(len(rows))
     barrier()
-    return CachedRows(folder)
+    return CachedRows(folder, encoder.device)
 
 
 def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from sendvae.errors import UserError
 from sendvae.evaluation.results import Subject
-from sendvae.latents import pearson, predict_linear
+from sendvae.latents import pearson, percentile_interval, predict_linear
 
 PANEL = 3.2  # inches
 COLUMNS = 3
@@ -21,7 +23,7 @@ def correlate_and_predict(
     """Known gFIDs, Pearson's r of every score with them, and predictions for the others; empty without any.
 
     Raises:
-        UserError: another number of gFIDs than of tokenizers, or predictions from a score that was not computed.
+        UserError: another number of gFIDs than of tokenizers.
     """
     if not any(value is not None for value in known):
         return {}
@@ -45,28 +47,47 @@ def correlate_and_predict(
         "correlations": correlations,
     }
     if others:
-        if any(predictor not in s.numbers for s in subjects):
-            raise UserError(
-                "gFIDs cannot be predicted from a score that was not computed",
-                given=f"predict={predictor}",
-                expected="one of " + ", ".join(subjects[0].numbers),
-            )
-        x = [s.numbers[predictor].value for s, _ in points]
-        findings["predictions"] = {
-            s.name: _predicted(predictor, x, gfid, s.numbers[predictor].value) for s in others
-        }
+        findings["predictions"] = {s.name: _predicted(predictor, points, s) for s in others}
     return findings
 
 
-def _predicted(score: str, x: Sequence[float], gfid: Sequence[float], new: float) -> dict[str, Any]:
-    found = predict_linear(x, gfid, new)
+def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject) -> dict[str, Any]:
+    """Not an error where there is none: everything else has been computed by then, and is kept."""
+    subjects = [*(s for s, _ in points), new]
+    if any(score not in s.numbers for s in subjects):
+        computed = ", ".join(new.numbers)
+        return {"from": score, "value": None, "reason": f"it was not computed; predict=... one of {computed}"}
+    *x, at = (s.numbers[score].value for s in subjects)
+    found = predict_linear(x, [gfid for _, gfid in points], at)
     if found is None:
-        return {
-            "from": score,
-            "value": None,
-            "reason": "fewer than two known gFIDs, or the score does not vary",
-        }
+        reason = "fewer than two known gFIDs, or the score does not vary"
+        return {"from": score, "value": None, "reason": reason}
     return {"from": score, **asdict(found)}
+
+
+def differences_from_first(
+    scored: Sequence[tuple[Subject, dict[str, Tensor]]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By tokenizer and score, how far it lies from the first tokenizer's, with the interval of the difference.
+
+    Both are taken on the same resamples of the test split, so what makes images hard for both cancels: the
+    interval is narrower than those of the two scores suggest.
+
+    Args:
+        scored: subjects, and their scores of every resample.
+    """
+    (first, base), *others = scored
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for subject, resampled in others:
+        shared = [name for name in resampled if name in base]
+        found[subject.name] = {
+            name: {
+                "value": subject.numbers[name].value - first.numbers[name].value,
+                "interval": percentile_interval(resampled[name] - base[name]),
+            }
+            for name in shared
+        }
+    return {name: differences for name, differences in found.items() if differences}
 
 
 def draw_scatter(

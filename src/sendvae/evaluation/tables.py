@@ -16,21 +16,35 @@ def print_result(result: Result, console: Console) -> None:
     """Every number of every subject, with its interval."""
     names = _metric_names([result])
     header = ["", *(subject.name for subject in result.subjects)]
-    table = Table(*header, box=None, header_style="bold")
+    table = _table(header)
+    below = len(result.subjects) > 1
     for name in names:
-        table.add_row(name, *(show(subject.numbers.get(name)) for subject in result.subjects))
+        table.add_row(name, *(show(subject.numbers.get(name), below=below) for subject in result.subjects))
     console.print(table)
     for subject in result.subjects:
         for key, value in subject.details.items():
             if key.startswith("no "):
                 console.print(f"{subject.name}: {key}: {value}", style="dim")
+    if differences := result.findings.get("differences"):
+        print_differences(result.subjects[0].name, differences, console)
     for score, found in result.findings.get("correlations", {}).items():
         console.print(f"{score} and gFID: {describe(found)}", highlight=False)
     for name, found in result.findings.get("predictions", {}).items():
         console.print(f"gFID of {name} by its {found['from']}: {_predicted(found)}", highlight=False)
     counts = {subject.input.images for subject in result.subjects}
-    for count in sorted(count for count in counts if count is not None):
-        console.print(f"{count:,} images; intervals of 95 %", style="dim")
+    images = [f"{count:,} images; " for count in sorted(count for count in counts if count is not None)]
+    for count in images or [""]:
+        console.print(f"{count}intervals of 95 %", style="dim")
+
+
+def print_differences(first: str, differences: dict[str, dict[str, Any]], console: Console) -> None:
+    """Of every other tokenizer from the first, each score with the interval of the difference."""
+    table = _table([f"minus {first}", *differences])
+    for score in next(iter(differences.values())):
+        found = [Number(**scores[score]) for scores in differences.values()]
+        table.add_row(score, *(show(number, "+", below=True) for number in found))
+    console.print()
+    console.print(table)
 
 
 def print_comparison(results: Sequence[Result], names: Sequence[str], console: Console) -> None:
@@ -46,7 +60,7 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
         for name, result in zip(names, results, strict=True)
         for subject in result.subjects
     ]
-    table = Table("", *(name for name, _ in columns), box=None, header_style="bold")
+    table = _table(["", *(name for name, _ in columns)])
     for metric in _metric_names(results):
         first = columns[0][1].numbers.get(metric)
         cells = [show(first)]
@@ -58,14 +72,27 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
     console.print(table)
 
 
-def show(number: Number | None) -> str:
-    """A number to four or five digits, and its interval."""
+def _table(header: Sequence[str]) -> Table:
+    """The first column names scores, and is never cut."""
+    table = Table(box=None, header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(name, no_wrap=i == 0)
+    return table
+
+
+def show(number: Number | None, sign: str = "", below: bool = False) -> str:
+    """A number to four or five digits, and its interval (`below` it).
+
+    Args:
+        sign: "+" shows that of positive numbers too.
+    """
     if number is None:
         return "-"
-    text = _digits(number.value)
+    text = _digits(number.value, sign)
     if number.interval is None:
         return text
-    return f"{text} [{_digits(number.interval[0])}, {_digits(number.interval[1])}]".replace("[", r"\[")
+    low, high = (_digits(bound, sign) for bound in number.interval)
+    return text + ("\n" if below else " ") + rf"\[{low}, {high}]"
 
 
 def _predicted(found: dict[str, Any]) -> str:
@@ -77,8 +104,8 @@ def _predicted(found: dict[str, Any]) -> str:
     return f"{found['value']:.2f}, 95 %: {low:.2f} to {high:.2f} ({found['n']} points)"
 
 
-def _digits(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 100 else f"{value:.4g}"
+def _digits(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.2f}" if abs(value) >= 100 else f"{value:{sign}.4g}"
 
 
 def _metric_names(results: Sequence[Result]) -> list[str]:

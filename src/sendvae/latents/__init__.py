@@ -7,16 +7,25 @@ from sendvae.latents.attributes import (
     recall_at,
     recall_variants,
 )
+from sendvae.latents.bootstrap import Bootstrap, percentile_interval
 from sendvae.latents.correlation import Correlation, Prediction, pearson, predict_linear
 from sendvae.latents.discrimination import Discrimination, MixtureScore, discrimination, mixture_scores
-from sendvae.latents.gap import semantic_gap
+from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import LatentRows, TensorRows
-from sendvae.latents.uniformity import Uniformity, density_statistics, kernel_density, uniformity
+from sendvae.latents.uniformity import (
+    Uniformity,
+    density_statistics,
+    kernel_density,
+    uniformity,
+    uniformity_repeats,
+)
 
 __all__ = [
     "AttributeProbeResult",
+    "Bootstrap",
+    "ClassProbeResult",
     "Correlation",
     "Discrimination",
     "LatentRows",
@@ -27,6 +36,7 @@ __all__ = [
     "TensorRows",
     "Uniformity",
     "attribute_probe",
+    "class_probe",
     "density_statistics",
     "discrimination",
     "f1_scores",
@@ -34,9 +44,11 @@ __all__ = [
     "kernel_density",
     "mixture_scores",
     "pearson",
+    "percentile_interval",
     "predict_linear",
     "recall_at",
     "recall_variants",
     "semantic_gap",
     "uniformity",
+    "uniformity_repeats",
 ]

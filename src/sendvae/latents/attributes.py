@@ -7,16 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from sendvae.latents.bootstrap import Bootstrap, weighted_mean, weighted_ratio
 from sendvae.latents.logistic import STD_FLOOR, Design, fit_logistic, standardise
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import Centred, LatentRows, as_rows, batches, gathered, scores_of_rows
 
 Method = Literal["logistic", "ridge", "minibatch"]
-THRESHOLD = 0.5  # on the predicted probability
+THRESHOLD = 0.5  # on the predicted probability; ours, since the paper states none
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))  # tried on the validation split
 TOP = 5
 BEST = 50  # attributes that mmfashion's recall averages over
@@ -44,6 +45,8 @@ class AttributeProbeResult:
         absent: attributes without a positive in the test split.
         method, weight_decay: of the fit; the latter chosen on the validation split where there is one.
         dims, n_train, n_test: features of a latent, images.
+        resampled: `f1_macro`, `f1_micro`, `f1_samples` and `recall_at_5` of every resample of the test split, (R,)
+            each; empty without a bootstrap.
     """
 
     f1_macro: float
@@ -65,10 +68,13 @@ class AttributeProbeResult:
     dims: int
     n_train: int
     n_test: int
+    resampled: dict[str, Float64[Tensor, " R"]]
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields, ready for JSON."""
-        return {**asdict(self), "f1": self.f1.tolist()}
+        """All fields but the resampled scores, ready for JSON."""
+        fields = {**asdict(self), "f1": self.f1.tolist()}
+        del fields["resampled"]
+        return fields
 
 
 def attribute_probe(
@@ -81,7 +87,9 @@ def attribute_probe(
     val_attributes: Tensor | None = None,
     method: Method = "logistic",
     weight_decay: float | None = None,
+    threshold: float = THRESHOLD,
     minibatch: MinibatchFit | None = None,
+    bootstrap: Bootstrap | None = None,
 ) -> AttributeProbeResult:
     """One linear layer on the flattened latent, standardised with the statistics of the training split.
 
@@ -94,13 +102,17 @@ def attribute_probe(
         train_attributes, test_attributes: (N, A) in {0, 1}.
         val_latents, val_attributes: where given, they choose weight decay and the tuned threshold by macro F1.
         weight_decay: fixes the penalty instead.
+        threshold: on the predicted probability (of "ridge" the predicted target), in (0, 1).
         minibatch: epochs, batch size, rate and seed of that method.
+        bootstrap: of the test images.
 
     Raises:
         ValueError: shapes that do not match, NaN, or attributes other than 0 and 1.
     """
     if method not in WEIGHT_DECAYS:
         raise ValueError(f"method must be one of {', '.join(WEIGHT_DECAYS)}, got '{method}'")
+    if not 0.0 < threshold < 1.0:
+        raise ValueError(f"threshold must be in (0, 1), got {threshold}")
     if (val_latents is None) != (val_attributes is None):
         raise ValueError("val_latents and val_attributes come together")
     train, test = _split(train_latents, train_attributes), _split(test_latents, test_attributes)
@@ -118,10 +130,10 @@ def attribute_probe(
     chosen, tuned_threshold, tuned = 0, None, (None, None, None)
     if val is not None:
         predictions = _probabilities(fits, val, method)
-        chosen = max(range(len(fits)), key=lambda i: _averages(predictions[i], val.attributes, THRESHOLD)[0])
+        chosen = max(range(len(fits)), key=lambda i: _averages(predictions[i], val.attributes, threshold)[0])
         tuned_threshold = max(THRESHOLDS, key=lambda t: _averages(predictions[chosen], val.attributes, t)[0])
     probabilities = _probabilities([fits[chosen]], test, method)[0]
-    macro, micro, samples = _averages(probabilities, test.attributes, THRESHOLD)
+    macro, micro, samples = _averages(probabilities, test.attributes, threshold)
     if tuned_threshold is not None:
         tuned = _averages(probabilities, test.attributes, tuned_threshold)
     recalls = recall_variants(probabilities, test.attributes, TOP)
@@ -133,8 +145,8 @@ def attribute_probe(
         recall_at_5_images=recalls[0],
         recall_at_5_attributes=recalls[1],
         recall_at_5_best=recalls[2],
-        f1=f1_scores(probabilities > THRESHOLD, test.attributes)[0],
-        threshold=THRESHOLD,
+        f1=f1_scores(probabilities > threshold, test.attributes)[0],
+        threshold=threshold,
         tuned_threshold=tuned_threshold,
         f1_macro_tuned=tuned[0],
         f1_micro_tuned=tuned[1],
@@ -145,25 +157,21 @@ def attribute_probe(
         dims=train.shape[0],
         n_train=len(train.rows),
         n_test=len(test.rows),
+        resampled=_resampled(probabilities, test.attributes, threshold, bootstrap) if bootstrap else {},
     )
 
 
 def f1_scores(predicted: Bool[Tensor, "N A"], attributes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(per attribute (A,), micro, mean over images); 0 where nothing is predicted and nothing present."""
-    truth = attributes.bool()
-    hits, errors = (truth & predicted).double(), (truth ^ predicted).double()
-
-    def f1(hit: Tensor, error: Tensor) -> Tensor:
-        return 2 * hit / (2 * hit + error).clamp_min(1.0)
-
-    return f1(hits.sum(0), errors.sum(0)), f1(hits.sum(), errors.sum()), f1(hits.sum(1), errors.sum(1)).mean()
+    hits, errors = (table.double() for table in _tables(predicted, attributes))
+    per_image = _f1(hits.sum(1), errors.sum(1))
+    return _f1(hits.sum(0), errors.sum(0)), _f1(hits.sum(), errors.sum()), per_image.mean()
 
 
 def recall_at(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) -> float:
     """Positives among each image's `top` highest scores, over all positives (pooled); 0 without positives."""
-    chosen = scores.topk(min(top, scores.shape[1]), dim=1).indices
     positives = attributes.double()
-    return float(positives.gather(1, chosen).sum() / positives.sum().clamp_min(1.0))
+    return float((positives * _highest(scores, top)).sum() / positives.sum().clamp_min(1.0))
 
 
 def recall_variants(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) -> tuple[float, float, float]:
@@ -172,9 +180,7 @@ def recall_variants(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) 
     Images and attributes without a positive do not count; 0 where none has any.
     """
     positives = attributes.double()
-    chosen = torch.zeros_like(positives, dtype=torch.bool)
-    chosen.scatter_(1, scores.topk(min(top, scores.shape[1]), dim=1).indices, value=True)
-    hits = positives * chosen
+    hits = positives * _highest(scores, top)
 
     def shares(dim: int) -> Tensor:
         total = positives.sum(dim)
@@ -184,6 +190,45 @@ def recall_variants(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) 
     best = by_attribute.sort(descending=True).values[:BEST]
     values = [float(share.mean()) if len(share) else 0.0 for share in (images, by_attribute, best)]
     return values[0], values[1], values[2]
+
+
+def _tables(predicted: Bool[Tensor, "N A"], attributes: Tensor) -> tuple[Tensor, Tensor]:
+    """True positives, and false ones of both kinds: all that F1 needs."""
+    truth = attributes.bool()
+    return truth & predicted, truth ^ predicted
+
+
+def _f1(hits: Tensor, errors: Tensor) -> Tensor:
+    return 2 * hits / (2 * hits + errors).clamp_min(1.0)
+
+
+def _highest(scores: Float[Tensor, "N A"], top: int) -> Bool[Tensor, "N A"]:
+    """Which are among their image's `top` highest."""
+    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    return chosen.scatter_(1, scores.topk(min(top, scores.shape[1]), dim=1).indices, value=True)
+
+
+def _resampled(
+    probabilities: Float[Tensor, "M A"], attributes: Tensor, threshold: float, bootstrap: Bootstrap
+) -> dict[str, Float64[Tensor, " R"]]:
+    hits, errors = (table.float() for table in _tables(probabilities > threshold, attributes))
+    positives, absent = attributes.float(), ~attributes.any(0)
+    found = (attributes & _highest(probabilities, TOP)).sum(1)
+
+    def macro(weights: Tensor) -> Tensor:
+        # An attribute whose positives a resample happens to lack would count as 0 there: it is left out.
+        counted = ((weights @ positives > 0) | absent).float()
+        return (_f1(weights @ hits, weights @ errors) * counted).sum(1) / counted.sum(1).clamp_min(1.0)
+
+    return bootstrap.scores(
+        len(attributes),
+        {
+            "f1_macro": macro,
+            "f1_micro": lambda weights: _f1(weights @ hits.sum(1), weights @ errors.sum(1)),
+            "f1_samples": weighted_mean(_f1(hits.sum(1), errors.sum(1))),
+            "recall_at_5": weighted_ratio(found, attributes.sum(1)),
+        },
+    )
 
 
 class _Split(NamedTuple):

@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
+from sendvae.latents.bootstrap import Bootstrap, weighted_mean
 from sendvae.latents.moments import Moments, moments_of, principal_axes
 from sendvae.latents.rows import LatentRows, as_rows, batches
 
@@ -30,12 +31,14 @@ class MixtureScore:
         nll: of held-out latents, nats per dimension; mean over seeds.
         train_nll: of the latents it was fitted to.
         spread: standard deviation of `nll` over seeds (ddof 0).
+        resampled: `nll` of every resample of the held-out images; None without a bootstrap.
     """
 
     components: int
     nll: float
     train_nll: float
     spread: float
+    resampled: Float64[Tensor, " R"] | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def mixture_scores(
     dimensions: int = DIMENSIONS,
     seeds: Sequence[int] = (0,),
     covariance: Literal["diag", "full"] = "diag",
+    bootstrap: Bootstrap | None = None,
 ) -> Discrimination:
     """Negative log-likelihoods of Gaussian mixtures, nats per dimension; lower is better.
 
@@ -82,6 +86,7 @@ def mixture_scores(
     Args:
         train_latents, test_latents: posterior means, or rows of them.
         components: Gaussians of each mixture; `dimensions` at most the flattened size.
+        bootstrap: of the held-out images.
 
     Raises:
         ValueError: latents that vary in fewer than `dimensions` directions, NaN, or fewer than components.
@@ -106,7 +111,7 @@ def mixture_scores(
             f"the latents vary in {int(real.sum())} directions only, fewer than dimensions = {dimensions}"
         )
     fitted, held_out = fitted / unit, held_out / unit
-    mixtures = [_mixture(fitted, held_out, count, covariance, seeds) for count in components]
+    mixtures = [_mixture(fitted, held_out, count, covariance, seeds, bootstrap) for count in components]
     return Discrimination(tuple(mixtures), dimensions, float(values.sum()) / total)
 
 
@@ -125,11 +130,12 @@ def _mixture(
     components: int,
     covariance: Literal["diag", "full"],
     seeds: Sequence[int],
+    bootstrap: Bootstrap | None,
 ) -> MixtureScore:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    losses = []
+    held_out, fitted = [], []
     for seed in seeds:
         mixture = GaussianMixture(
             components,
@@ -141,6 +147,11 @@ def _mixture(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(train)
-        losses.append([-mixture.score(part) / train.shape[1] for part in (test, train)])
-    held_out, fitted = np.array(losses).T
-    return MixtureScore(components, float(held_out.mean()), float(fitted.mean()), float(held_out.std()))
+        held_out.append(-mixture.score_samples(test) / train.shape[1])
+        fitted.append(-mixture.score(train) / train.shape[1])
+    per_image, by_seed = np.mean(held_out, axis=0), np.mean(held_out, axis=1)
+    statistics = {"nll": weighted_mean(torch.from_numpy(per_image))}
+    resampled = bootstrap.scores(len(test), statistics) if bootstrap else {}
+    return MixtureScore(
+        components, float(by_seed.mean()), float(np.mean(fitted)), float(by_seed.std()), resampled.get("nll")
+    )

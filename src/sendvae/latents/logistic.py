@@ -61,7 +61,9 @@ def fit_logistic(design: Design, y: Float[Tensor, "N A"], strength: float) -> Li
 
 def fit_softmax(design: Design, labels: Int64[Tensor, " N"], classes: int, strength: float) -> Linear:
     """Multinomial regression: mean cross-entropy + strength / 2 |w|^2."""
-    return _minimise(design, torch.zeros(classes), lambda scores: F.cross_entropy(scores, labels), strength)
+    labels = labels.to(design.rotated.device)
+    start = design.rotated.new_zeros(classes)
+    return _minimise(design, start, lambda scores: F.cross_entropy(scores, labels), strength)
 
 
 def scores_of(model: Linear, x: Float[Tensor, "N F"]) -> Float[Tensor, "N A"]:
@@ -74,7 +76,7 @@ def _minimise(
     scaling = design.scaling(strength)
     x = design.rotated * scaling
     bias = bias.clone().requires_grad_(True)
-    v = torch.zeros(x.shape[1], len(bias), requires_grad=True)  # weight = axes @ (scaling * v)
+    v = x.new_zeros(x.shape[1], len(bias)).requires_grad_(True)  # weight = axes @ (scaling * v)
     optimizer = torch.optim.LBFGS(
         [v, bias],
         max_iter=ITERATIONS,

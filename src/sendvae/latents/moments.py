@@ -67,8 +67,8 @@ def principal_axes(
         from scipy.sparse.linalg import eigsh
 
         start = np.full(size, size**-0.5)  # fixed, so that the same matrix gives the same axes
-        found, vectors = eigsh(covariance.numpy(), k=count, which="LA", v0=start)
+        found, vectors = eigsh(covariance.cpu().numpy(), k=count, which="LA", v0=start)
         order = np.argsort(found)
-        values, axes = torch.from_numpy(found[order]), torch.from_numpy(vectors[:, order])
+        values, axes = (torch.from_numpy(part).to(covariance) for part in (found[order], vectors[:, order]))
     values, axes = values.flip(0), axes.flip(1)
     return values, axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()

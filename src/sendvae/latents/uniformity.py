@@ -54,6 +54,20 @@ def uniformity(
     Raises:
         ValueError: unknown projection, NaN, or latents without variation in some channel.
     """
+    found = uniformity_repeats(latents, projection, samples, repeats, seed)
+    return Uniformity(
+        *(float(np.mean([getattr(one, name) for one in found])) for name in Uniformity.__annotations__)
+    )
+
+
+def uniformity_repeats(
+    latents: Float[Tensor, "N C h w"] | LatentRows,
+    projection: str = "tsne",
+    samples: int = 10_000,
+    repeats: int = 10,
+    seed: int = 0,
+) -> list[Uniformity]:
+    """The repeats that `uniformity` averages."""
     if projection not in ("tsne", "pca", "none"):
         raise ValueError(f"projection must be 'tsne', 'pca' or 'none', got '{projection}'")
     rng = np.random.default_rng(seed)
@@ -61,15 +75,13 @@ def uniformity(
     mean, std = _channel_statistics(rows)
     if not bool((std > 0).all()):
         raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
-    results = []
+    found = []
     for repeat in range(repeats):
         images = rng.choice(len(rows), size=min(samples, len(rows)), replace=False)
         points = ((_one_position_each(rows, images, rng) - mean) / std).double().cpu()
         density = kernel_density(_project(points, projection, seed + repeat))
-        results.append(density_statistics(density))
-    return Uniformity(
-        *(float(np.mean([getattr(r, name) for r in results])) for name in Uniformity.__annotations__)
-    )
+        found.append(density_statistics(density))
+    return found
 
 
 def density_statistics(density: Float64[Tensor, " N"]) -> Uniformity:
