@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from sendvae.data import ImageSet, center_crop
 from sendvae.data.attribute_sets import (
@@ -146,6 +147,59 @@ def test_deepfashion(tmp_path: Path) -> None:
     assert read_deepfashion(tmp_path).class_names == ("unlabelled",)
 
 
+def write_boxes(folder: Path) -> Path:
+    corners = ("005 010 035 050", "000 000 041 100", "012 008 030 026")  # the second is larger than its image
+    rows = [f"{k}     {box}" for k, box in zip(FASHION, corners, strict=True)]
+    path = folder / "Anno_coarse/list_bbox.txt"
+    path.write_text("\n".join(["3", "image_name  x_1  y_1  x_2  y_2", *rows]) + "\n")
+    return path
+
+
+def test_deepfashion_in_boxes(tmp_path: Path) -> None:
+    write_boxes(write_deepfashion(tmp_path))
+    found = read_deepfashion(tmp_path, box=True)
+    for split, name, box in (
+        ("train", "img/Sheer_Blouse/img_1.jpg", (5, 10, 35, 50)),
+        ("val", "img/Sheer_Blouse/img_2.jpg", (0, 0, 40, 60)),
+        ("test", "img/Dress/img_1.jpg", (12, 8, 30, 26)),
+    ):
+        expected = center_crop(Image.open(tmp_path / name).convert("RGB").crop(box), 16)
+        image = AnnotatedImages(found, split, 16).batch([0]).images[0]
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), np.array(expected)), split
+    whole = read_deepfashion(tmp_path)
+    assert whole.boxes is None
+    prints = {AnnotatedImages(one, "test", 16).fingerprint for one in (found, whole)}
+    assert len(prints) == 2  # latents are cached under it
+    assert read_attribute_set(f"deepfashion:{tmp_path}", box=True).boxes is not None
+    with pytest.raises(UserError, match="celeba has no boxes"):
+        read_attribute_set("celeba:x", box=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong", "message"),
+    [
+        ("005 010 035 050", "005 010 035", "line 3(?s:.*)upper left"),
+        ("005 010 035 050", "005 010 005 050", "line 3(?s:.*)upper left"),
+        ("005 010 035 050", "005 050 035 010", "line 3(?s:.*)upper left"),
+        ("005 010 035 050", "005 010 x35 050", "line 3(?s:.*)upper left"),
+        ("img/Dress/img_1.jpg     012 008 030 026\n", "", r"no box of an image(?s:.*)img/Dress/img_1.jpg"),
+    ],
+)
+def test_damaged_boxes(tmp_path: Path, given: str, wrong: str, message: str) -> None:
+    path = write_boxes(write_deepfashion(tmp_path))
+    path.write_text(path.read_text().replace(given, wrong))
+    with pytest.raises(UserError, match=message):
+        read_deepfashion(tmp_path, box=True)
+
+
+def test_a_box_outside_its_image(tmp_path: Path) -> None:
+    path = write_boxes(write_deepfashion(tmp_path))
+    path.write_text(path.read_text().replace("012 008 030 026", "040 000 080 026"))
+    images = AnnotatedImages(read_deepfashion(tmp_path, box=True), "test", 16)
+    with pytest.raises(UserError, match=r"Dress/img_1.jpg(?s:.*)outside its 40 x 60 pixels"):
+        images.batch([0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -188,6 +242,78 @@ def test_awa2(tmp_path: Path) -> None:
     others = {int(n) for s, n in zip(apart.splits, apart.labels, strict=True) if s != "test"}
     assert (tested, others) == ({2}, {0, 1})
     assert AnnotatedImages(apart, "test", 16).batch([0, 9]).labels.tolist() == [2, 2]
+
+
+def write_proposed(folder: Path, **changes: list[int]) -> Path:
+    """As in xlsa17.zip, of the images of `write_awa2`, in an order that is not that of their names."""
+    keys = sorted(f"{p.parent.name}/{p.name}" for p in (folder / "JPEGImages").glob("*/*.jpg"))
+    order = np.random.default_rng(0).permutation(len(keys))
+    paths = np.empty((len(keys), 1), object)
+    paths[:, 0] = [f"/BS/someone/work/Animals_with_Attributes2//JPEGImages/{keys[i]}" for i in order]
+    whales = [place for place, i in enumerate(order) if keys[i].startswith("killer")]
+    others = [place for place, i in enumerate(order) if not keys[i].startswith("killer")]
+    places = {"trainval_loc": others[:16], "test_seen_loc": others[16:], "test_unseen_loc": whales} | changes
+    (folder / "xlsa17/data/AWA2").mkdir(parents=True, exist_ok=True)
+    columns = {name: np.array(rows, np.uint16)[:, None] + 1 for name, rows in places.items()}
+    savemat(folder / "xlsa17/data/AWA2/att_splits.mat", columns | {"att": np.ones((85, 50))})
+    features = {"features": np.ones((8, 30)), "image_files": paths}
+    savemat(folder / "xlsa17/data/AWA2/res101.mat", features, do_compression=True)
+    return folder
+
+
+def test_the_proposed_split_of_awa2(tmp_path: Path) -> None:
+    write_proposed(write_awa2(tmp_path))
+    unseen, seen = (read_awa2(tmp_path, split) for split in ("proposed-unseen", "proposed-seen"))
+    assert {k for k, s in zip(unseen.keys, unseen.splits, strict=True) if s == "test"} == {
+        f"killer+whale/killer+whale_{10001 + j}.jpg" for j in range(10)
+    }
+    tested = {k for k, s in zip(seen.keys, seen.splits, strict=True) if s == "test"}
+    assert len(tested) == 4
+    assert not any("whale" in key for key in seen.keys)
+    assert tested.isdisjoint(unseen.keys)
+    for found in (unseen, seen):
+        splits = [s for s, label in zip(found.splits, found.labels, strict=True) if label < 2 and s != "test"]
+        assert (len(splits), splits.count("val")) == (16, 2)
+        assert len(found.values) == len(found.keys) == len(found.groups)
+        matrix = np.array([[0, 1], [1, 1], [1, 0]], bool)
+        assert np.array_equal(found.values, matrix[found.labels])
+        assert [found.class_names[label] for label in found.labels] == [
+            key.split("/")[0] for key in found.keys
+        ]
+    assert set(unseen.groups) == {"antelope", "grizzly+bear", "killer+whale"}
+    digest = unseen.digest
+    write_proposed(
+        tmp_path, trainval_loc=[0], test_seen_loc=list(range(1, 20)), test_unseen_loc=list(range(20, 30))
+    )
+    assert read_awa2(tmp_path, "proposed-seen").digest != digest
+
+
+def test_a_damaged_proposed_split(tmp_path: Path) -> None:
+    write_awa2(tmp_path)
+    with pytest.raises(UserError, match=r"lacks res101.mat(?s:.*)xlsa17/data/AWA2/res101.mat"):
+        read_awa2(tmp_path, "proposed-seen")
+    every, some = list(range(10)), list(range(10, 20))
+    for wrong in ([*range(20, 29)], [*range(20, 31)], [*range(19, 30)]):  # one lacks, one too many, one twice
+        write_proposed(tmp_path, trainval_loc=every, test_seen_loc=some, test_unseen_loc=wrong)
+        with pytest.raises(UserError, match=r"is not as published(?s:.*)each of 1 to 30 once"):
+            read_awa2(tmp_path, "proposed-seen")
+    write_proposed(tmp_path, trainval_loc=every, test_seen_loc=some, test_unseen_loc=[*range(20, 30)])
+    picture(tmp_path / "JPEGImages/antelope/antelope_99999.jpg", 0)
+    with pytest.raises(UserError, match=r"differ in images(?s:.*)antelope_99999.jpg"):
+        read_awa2(tmp_path, "proposed-seen")
+    (tmp_path / "JPEGImages/antelope/antelope_99999.jpg").unlink()
+    (tmp_path / "JPEGImages/antelope/antelope_10001.jpg").unlink()
+    with pytest.raises(UserError, match=r"differ in images(?s:.*)antelope_10001.jpg"):
+        read_awa2(tmp_path, "proposed-seen")
+    path = tmp_path / "xlsa17/data/AWA2/res101.mat"
+    whole = path.read_bytes()
+    for damaged in (b"", b"no MATLAB file", whole[: len(whole) // 2], whole[:-3]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"res101.mat cannot be read(?s:.*)xlsa17.zip with image_files"):
+            read_awa2(tmp_path, "proposed-seen")
+    savemat(path, {"features": np.ones(3)})
+    with pytest.raises(UserError, match=r"cannot be read(?s:.*)image_files"):
+        read_awa2(tmp_path, "proposed-seen")
 
 
 def test_damaged_awa2(tmp_path: Path) -> None:

@@ -135,9 +135,11 @@ class LatentsConfig(Section):
     )
     attributes_file: str | None = Field(None, description="CSV file of table:FOLDER")
     size: PositiveInt | None = Field(256, description="pixels of images that are not prepared")
-    split: Literal["default", "image", "classes"] = Field(
-        "default", description="AwA2: images at random (default) or classes apart; others: the official one"
+    split: Literal["default", "image", "classes", "proposed-seen", "proposed-unseen"] = Field(
+        "default",
+        description="AwA2: images at random (default), classes apart, or as Xian et al. propose; others: the official",
     )
+    box: bool = Field(False, description="DeepFashion: crop to the garment's box first")
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     latent: Literal["mean", "sample"] = Field("mean", description="of the posterior")
     scores: list[Score] = Field(["attributes", "gap", "uniformity", "discrimination"], min_length=1)

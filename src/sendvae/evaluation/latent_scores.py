@@ -80,6 +80,8 @@ def score_latents(
     protocol = config.model_dump(mode="json", exclude=NOT_PROTOCOL) | {
         "resolved_precision": resolve_precision(config.precision, device),
         "f1_average": "all; 0 / 0 is 0; macro counts attributes without positives",
+        "crop": "ADM's centre crop, of images that are not prepared",
+        "unknown_attributes": "absent",
         "standardised": "with the training split's mean and deviation, each feature",
     }
     given = Input(source=config.data, images=sum(map(len, data.images.values())), digest=data.digest)
@@ -98,7 +100,7 @@ def open_data(config: LatentsConfig) -> Data:
         if config.size is None:
             raise UserError("size is missing", expected="pixels of the crop", next_step="set size=256")
         table = Path(config.attributes_file) if config.attributes_file else None
-        annotations = read_attribute_set(config.data, table, config.split)
+        annotations = read_attribute_set(config.data, table, config.split, config.box)
         present = set(annotations.splits)
         images: dict[str, Any] = {
             split: AnnotatedImages(annotations, split, config.size, config.limit)

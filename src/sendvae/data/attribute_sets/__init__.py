@@ -41,12 +41,15 @@ def is_attribute_set(source: str) -> bool:
     return bool(colon) and kind in {*READERS, TABLE}
 
 
-def read_attribute_set(source: str, table: Path | None = None, split: str = "default") -> Annotations:
+def read_attribute_set(
+    source: str, table: Path | None = None, split: str = "default", box: bool = False
+) -> Annotations:
     """The annotations of "celeba:", "deepfashion:", "awa2:" or "table:" and a folder.
 
     Args:
         table: CSV file, of "table:" only.
-        split: "image" or "classes", of "awa2:" only.
+        split: of "awa2:" only: "image", "classes", "proposed-seen" or "proposed-unseen".
+        box: crop to the garments' boxes, of "deepfashion:" only.
 
     Raises:
         UserError: an option that the set does not have, or what its reader refuses.
@@ -57,6 +60,10 @@ def read_attribute_set(source: str, table: Path | None = None, split: str = "def
         if kind != "awa2":
             raise UserError(f"{kind} has one split", given=f"split={split}", expected="split=default")
         options["split"] = split
+    if box:
+        if kind != "deepfashion":
+            raise UserError(f"{kind} has no boxes", given="box=true", expected="box=false")
+        options["box"] = True
     if (table is not None) != (kind == TABLE):
         raise UserError(
             f"{kind}: {'a' if kind == TABLE else 'no'} file of attributes belongs to it",

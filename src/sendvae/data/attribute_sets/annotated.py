@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from PIL import Image
 from torch import Tensor
 
 from sendvae.data.attributes import AttributeTable
@@ -40,6 +41,7 @@ class Annotations:
         labels: class numbers, all 0 where there are no classes.
         groups: what a split must not tear apart.
         digest: of the annotation files.
+        boxes: left, top, right, bottom in pixels (images, 4), to which images are cropped; None: whole images.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Annotations:
     class_names: tuple[str, ...]
     groups: Sequence[str]
     digest: str
+    boxes: np.ndarray | None = None
 
 
 class AnnotatedImages:
@@ -81,7 +84,9 @@ class AnnotatedImages:
     def fingerprint(self) -> str:
         """Of annotations, names and crop; the bytes of the images are taken to be the published ones."""
         digest = hashlib.sha256("\n".join(self.keys).encode()).hexdigest()[:16]
-        return f"{self.annotations.name} {self.split} {self.annotations.digest[:16]} {digest} {self.size}px"
+        found = self.annotations
+        boxes = "" if found.boxes is None else ", in boxes"
+        return f"{found.name} {self.split} {found.digest[:16]} {digest} {self.size}px{boxes}"
 
     @cached_property
     def attributes(self) -> AttributeTable:
@@ -110,6 +115,8 @@ class AnnotatedImages:
         row = self.rows[index]
         try:
             image = load_rgb(found.reader.read(found.places[row]), self.size)
+            if found.boxes is not None:
+                image = _cropped(image, found.boxes[row])
         except (FileNotFoundError, UnreadableImage, ValueError) as error:
             raise UserError(
                 f"an image of {found.name} cannot be read",
@@ -118,6 +125,18 @@ class AnnotatedImages:
             ) from None
         pixels = np.array(center_crop(image, self.size))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _cropped(image: Image.Image, box: np.ndarray) -> Image.Image:
+    """The part of the box that lies in the image.
+
+    Raises:
+        ValueError: none does.
+    """
+    left, top, right, bottom = (int(edge) for edge in box)
+    if left >= image.width or top >= image.height:
+        raise ValueError(f"its box {box.tolist()} lies outside its {image.width} x {image.height} pixels")
+    return image.crop((left, top, min(right, image.width), min(bottom, image.height)))
 
 
 def folder_reader(folder: Path) -> Reader:

@@ -15,11 +15,14 @@ from sendvae.data.attribute_sets.annotated import (
     malformed,
     split_by_hash,
 )
+from sendvae.data.attribute_sets.proposed import UNUSED, proposed_split
 from sendvae.data.sources.listing import is_image
 from sendvae.errors import UserError
 
+Split = Literal["image", "classes", "proposed-seen", "proposed-unseen"]
 
-def read_awa2(folder: Path, split: Literal["image", "classes"] = "image") -> Annotations:
+
+def read_awa2(folder: Path, split: Split = "image") -> Annotations:
     """The official files. Attributes belong to classes: all images of one have the same.
 
     `classes.txt`, `predicates.txt`: number, tab, name. `predicate-matrix-binary.txt`: a row of 0 and 1 per class.
@@ -28,7 +31,9 @@ def read_awa2(folder: Path, split: Literal["image", "classes"] = "image") -> Ann
     Args:
         split: "image" takes a fifth of each class's images for test and a tenth for val, by hash (the set has
             no split of images of its own); "classes" tests on those of `testclasses.txt` and takes a tenth of
-            the images of the others for val.
+            the images of the others for val. "proposed-..." is the split that Xian et al. propose, of which
+            either the unseen classes or held-out images of the seen ones are tested, and the others left out;
+            a tenth of its training images is for val. It comes as xlsa17.zip: `res101.mat`, `att_splits.mat`.
 
     Raises:
         UserError: a file is missing or differs from this layout, or a class has no images.
@@ -51,8 +56,14 @@ def read_awa2(folder: Path, split: Literal["image", "classes"] = "image") -> Ann
         test_file = find_file(folder, "testclasses.txt")
         splits = _by_classes(test_file, classes, keys, labels)
         files.append(test_file)
-    else:
+    elif split == "image":
         splits = split_by_hash(keys, labels)
+    else:
+        splits, proposed_files = proposed_split(folder, keys, labels, split.removeprefix("proposed-"))
+        used = [i for i, part in enumerate(splits) if part != UNUSED]
+        keys, labels = [keys[i] for i in used], [labels[i] for i in used]
+        splits = [splits[i] for i in used]
+        files += proposed_files
     numbers = np.array(labels, np.int64)
     return Annotations(
         name=f"AwA2-{split}",
@@ -64,7 +75,8 @@ def read_awa2(folder: Path, split: Literal["image", "classes"] = "image") -> Ann
         values=matrix[numbers],
         labels=numbers,
         class_names=classes,
-        groups=keys,
+        # Where classes are tested, they are what was drawn: all their images share their attributes.
+        groups=[classes[label] for label in labels] if split in ("classes", "proposed-unseen") else keys,
         digest=digest_of(*files),
     )
 

@@ -20,13 +20,16 @@ from sendvae.data.attribute_sets.annotated import (
 from sendvae.errors import UserError
 
 
-def read_deepfashion(folder: Path) -> Annotations:
-    """The coarse annotations, whole images (the boxes are not used).
+def read_deepfashion(folder: Path, box: bool = False) -> Annotations:
+    """The coarse annotations.
 
     `list_attr_cloth.txt`: count, header, then a name (which may hold spaces) and its type. `list_attr_img.txt`:
     count, header, then a path and a 1, 0 or -1 for each attribute, of which only 1 is a yes.
     `list_eval_partition.txt`: count, header, path and train, val or test. `list_category_img.txt`, where there is
     one, gives the classes. Values take 289 MB as bool.
+
+    Args:
+        box: crop to the garment's box, of `list_bbox.txt`: count, header, path and x, y of two corners.
 
     Raises:
         UserError: a file is missing or differs from this layout.
@@ -47,6 +50,11 @@ def read_deepfashion(folder: Path) -> Annotations:
             expected="train, val or test for each",
         )
     labels, class_names, files = _categories(folder, keys)
+    boxes = None
+    if box:
+        box_file = find_file(folder, *(f"{place}list_bbox.txt" for place in ("Anno_coarse/", "Anno/", "")))
+        boxes = _boxes(box_file, keys)
+        files.append(box_file)
     return Annotations(
         name="DeepFashion",
         keys=keys,
@@ -59,6 +67,7 @@ def read_deepfashion(folder: Path) -> Annotations:
         class_names=class_names,
         groups=keys,
         digest=digest_of(cloth, table, partition, *files),
+        boxes=boxes,
     )
 
 
@@ -101,6 +110,23 @@ def _categories(folder: Path, keys: list[str]) -> tuple[np.ndarray, tuple[str, .
     names = sorted(set(numbers), key=int)
     place = {name: i for i, name in enumerate(names)}
     return np.array([place[number] for number in numbers], np.int64), tuple(names), [path]
+
+
+def _boxes(path: Path, keys: list[str]) -> np.ndarray:
+    """Left, top, right, bottom of each image's box, pixels (images, 4); right and bottom are outside it."""
+    boxes: dict[str, tuple[int, ...]] = {}
+    for number, line in _lines(path):
+        key, *cells = line.split()
+        corners = tuple(int(cell) for cell in cells if cell.isdecimal())
+        if len(cells) != 4 or len(corners) != 4 or corners[0] >= corners[2] or corners[1] >= corners[3]:
+            raise malformed(
+                path, number, line, "a path, and x and y of the upper left and lower right corner"
+            )
+        boxes[key] = corners
+    missing = [key for key in keys if key not in boxes]
+    if missing:
+        raise UserError(f"{path} has no box of an image", given=f"{missing[0]} and {len(missing) - 1} more")
+    return np.array([boxes[key] for key in keys], np.int64)
 
 
 def _declared(path: Path) -> int:
