@@ -24,7 +24,7 @@ from sendvae.data.shards import MANIFEST
 from sendvae.data.sources import Columns, Listing, list_source
 from sendvae.data.sources.huggingface import HUB
 from sendvae.errors import UserError
-from sendvae.evaluation.adm_archive import AdmArchive
+from sendvae.evaluation.adm_archive import LAYOUT, AdmArchive
 
 EMBEDDED = "embedded:"
 Transform = Callable[[Image.Image], Tensor]
@@ -177,7 +177,8 @@ def open_stream(
     """
     stream = _open(source, split, size, crop, preferred)
     if len(stream) == 0:
-        raise UserError("no images", given=source)
+        held = f", which holds {', '.join(sorted(stream.names))}" if isinstance(stream, AdmArchive) else ""
+        raise UserError("no images", given=source + held, expected=LAYOUT if held else None)
     return stream if limit is None else Limited(stream, limit)
 
 

@@ -54,7 +54,7 @@ def coverage(
     if half:
         reference, generated = reference.float(), generated.float()
     else:
-        centre = reference.double().mean(0)  # less cancels in |u|^2 - 2 u.v + |v|^2
+        centre = reference.mean(0)  # less cancels in |u|^2 - 2 u.v + |v|^2; any one centre would do
         reference, generated = (reference - centre).float(), (generated - centre).float()
     radii_reference = _radii(reference, k, block, half)
     radii_generated = _radii(generated, k, block, half)
