@@ -12,7 +12,7 @@ import torch
 
 from sendvae.experiments.demo_texts import METHODS, METRICS, NETWORKS, PAPER
 from sendvae.experiments.pictures import principal_colours, save_grid
-from sendvae.experiments.summary import CorrelationResult, Curve, Run, Summary
+from sendvae.experiments.summary import CorrelationResult, Curve, Difference, Run, Summary
 from sendvae.report import write_report
 from sendvae.report.page import verdict
 from sendvae.report.plots import Series, lines, scatter, ticks
@@ -153,3 +153,16 @@ def test_page_in_a_browser(summary: Summary, tmp_path: Path, scheme: str, width:
         assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
         browser.close()
     assert faults == []
+
+
+def test_a_lead_that_the_test_images_could_explain_is_called_one(tmp_path: Path) -> None:
+    summary = make_summary(tmp_path, {"send-vae": 0.9}, {"send-vae": 10.0})
+    for low, doubted in ((-0.01, True), (0.01, False)):
+        lead = Difference(method="send-vae", metric="f1_macro", value=0.02, interval=(low, 0.04))
+        other = Difference(method="mapper", metric="f1_macro", value=-0.02, interval=(-0.04, -0.01))
+        told = summary.model_copy(update={"differences": [lead, other]})
+        assert ("could explain its lead in Attribute F1" in verdict(told)) is doubted
+        page = write_report(told, tmp_path, tmp_path / "report.html").read_text()
+        assert f"Send-VAE +0.020 [{low:+.3f}, +0.040], Mapper, no noise -0.020 [-0.040, -0.010]." in page
+        assert "Attribute F1 minus that of Plain" in page
+    assert "minus that of" not in write_report(summary, tmp_path, tmp_path / "bare.html").read_text()

@@ -5,20 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from sendvae.config.schema_demo import EvaluationConfig
 from sendvae.data import EmbeddedImages
-from sendvae.latents import attribute_probe, discrimination, semantic_gap, uniformity
+from sendvae.latents import Bootstrap, attribute_probe, discrimination, semantic_gap, uniformity
 
 
 @dataclass(frozen=True)
 class LatentScores:
-    """Scalars by metric name, and the probe's F1 of every attribute."""
+    """Scalars by metric name, and the probe's F1 of every attribute.
+
+    Attributes:
+        resampled: scalars of every resample of the test concepts, the same ones for every tokenizer.
+    """
 
     scalars: dict[str, float]
     attribute_f1: dict[str, float]
+    resampled: dict[str, Float64[Tensor, " R"]]
 
 
 def evaluate_latents(
@@ -42,6 +47,7 @@ def evaluate_latents(
         attributes["test"],
         val_latents=latents["val"],
         val_attributes=attributes["val"],
+        bootstrap=Bootstrap(groups=test.attributes.groups),
     )
     density = uniformity(
         latents["train"], samples=config.tsne_samples, repeats=config.tsne_repeats, seed=seed
@@ -61,4 +67,4 @@ def evaluate_latents(
     }
     names = train.attributes.names
     assert test.attributes.names == names
-    return LatentScores(scalars, dict(zip(names, probe.f1.tolist(), strict=True)))
+    return LatentScores(scalars, dict(zip(names, probe.f1.tolist(), strict=True)), probe.resampled)

@@ -105,7 +105,8 @@ def _predicted(found: dict[str, Any]) -> str:
 
 
 def _digits(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.2f}" if abs(value) >= 100 else f"{value:{sign}.4g}"
+    """Four significant digits; of differences (with a sign) four decimals, since most are close to 0."""
+    return f"{value:{sign}.2f}" if abs(value) >= 100 else f"{value:{sign}.4{'f' if sign else 'g'}}"
 
 
 def _metric_names(results: Sequence[Result]) -> list[str]:

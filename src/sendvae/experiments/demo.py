@@ -29,10 +29,10 @@ from sendvae.evaluation import (
     reconstruct,
 )
 from sendvae.experiments.demo_texts import FEATURE_NETWORK, METHODS, METRICS, NETWORKS, PAPER, PERCEPTUAL
+from sendvae.experiments.findings import correlate, differences
 from sendvae.experiments.pictures import principal_colours, save_grid
-from sendvae.experiments.summary import CorrelationResult, Curve, Run, Summary
+from sendvae.experiments.summary import Curve, Run, Summary
 from sendvae.files import write_text
-from sendvae.latents import pearson
 from sendvae.metrics import FEATURES
 from sendvae.runs import describe_environment, read_journal
 from sendvae.tokenizers import load_tokenizer
@@ -43,6 +43,8 @@ SHOWN, COLUMNS = 8, 8  # test images in the strips
 SAMPLES_SHOWN = 32
 SUMMARY, STAGES = "summary.json", "stages.jsonl"
 CORRELATED = (("f1_macro", "fd-mobilenetv2"), ("f1_micro", "fd-mobilenetv2"))
+COMPARED = ("f1_macro", "f1_micro")  # with the control's, resample by resample
+RESAMPLED_DIGITS = 6
 
 
 class Demo:
@@ -171,6 +173,10 @@ class Demo:
             seed=seed,
             metrics={**reconstruction, **scores.scalars},
             attribute_f1=scores.attribute_f1,
+            resampled={
+                name: [round(value, RESAMPLED_DIGITS) for value in scores.resampled[name].tolist()]
+                for name in COMPARED
+            },
             pictures={
                 name: self._relative(folder / f"{name}.png") for name in ("reconstructions", "latents")
             },
@@ -239,7 +245,8 @@ class Demo:
             metrics=METRICS,
             runs=runs,
             originals="originals.png",
-            correlations=[_correlate(runs, x, y) for x, y in CORRELATED],
+            correlations=[correlate(runs, x, y) for x, y in CORRELATED],
+            differences=[found for metric in COMPARED for found in differences(runs, metric)],
             paper=PAPER,
             stages=_stage_seconds(self.folder / STAGES),
             peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
@@ -247,13 +254,6 @@ class Demo:
         )
         summary.save(self.folder / SUMMARY)
         return summary
-
-
-def _correlate(runs: Sequence[Run], x: str, y: str) -> CorrelationResult:
-    """Over the runs that generated: one point per method and seed."""
-    points = [(run.metrics[x], run.metrics[y]) for run in runs if y in run.metrics]
-    result = pearson([a for a, _ in points], [b for _, b in points])
-    return CorrelationResult(x=x, y=y, r=result.r, p=result.p, interval=result.interval, n=result.n)
 
 
 def _curve(path: Path) -> Curve:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sendvae.files import write_text
 
+CONTROL = "plain"  # the method that is fine-tuned as the others, without alignment
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,12 +43,17 @@ class Curve(_Part):
 
 
 class Run(_Part):
-    """One method with one seed; pictures are paths beside the document."""
+    """One method with one seed; pictures are paths beside the document.
+
+    Attributes:
+        resampled: metrics of every resample of the test concepts, the same ones for every run.
+    """
 
     method: str
     seed: int
     metrics: dict[str, float]
     attribute_f1: dict[str, float]
+    resampled: dict[str, list[float]] = {}
     tokenizer_curve: Curve | None = None
     diffusion_curve: Curve | None = None
     pictures: dict[str, str] = {}
@@ -59,6 +66,15 @@ class CorrelationResult(_Part):
     p: float | None
     interval: tuple[float, float] | None
     n: int
+
+
+class Difference(_Part):
+    """A method's metric minus that of the control, means over seeds, with the interval over test concepts."""
+
+    method: str
+    metric: str
+    value: float
+    interval: tuple[float, float]
 
 
 class PaperTable(_Part):
@@ -93,6 +109,7 @@ class Summary(_Part):
     runs: list[Run]
     originals: str
     correlations: list[CorrelationResult]
+    differences: list[Difference] = []
     paper: PaperTable
     stages: dict[str, float]
     peak_memory_gib: float

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sendvae.experiments.summary import Metric, Run, Summary
+from sendvae.experiments.summary import CONTROL, Metric, Run, Summary
 from sendvae.files import write_text
 from sendvae.report.plots import Series, lines, scatter
 
@@ -50,6 +50,7 @@ def write_report(summary: Summary, folder: Path, output: Path) -> Path:
         groups=_groups(summary),
         table={name: [_cell(summary, metric, name) for metric in summary.metrics] for name in names},
         scatter=_scatter(summary, colours),
+        differences=_difference_texts(summary),
         correlations=[_correlation_text(summary, c.x, c.y) for c in summary.correlations],
         tokenizer_curves=_curves(summary, colours, "tokenizer_curve", TOKENIZER_CURVES),
         diffusion_curves=_curves(summary, colours, "diffusion_curve", DIFFUSION_CURVES),
@@ -78,9 +79,17 @@ def verdict(summary: Summary) -> str:
             (labels[name], f"{fmean(_values(summary, metric.key, name)):.{metric.digits}f}", metric.label)
         )
     (first, f1, f1_label), (second, fd, fd_label) = parts
+    doubt = ""
+    lead = next(
+        (d for d in summary.differences if (d.method, d.metric) == (best[latent.key], latent.key)), None
+    )
+    if lead is not None and lead.interval[0] <= 0.0:
+        doubt = (
+            f" The choice of test images alone could explain its lead in {f1_label} over the unaligned one."
+        )
     if first == second:
-        return f"{first} has both the most separable latent space ({f1_label} {f1}) and the best samples ({fd_label} {fd})."
-    return f"{first} has the most separable latent space ({f1_label} {f1}), but {second} the best samples ({fd_label} {fd})."
+        return f"{first} has both the most separable latent space ({f1_label} {f1}) and the best samples ({fd_label} {fd}).{doubt}"
+    return f"{first} has the most separable latent space ({f1_label} {f1}), but {second} the best samples ({fd_label} {fd}).{doubt}"
 
 
 def _metric(summary: Summary, key: str) -> Metric:
@@ -147,6 +156,22 @@ def _correlation_text(summary: Summary, x: str, y: str) -> str:
         else ""
     )
     return f"{text}, 95 % interval [{low:+.2f}, {high:+.2f}]: {remark}{note}."
+
+
+def _difference_texts(summary: Summary) -> list[str]:
+    """A line per metric: how far each method lies from the control."""
+    labels = {method.name: method.label for method in summary.methods}
+    texts = []
+    for key in dict.fromkeys(difference.metric for difference in summary.differences):
+        metric = _metric(summary, key)
+        parts = [
+            f"{labels[d.method]} {d.value:+.{metric.digits}f} "
+            f"[{d.interval[0]:+.{metric.digits}f}, {d.interval[1]:+.{metric.digits}f}]"
+            for d in summary.differences
+            if d.metric == key
+        ]
+        texts.append(f"{metric.label} minus that of {labels[CONTROL]}: " + ", ".join(parts) + ".")
+    return texts
 
 
 def _curves(
