@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 ELSEWHERE = torch.device("meta")  # a device that every build of torch has, and nothing real lies on
+GENERATOR = torch.Generator
 INDEXING = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten.copy_.default}
 
 
@@ -79,6 +81,16 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 @contextmanager
 def elsewhere() -> Iterator[torch.device]:
-    """The device, inside."""
-    with _Mode():
-        yield ELSEWHERE
+    """The device, inside. Networks move there with all their parameters; its generators are the CPU's.
+
+    Fused optimizers, which ask for devices that they know, take it for one of them.
+    """
+    swaps = torch.__future__.get_swap_module_params_on_conversion()
+    generator = mock.patch("torch.Generator", side_effect=lambda *_: GENERATOR())
+    fused = mock.patch("torch.optim.adam._device_dtype_check_for_fused", return_value=None)
+    with _Mode(), generator, fused:
+        torch.__future__.set_swap_module_params_on_conversion(True)
+        try:
+            yield ELSEWHERE
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(swaps)

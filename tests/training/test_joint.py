@@ -32,7 +32,9 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
     return LatentCache(folder)
 
 
-def joint_stage(tokens: LatentCache, *overrides: str) -> JointStage:
+def joint_stage(
+    tokens: LatentCache, *overrides: str, device: torch.device = torch.device("cpu")
+) -> JointStage:
     config = load_config(
         JointConfig,
         "demo/joint",
@@ -48,7 +50,7 @@ def joint_stage(tokens: LatentCache, *overrides: str) -> JointStage:
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
     source = Source(open_embedded("emoji", "train", limit=24), tokens=tokens)
-    return JointStage(config, tokenizer, sit, source, torch.device("cpu"))
+    return JointStage(config, tokenizer, sit, source, device)
 
 
 def weights(stage: JointStage) -> dict[str, Tensor]:

@@ -41,7 +41,9 @@ def data(tokens: LatentCache) -> Data:
     return open_embedded("emoji", "train", limit=24), tokens
 
 
-def tokenizer_stage(data: Data, *overrides: str, method: str = "send-vae") -> TokenizerStage:
+def tokenizer_stage(
+    data: Data, *overrides: str, method: str = "send-vae", device: torch.device = CPU
+) -> TokenizerStage:
     config = load_config(
         TokenizerConfig,
         f"demo/{method}",
@@ -57,10 +59,10 @@ def tokenizer_stage(data: Data, *overrides: str, method: str = "send-vae") -> To
     tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
     images, tokens = data
     source = Source(images, tokens=tokens if config.alignment else None)
-    return TokenizerStage(config, tokenizer, source, CPU, token_width=WIDTH)
+    return TokenizerStage(config, tokenizer, source, device, token_width=WIDTH)
 
 
-def diffusion_stage(data: Data, *overrides: str) -> DiffusionStage:
+def diffusion_stage(data: Data, *overrides: str, device: torch.device = CPU) -> DiffusionStage:
     config = load_config(
         DiffusionConfig,
         "demo/sit-tiny",
@@ -70,9 +72,9 @@ def diffusion_stage(data: Data, *overrides: str) -> DiffusionStage:
     torch.manual_seed(0)
     sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
               repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
-    tokenizer = Autoencoder(SMALL).eval()
+    tokenizer = Autoencoder(SMALL).eval().to(device)
     stats = LatentStats(torch.zeros(4), torch.ones(4))
-    return DiffusionStage(config, sit, stats, Source(data[0], tokens=data[1]), CPU, tokenizer)  # type: ignore[arg-type]
+    return DiffusionStage(config, sit, stats, Source(data[0], tokens=data[1]), device, tokenizer)  # type: ignore[arg-type]
 
 
 def weights(stage: TokenizerStage | DiffusionStage) -> dict[str, Tensor]:

@@ -1,0 +1,52 @@
+"""A step of every stage on an accelerator: nothing stays behind on the CPU, and the numbers are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tests.elsewhere import elsewhere
+from tests.training.test_joint import joint_stage
+from tests.training.test_stages import WIDTH, Data, diffusion_stage, tokenizer_stage
+
+from sendvae.autoencoding import load_perceptual
+from sendvae.data import LatentCache, LatentCacheWriter, open_embedded
+
+STAGES: dict[str, Callable[[Data, torch.device], Any]] = {
+    **{
+        method: lambda data, device, method=method: tokenizer_stage(data, method=method, device=device)
+        for method in ("send-vae", "mapper", "direct", "plain")
+    },
+    "accumulated": lambda data, device: tokenizer_stage(data, "loop.accumulate=2", device=device),
+    "joint": lambda data, device: joint_stage(data[1], device=device),
+    "sit": lambda data, device: diffusion_stage(data, "data.latents=online", device=device),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    folder = tmp_path_factory.mktemp("tokens")
+    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
+        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
+    return open_embedded("emoji", "train", limit=24), LatentCache(folder)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_step_elsewhere(name: str, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Networks on the pretended device are not taken for those of an estimate, which need no weights.
+    monkeypatch.setattr(
+        "sendvae.training.stages.vae.load_perceptual", lambda name, **_: load_perceptual(name)
+    )
+    here = scalars(STAGES[name], data, torch.device("cpu"))
+    with elsewhere() as device:
+        there = scalars(STAGES[name], data, device)
+    assert there == pytest.approx(here, rel=1e-3, abs=1e-6)
+
+
+def scalars(make: Callable[[Data, torch.device], Any], data: Data, device: torch.device) -> dict[str, float]:
+    stage = make(data, device)
+    assert {tensor.device for named in stage.tensors().values() for tensor in named.values()} == {device}
+    batch = stage.source.__getitems__([0, 1, 2, 3]).to(device)
+    return {key: float(value) for key, value in stage.step(batch, 0).items()}
