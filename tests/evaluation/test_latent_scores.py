@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sendvae.config import LatentsConfig, validate
 from sendvae.data import open_embedded, to_float
 from sendvae.errors import UserError
 from sendvae.evaluation import scorer
+from sendvae.evaluation.encoded import cache_rows, make_encoder
 from sendvae.evaluation.latent_scores import score_latents, unique_names
 from sendvae.evaluation.results import Result
 from sendvae.latents import attribute_probe, semantic_gap
@@ -108,6 +110,23 @@ def test_streaming_with_and_without_a_cache(method: str, tokenizers: list[str], 
     for name, number in with_cache.subjects[0].numbers.items():
         assert without.subjects[0].numbers[name].value == pytest.approx(number.value, abs=5e-3)
     assert with_cache.subjects[0].details["probe"]["method"] == method
+
+
+def test_uniformity_sees_mirrored_images(tokenizers: list[str], tmp_path: Path) -> None:
+    settings = {"scores": ["uniformity"]}
+    density = {"projection": "pca", "samples": 50, "repeats": 2}
+    flipped, cached, plain = (
+        score(tokenizers[:1], tmp_path, cache=cache, uniformity=density | {"flips": flips}, **settings)
+        for cache, flips in ((False, True), (True, True), (True, False))
+    )
+    values = [run.subjects[0].numbers["uniformity_gini"].value for run in (flipped, cached, plain)]
+    assert values[0] == pytest.approx(values[1], rel=1e-3)
+    assert values[2] != pytest.approx(values[1], rel=1e-3)
+    encoder = make_encoder(load_tokenizer(tokenizers[0]), CPU, "mean", "fp32", 0, 16)
+    images = open_embedded("emoji", "train", 60)
+    rows = cache_rows(replace(encoder, mirrored=True), images, tmp_path / "cache", "again")
+    expected = load_tokenizer(tokenizers[0]).encode(to_float(images.pixels.flip(-1))).mean
+    torch.testing.assert_close(rows.batch(np.arange(60)), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_headline_comes_first(tokenizers: list[str], tmp_path: Path) -> None:

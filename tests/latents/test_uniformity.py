@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.stats import gaussian_kde
 
-from sendvae.latents import density_statistics, kernel_density, uniformity
+from sendvae.latents import TensorRows, density_statistics, kernel_density, uniformity
+from sendvae.latents.uniformity import _one_position_each
 
 
 def test_density_of_a_gaussian_has_known_statistics() -> None:
@@ -55,3 +56,20 @@ def test_dead_channels_are_named() -> None:
     latents[:, 1] = 0.25
     with pytest.raises(ValueError, match=r"without variation: \[1\]"):
         uniformity(latents, "none")
+
+
+def test_each_image_is_mirrored_with_equal_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_one_position_each.__globals__, "ROWS", 37)  # in several reads
+    z = torch.arange(400.0)[:, None, None, None].expand(400, 1, 2, 2)  # the value says which image it is
+    rng = np.random.default_rng(0)
+    images = rng.permutation(400)
+    points = _one_position_each(TensorRows(z), TensorRows(z + 1000), images, rng)[:, 0]
+    coins = points >= 1000
+    assert np.array_equal(torch.where(coins, points - 1000, points).numpy(), images)
+    assert 160 < int(coins.sum()) < 240
+    assert np.array_equal(_one_position_each(TensorRows(z), None, images, rng)[:, 0].numpy(), images)
+    noise = torch.randn(300, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    alone = uniformity(noise, "none", 200, 2)
+    same = uniformity(noise, "none", 200, 2, mirrored=TensorRows(noise))
+    assert same.gini == pytest.approx(alone.gini, rel=0.2)
+    assert uniformity(noise, "none", 200, 2, mirrored=TensorRows(5 * noise)).gini > alone.gini

@@ -108,11 +108,14 @@ class GapConfig(Section):
 
 
 class UniformityConfig(Section):
-    """Uniformity of the density (VA-VAE's protocol; its flips are left out)."""
+    """Uniformity of the density (VA-VAE's protocol)."""
 
     projection: Literal["tsne", "pca", "none"] = "tsne"
     samples: PositiveInt = Field(10_000, description="images per repeat, one position of each")
     repeats: PositiveInt = 10
+    flips: bool = Field(
+        True, description="mirror each image with p = 1/2; the training images are encoded twice for it"
+    )
 
 
 class DiscriminationConfig(Section):

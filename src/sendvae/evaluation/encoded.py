@@ -32,6 +32,7 @@ class Encoder:
         latent: "mean" of the posterior, or a "sample", whose noise depends on seed and position alone.
         precision: resolved: "fp32" or "bf16".
         batch_size: images encoded together.
+        mirrored: whether images are mirrored first.
     """
 
     tokenizer: Autoencoder
@@ -40,6 +41,7 @@ class Encoder:
     precision: str
     seed: int
     batch_size: int
+    mirrored: bool = False
 
     @torch.no_grad()
     def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
@@ -51,6 +53,7 @@ class Encoder:
         parts = []
         for picked in np.split(positions, range(self.batch_size, len(positions), self.batch_size)):
             pixels = images.batch(picked).images
+            pixels = pixels.flip(-1) if self.mirrored else pixels
             check_size(self.tokenizer, pixels)
             with autocast(self.precision, self.device):
                 posterior = self.tokenizer.encode(to_float(pixels.to(self.device)))
@@ -63,7 +66,8 @@ class Encoder:
     def fingerprint(self, images: ImageSet) -> str:
         weights = weights_digest(self.tokenizer)
         seed = f" of seed {self.seed}" if self.latent == "sample" else ""
-        return f"posterior {self.latent}{seed} of {weights}, {self.precision}; {images.fingerprint}"
+        view = "mirrored " if self.mirrored else ""
+        return f"posterior {self.latent}{seed} of {weights}, {self.precision}; {view}{images.fingerprint}"
 
 
 class EncodedRows:
@@ -96,7 +100,8 @@ def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> Ca
     """Encodes what is missing, every process its share of the shards; float32, 4 bytes a value on disk."""
     fingerprint = encoder.fingerprint(images)
     shape = encoder.encode(images, np.arange(1)).shape[1:]
-    key = f"{weights_digest(encoder.tokenizer)}-{encoder.latent}-{images.split}"
+    view = "-mirrored" if encoder.mirrored else ""
+    key = f"{weights_digest(encoder.tokenizer)}-{encoder.latent}-{images.split}{view}"
     folder = cache / f"evaluated-{key}"
     if not is_main():
         barrier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sendvae.evaluation.encoded import EncodedRows, cache_rows, make_encoder
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.networks import weights_digest
 from sendvae.evaluation.results import Input, Number, Result, Subject
-from sendvae.evaluation.scorer import Data, Scorer, explained
+from sendvae.evaluation.scorer import MIRRORED, Data, Scorer, explained
 from sendvae.latents import LatentRows
 from sendvae.nn.precision import resolve_precision
 from sendvae.tokenizers import Autoencoder, load_tokenizer
@@ -139,13 +140,16 @@ def _encoded(
     cache: Path | None,
     device: torch.device,
 ) -> tuple[dict[str, LatentRows], str]:
-    """Latents by split, and the digest of the weights."""
+    """Latents by split (and of the mirrored training images), and the digest of the weights."""
     encoder = make_encoder(tokenizer, device, config.latent, config.precision, config.seed, config.batch_size)
+    wanted = {split: (encoder, images) for split, images in data.images.items()}
+    if "uniformity" in config.scores and config.uniformity.flips:
+        wanted[MIRRORED] = (replace(encoder, mirrored=True), data.images["train"])
     rows: dict[str, LatentRows] = {
-        split: EncodedRows(encoder, images)
+        split: EncodedRows(view, images)
         if cache is None
-        else cache_rows(encoder, images, cache, f"{name}: {split} latents")
-        for split, images in data.images.items()
+        else cache_rows(view, images, cache, f"{name}: {split} latents")
+        for split, (view, images) in wanted.items()
     }
     return rows, weights_digest(tokenizer)
 

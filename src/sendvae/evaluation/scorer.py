@@ -30,6 +30,7 @@ from sendvae.metrics import chunk_interval
 
 # Of latents that the full-batch probes may gather; they hold about four times as much.
 FULL_BATCH_BYTES = 2**30
+MIRRORED = "train mirrored"  # rows of the mirrored training images, where uniformity asks for them
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,12 @@ class Scorer:
     def uniformity(self) -> dict[str, Number]:
         chosen = self.config.uniformity
         found = uniformity_repeats(
-            self.rows["train"], chosen.projection, chosen.samples, chosen.repeats, self.config.seed
+            self.rows["train"],
+            chosen.projection,
+            chosen.samples,
+            chosen.repeats,
+            self.config.seed,
+            self.rows.get(MIRRORED),
         )
         numbers = {}
         for name in Uniformity.__annotations__:

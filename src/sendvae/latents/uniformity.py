@@ -39,6 +39,7 @@ def uniformity(
     samples: int = 10_000,
     repeats: int = 10,
     seed: int = 0,
+    mirrored: LatentRows | None = None,
 ) -> Uniformity:
     """Mean over repeats of the statistics of a kernel density estimate.
 
@@ -50,11 +51,13 @@ def uniformity(
         latents: posterior means, or rows of them read in batches.
         samples: images per repeat; all where there are fewer.
         seed: of the images, the positions and t-SNE; the same seed gives the same numbers.
+        mirrored: latents of the mirrored images, in the same order: each image is then taken from either with
+            equal chance, as VA-VAE does.
 
     Raises:
         ValueError: unknown projection, NaN, or latents without variation in some channel.
     """
-    found = uniformity_repeats(latents, projection, samples, repeats, seed)
+    found = uniformity_repeats(latents, projection, samples, repeats, seed, mirrored)
     return Uniformity(
         *(float(np.mean([getattr(one, name) for one in found])) for name in Uniformity.__annotations__)
     )
@@ -66,6 +69,7 @@ def uniformity_repeats(
     samples: int = 10_000,
     repeats: int = 10,
     seed: int = 0,
+    mirrored: LatentRows | None = None,
 ) -> list[Uniformity]:
     """The repeats that `uniformity` averages."""
     if projection not in ("tsne", "pca", "none"):
@@ -78,7 +82,8 @@ def uniformity_repeats(
     found = []
     for repeat in range(repeats):
         images = rng.choice(len(rows), size=min(samples, len(rows)), replace=False)
-        points = ((_one_position_each(rows, images, rng) - mean) / std).double().cpu()
+        vectors = _one_position_each(rows, mirrored, images, rng)
+        points = ((vectors - mean) / std).double().cpu()
         density = kernel_density(_project(points, projection, seed + repeat))
         found.append(density_statistics(density))
     return found
@@ -125,18 +130,21 @@ def _channel_statistics(rows: LatentRows) -> tuple[Float[Tensor, " C"], Float[Te
 
 
 def _one_position_each(
-    rows: LatentRows, images: np.ndarray, rng: np.random.Generator
+    rows: LatentRows, mirrored: LatentRows | None, images: np.ndarray, rng: np.random.Generator
 ) -> Float[Tensor, "B C"]:
-    """The latent of each image at one random position."""
-    parts = [rows.batch(some) for some in np.array_split(images, -(-len(images) // ROWS))]
-    height, width = parts[0].shape[2:]
+    """The latent of each image, or of its mirror image, at one random position."""
+    height, width = rows.batch(images[:1]).shape[2:]
     places = [torch.from_numpy(rng.integers(0, side, len(images))) for side in (height, width)]
-    points, start = [], 0
-    for part in parts:
-        here = slice(start, start + len(part))
-        points.append(part.movedim(1, -1)[torch.arange(len(part)), places[0][here], places[1][here]])
-        start += len(part)
-    return torch.cat(points)
+    coins = np.zeros(len(images), bool) if mirrored is None else rng.random(len(images)) < 0.5
+    points, order = [], []
+    for source, chosen in ((rows, ~coins), (mirrored or rows, coins)):
+        shown = np.flatnonzero(chosen)
+        for start in range(0, len(shown), ROWS):
+            some = torch.from_numpy(shown[start : start + ROWS])
+            part = source.batch(images[some.numpy()]).movedim(1, -1)
+            points.append(part[torch.arange(len(part)), places[0][some], places[1][some]])
+            order.append(some)
+    return torch.cat(points)[torch.cat(order).argsort()]
 
 
 def _project(points: Float64[Tensor, "N C"], projection: str, seed: int) -> Float64[Tensor, "N D"]:
