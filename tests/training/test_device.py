@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from tests.elsewhere import elsewhere
+from tests.training.conftest import Data
 from tests.training.test_joint import joint_stage
-from tests.training.test_stages import WIDTH, Data, diffusion_stage, tokenizer_stage
+from tests.training.test_stages import diffusion_stage, tokenizer_stage
 
 from sendvae.autoencoding import load_perceptual
-from sendvae.data import LatentCache, LatentCacheWriter, open_embedded
 
 STAGES: dict[str, Callable[[Data, torch.device], Any]] = {
     **{
@@ -23,14 +23,6 @@ STAGES: dict[str, Callable[[Data, torch.device], Any]] = {
     "joint": lambda data, device: joint_stage(data[1], device=device),
     "sit": lambda data, device: diffusion_stage(data, "data.latents=online", device=device),
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    folder = tmp_path_factory.mktemp("tokens")
-    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
-        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
-    return open_embedded("emoji", "train", limit=24), LatentCache(folder)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training.conftest import WIDTH
 from torch import Tensor
 
 from sendvae.config import JointConfig, load_config
-from sendvae.data import LatentCache, LatentCacheWriter, open_embedded
+from sendvae.data import LatentCache, open_embedded
 from sendvae.diffusion import SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
@@ -20,16 +21,7 @@ from sendvae.training.source import Batch, Source
 from sendvae.training.stages import JointStage
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
-WIDTH = 12
 NO_PIXELS = ["losses.reconstruction_weight=0", "losses.perceptual_weight=0", "losses.kl_weight=0", "losses.adversarial_weight=0"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
-    folder = tmp_path_factory.mktemp("tokens")
-    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
-        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
-    return LatentCache(folder)
 
 
 def joint_stage(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.conftest import WIDTH, Data
 from torch import Tensor
 
 from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
-from sendvae.data import EmbeddedImages, LatentCache, LatentCacheWriter, batch_indices, open_embedded
+from sendvae.data import batch_indices
 from sendvae.diffusion import SiT
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, latest_checkpoint, read_journal
@@ -22,23 +23,7 @@ from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, TokenizerStage
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
-Data = tuple[EmbeddedImages, LatentCache]
 CPU = torch.device("cpu")
-WIDTH = 12
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
-    """Fixed random features in place of a foundation model's."""
-    folder = tmp_path_factory.mktemp("tokens")
-    with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
-        writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})
-    return LatentCache(folder)
-
-
-@pytest.fixture(scope="module")
-def data(tokens: LatentCache) -> Data:
-    return open_embedded("emoji", "train", limit=24), tokens
 
 
 def tokenizer_stage(

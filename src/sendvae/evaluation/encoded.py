@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ class Encoder:
     batch_size: int
     mirrored: bool = False
 
+    @cached_property
+    def weights(self) -> str:
+        """Digest of the tokenizer's."""
+        return weights_digest(self.tokenizer)
+
     @torch.no_grad()
     def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
         """Latents on the CPU, float32.
@@ -64,10 +70,11 @@ class Encoder:
         return torch.cat(parts)
 
     def fingerprint(self, images: ImageSet) -> str:
-        weights = weights_digest(self.tokenizer)
         seed = f" of seed {self.seed}" if self.latent == "sample" else ""
         view = "mirrored " if self.mirrored else ""
-        return f"posterior {self.latent}{seed} of {weights}, {self.precision}; {view}{images.fingerprint}"
+        return (
+            f"posterior {self.latent}{seed} of {self.weights}, {self.precision}; {view}{images.fingerprint}"
+        )
 
 
 class EncodedRows:
@@ -101,7 +108,7 @@ def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> Ca
     fingerprint = encoder.fingerprint(images)
     shape = encoder.encode(images, np.arange(1)).shape[1:]
     view = "-mirrored" if encoder.mirrored else ""
-    key = f"{weights_digest(encoder.tokenizer)}-{encoder.latent}-{images.split}{view}"
+    key = f"{encoder.weights}-{encoder.latent}-{images.split}{view}"
     folder = cache / f"evaluated-{key}"
     if not is_main():
         barrier()

@@ -19,7 +19,6 @@ from sendvae.distributed import is_main
 from sendvae.errors import UserError
 from sendvae.evaluation.encoded import EncodedRows, cache_rows, make_encoder
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
-from sendvae.evaluation.networks import weights_digest
 from sendvae.evaluation.results import Input, Number, Result, Subject
 from sendvae.evaluation.scorer import MIRRORED, Data, Scorer, explained
 from sendvae.latents import LatentRows
@@ -151,7 +150,7 @@ def _encoded(
         else cache_rows(view, images, cache, f"{name}: {split} latents")
         for split, (view, images) in wanted.items()
     }
-    return rows, weights_digest(tokenizer)
+    return rows, encoder.weights
 
 
 def _subject(

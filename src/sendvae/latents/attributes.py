@@ -214,6 +214,7 @@ def _resampled(
     hits, errors = (table.float() for table in _tables(probabilities > threshold, attributes))
     positives, absent = attributes.float(), ~attributes.any(0)
     found = (attributes & _highest(probabilities, TOP)).sum(1)
+    hits_of_image, errors_of_image = hits.sum(1), errors.sum(1)
 
     def macro(weights: Tensor) -> Tensor:
         # An attribute whose positives a resample happens to lack would count as 0 there: it is left out.
@@ -224,8 +225,8 @@ def _resampled(
         len(attributes),
         {
             "f1_macro": macro,
-            "f1_micro": lambda weights: _f1(weights @ hits.sum(1), weights @ errors.sum(1)),
-            "f1_samples": weighted_mean(_f1(hits.sum(1), errors.sum(1))),
+            "f1_micro": lambda weights: _f1(weights @ hits_of_image, weights @ errors_of_image),
+            "f1_samples": weighted_mean(_f1(hits_of_image, errors_of_image)),
             "recall_at_5": weighted_ratio(found, attributes.sum(1)),
         },
     )
