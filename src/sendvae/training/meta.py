@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sendvae.data.images import ImageBatch, Indices, Sample
+from sendvae.randomness import Draws
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
-from sendvae.training.randomness import Draws
 
 META = torch.device("meta")
 COUNTED = 2  # images that go through; everything counted is proportional to them

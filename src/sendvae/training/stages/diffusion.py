@@ -12,12 +12,13 @@ from sendvae.config import DiffusionConfig
 from sendvae.data import to_float
 from sendvae.diffusion import SiT, diffusion_objective, sample_time
 from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.randomness import Draws
 from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
 from sendvae.training.ema import EMA
+from sendvae.training.micro_batches import micro_batches
 from sendvae.training.optim import Updater
 from sendvae.training.parallel import Parallel, load_state, shard
-from sendvae.training.randomness import Draws, micro_batches
 from sendvae.training.source import Batch, Source
 from sendvae.vision import Backbone
 

@@ -14,12 +14,13 @@ from sendvae.data import to_float
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
 from sendvae.nn.precision import autocast
+from sendvae.randomness import Draws
 from sendvae.runs import Checkpoint, load_optimizer_tensors, optimizer_tensors
 from sendvae.tokenizers import Autoencoder
 from sendvae.training.ema import EMA
+from sendvae.training.micro_batches import micro_batches
 from sendvae.training.optim import Updater
 from sendvae.training.parallel import Parallel, load_state
-from sendvae.training.randomness import Draws, micro_batches
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages.vae import VAETerms, VAETraining, add_means
 from sendvae.vision import Backbone

@@ -1,15 +1,18 @@
-"""The randomness of a step: a function of the seed, the images seen and a sample's place in the global batch."""
+"""The one scheme of randomness: a function of a seed, a position (images seen, or an image's number) and a name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sendvae import distributed
-from sendvae.training.source import Batch
+
+def stream(seed: int, position: int, name: str, device: torch.device | None = None) -> torch.Generator:
+    """Return a generator of its own for every (seed, position, name), on `device` (the CPU by default)."""
+    words = np.random.SeedSequence([seed, position, *name.encode()]).generate_state(2)
+    return torch.Generator(device or "cpu").manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 class Draws:
@@ -23,6 +26,7 @@ class Draws:
         images_seen: before this step.
         batch_size: of all processes together.
         rows: which of them these draws are for.
+        device: where the numbers are drawn.
     """
 
     def __init__(
@@ -32,30 +36,16 @@ class Draws:
         self.batch_size, self.rows = batch_size, rows
 
     def draw(self, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        """These rows of `function(batch size, generator)`; each name is a stream of its own."""
-        sequence = np.random.SeedSequence([self.seed, self.images_seen, *name.encode()])
-        words = sequence.generate_state(2)
-        generator = torch.Generator(self.device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+        """Return these rows of `function(batch size, generator)`; each name is a stream of its own."""
+        generator = stream(self.seed, self.images_seen, name, self.device)
         return function(self.batch_size, generator)[self.rows]
 
     def uniform(self, name: str) -> Tensor:
-        """One number in [0, 1) a row."""
+        """Return one number in [0, 1) a row."""
         return self.draw(name, lambda n, generator: torch.rand(n, device=self.device, generator=generator))
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
-        """Standard normal (rows, *shape)."""
+        """Return standard normal numbers (rows, *shape)."""
         return self.draw(
             name, lambda n, generator: torch.randn(n, *shape, device=self.device, generator=generator)
         )
-
-
-def micro_batches(
-    batch: Batch, seed: int, images_seen: int, parts: int, device: torch.device
-) -> Iterator[tuple[Batch, Draws, bool]]:
-    """This process's batch in `parts` equal pieces: each with its draws, and whether it is the last."""
-    share = len(batch.labels)
-    total, first = share * distributed.world_size(), share * distributed.rank()
-    size = share // parts
-    for i, piece in enumerate(batch.split(size)):
-        start = first + i * size
-        yield piece, Draws(seed, images_seen, total, slice(start, start + size), device), i == parts - 1
