@@ -209,6 +209,24 @@ def test_vavae_losses_are_float32_under_autocast() -> None:
 def test_adaptive_weight_by_hand() -> None:
     layer = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
     # gradients: (2, 0) and (0, 0.5)
-    weight = adaptive_weight(2.0 * layer[0], 0.5 * layer[1], layer)
+    weight = adaptive_weight(2.0 * layer[0], 0.5 * layer[1], layer, 3)
     assert float(weight) == pytest.approx(2.0 / (0.5 + 1e-4))
     assert not weight.requires_grad
+
+
+@pytest.mark.parametrize(("strength", "clamped"), [(1.0, False), (1e-9, True)])
+def test_adaptive_weight_is_vavaes_of_summed_losses(strength: float, clamped: bool) -> None:
+    """VA-VAE's pixel loss is a sum over the values of an image, its alignment a mean: the same objective."""
+    torch.manual_seed(0)
+    layer = torch.nn.Parameter(torch.randn(4, 3, dtype=torch.float64))
+    images = torch.randn(2, 3, 4, 10, dtype=torch.float64)
+    latent = torch.einsum("ck,bkhw->bchw", layer, images)
+    errors = 1e3 * (latent[:, :3] - images).abs()
+    alignment = strength * latent.square().mean()
+    nll = errors.sum() / len(images)
+    (a,) = torch.autograd.grad(nll, layer, retain_graph=True)
+    (b,) = torch.autograd.grad(alignment, layer, retain_graph=True)
+    published = min(float(a.norm()) / (float(b.norm()) + 1e-4), 1e8)
+    assert (published == 1e8) == clamped
+    weight = adaptive_weight(errors.mean(), alignment, layer, images[0].numel())
+    assert float(weight) == pytest.approx(published / 120, rel=1e-10)

@@ -45,12 +45,47 @@ def test_hinge() -> None:
 
 def test_adaptive_weight_by_hand() -> None:
     layer = nn.Parameter(torch.tensor([1.0, 2.0]))
-    assert float(adaptive_weight(3.0 * layer[0], layer[1], layer)) == pytest.approx(3.0 / (1 + 1e-4))
-    assert float(adaptive_weight(3.0 * layer[0], 0.0 * layer[1], layer)) == 1e4  # clamped
+    assert float(adaptive_weight(3.0 * layer[0], layer[1], layer, 1)) == pytest.approx(3.0 / (1 + 1e-4))
+    assert float(adaptive_weight(3.0 * layer[0], 0.0 * layer[1], layer, 1)) == 1e4  # clamped
+    assert float(adaptive_weight(3.0 * layer[0], 0.0 * layer[1], layer, 64)) == 156.25
     loss = 3.0 * layer[0]
-    assert not adaptive_weight(loss, layer[1], layer).requires_grad
+    assert not adaptive_weight(loss, layer[1], layer, 1).requires_grad
     assert layer.grad is None
     loss.backward()  # the graph is still there
+
+
+@pytest.mark.parametrize(("contrast", "clamped"), [(1.0, False), (1e-3, True)])
+def test_adaptive_weight_is_latent_diffusions_of_summed_losses(contrast: float, clamped: bool) -> None:
+    """The objective of latent-diffusion, whose pixel losses are sums, has the direction of ours.
+
+    Recomputed with sums and without autograd's help of ours, for images that are not square: LPIPS stands as
+    one number an image, added to each of its values. A discriminator that hardly reacts makes the clamp bind.
+    """
+    torch.manual_seed(0)
+    layer = nn.Parameter(torch.randn(3, 5, dtype=torch.float64))
+    hidden = torch.randn(2, 5, 6, 10, dtype=torch.float64)
+    images = torch.randn(2, 3, 6, 10, dtype=torch.float64)
+    critic = torch.randn(3, dtype=torch.float64)
+    reconstruction = torch.einsum("oc,bchw->bohw", layer, hidden)
+    perceptual = (reconstruction - images).square().mean(dim=(1, 2, 3))  # in place of LPIPS: one an image
+    logits = contrast * torch.einsum("o,bohw->bhw", critic, reconstruction)
+
+    everywhere = (reconstruction - images).abs() + perceptual[:, None, None, None]
+    nll, adversarial = everywhere.sum() / len(images), -logits.mean()
+    (a,) = torch.autograd.grad(nll, layer, retain_graph=True)
+    (b,) = torch.autograd.grad(adversarial, layer, retain_graph=True)
+    published = min(float(a.norm()) / (float(b.norm()) + 1e-4), 1e4)
+    assert (published == 1e4) == clamped
+    expected = (nll + published * adversarial) / (3 * 6 * 10)
+
+    ours = reconstruction_loss(reconstruction, images).double()  # in float32
+    exact = (reconstruction - images).abs().mean()
+    assert float(ours.detach()) == pytest.approx(float(exact.detach()), rel=1e-6)
+    pixels = exact + perceptual.mean()
+    weight = adaptive_weight(pixels, adversarial, layer, images[0].numel())
+    found = pixels + weight * adversarial
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-10)
+    assert float(weight) == pytest.approx(published / 180, rel=1e-10)
 
 
 def test_terms_are_float32_under_autocast() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
@@ -96,16 +95,25 @@ def test_the_discriminators_loss_in_float64() -> None:
     assert float(found.detach()) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_adversarial_weight_adapts_at_the_decoders_end() -> None:
-    """|grad pixels| / (|grad adversarial| + 1e-4), the pixel terms with their weights, as latent-diffusion does."""
+@pytest.mark.parametrize(("contrast", "clamped"), [(1.0, True), (1000.0, False)])
+def test_the_adversarial_weight_adapts_at_the_decoders_end(contrast: float, clamped: bool) -> None:
+    """latent-diffusion's objective of summed pixel losses, over the number of values of a 48 x 64 image.
+
+    A fresh discriminator hardly reacts, and the published clamp of 1e4 binds; a contrasty one is weighed freely.
+    """
     vae = VAETraining(config_of("losses.adversarial_weighting=adaptive"), tokenizer(), CPU)
-    found = vae.terms(images(), noise(), images_seen=0)
+    with torch.no_grad():
+        vae.discriminator.main[-1].weight *= contrast
+    wide, elements = images()[..., :48, :], 3 * 48 * 64
+    found = vae.terms(wide, noise()[..., :6, :], images_seen=0)
     layer = vae.tokenizer.decoder.conv_out.weight
-    pixels = WEIGHTS["reconstruction"] * F.l1_loss(found.reconstruction, images())
-    pixels = pixels + WEIGHTS["perceptual"] * vae.perceptual(found.reconstruction, images()).mean()
-    (a,) = torch.autograd.grad(pixels, layer, retain_graph=True)
+    summed = WEIGHTS["reconstruction"] * (found.reconstruction - wide).abs().sum() / COUNT
+    summed = summed + WEIGHTS["perceptual"] * vae.perceptual(found.reconstruction, wide).mean() * elements
+    (a,) = torch.autograd.grad(summed, layer, retain_graph=True)
     (b,) = torch.autograd.grad(found.scalars["adversarial"], layer, retain_graph=True)
-    ratio = np.linalg.norm(numbers(a)) / (np.linalg.norm(numbers(b)) + 1e-4)
+    published = np.linalg.norm(numbers(a)) / (np.linalg.norm(numbers(b)) + 1e-4)
+    assert (published > 1e4) == clamped
+    ratio = min(published, 1e4) / elements
     assert float(found.scalars["adversarial_ratio"]) == pytest.approx(ratio, rel=1e-4)
     weighted = ratio * WEIGHTS["adversarial"] * float(found.scalars["adversarial"].detach())
     assert float(found.weighted["adversarial"].detach()) == pytest.approx(weighted, rel=1e-4)
@@ -124,6 +132,8 @@ def test_the_alignments_weight_adapts_at_the_encoders_end() -> None:
     ratio = np.linalg.norm(numbers(a)) / (np.linalg.norm(numbers(b)) + 1e-4)
     weight = stage._alignment_weight(terms, loss)
     assert float(weight) == pytest.approx(0.1 * ratio, rel=1e-4)
+    terms.weighted["reconstruction"] = 1e9 * terms.weighted["reconstruction"]
+    assert float(stage._alignment_weight(terms, loss)) == pytest.approx(0.1 * 1e8 / (3 * 64 * 64))  # clamped
 
 
 @pytest.mark.parametrize("preset", ["plain", "send-vae"])

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from sendvae.nn.precision import full_precision
 
 COSINE_MARGIN, DISTANCE_MARGIN = 0.5, 0.25  # VA-VAE, final stage
-ADAPTIVE_EPS, ADAPTIVE_MAX = 1e-4, 1e8  # VA-VAE
+# VA-VAE, calculate_adaptive_weight_vf; the largest ratio is one of pixel losses summed over an image.
+ADAPTIVE_EPS, ADAPTIVE_MAX_OF_SUMS = 1e-4, 1e8
 
 
 class LinearProjection(nn.Module):
@@ -44,9 +45,22 @@ def distance_matrix_loss(
 
 
 def adaptive_weight(
-    reconstruction_loss: Float[Tensor, ""], alignment: Float[Tensor, ""], last_layer: Tensor
+    reconstruction_loss: Float[Tensor, ""], alignment: Float[Tensor, ""], last_layer: Tensor, elements: int
 ) -> Float[Tensor, ""]:
-    """|grad of the reconstruction loss| / |grad of the alignment loss| at the encoder's last layer."""
+    """|grad of the reconstruction loss| / |grad of the alignment loss| at the encoder's last layer.
+
+    VA-VAE's pixel losses are sums over the C*H*W values of an image where ours are means, and its alignment is a
+    mean as ours is: its ratio is C*H*W times ours, and so is the bound of 1e8 that it puts on it.
+
+    Args:
+        reconstruction_loss: a mean over the values of each image, and over the batch.
+        alignment: a mean over positions.
+        last_layer: weight of the encoder's last convolution.
+        elements: C*H*W, the values of one image.
+
+    Returns:
+        The ratio, at most 1e8 / elements, without gradient.
+    """
     (a,) = torch.autograd.grad(reconstruction_loss, last_layer, retain_graph=True)
     (b,) = torch.autograd.grad(alignment, last_layer, retain_graph=True)
-    return (a.norm() / (b.norm() + ADAPTIVE_EPS)).clamp(0.0, ADAPTIVE_MAX).detach()
+    return (a.norm() / (b.norm() + ADAPTIVE_EPS)).clamp(0.0, ADAPTIVE_MAX_OF_SUMS / elements).detach()

@@ -124,7 +124,10 @@ class VAETraining:
         terms = VAETerms(weighted, scalars, posterior, z, reconstruction)
         if losses.adversarial_weighting == "adaptive" and "adversarial" in weighted:
             ratio = adaptive_weight(
-                terms.pixels, scalars["adversarial"], self.tokenizer.decoder.conv_out.weight
+                terms.pixels,
+                scalars["adversarial"],
+                self.tokenizer.decoder.conv_out.weight,
+                images[0].numel(),
             )
             weighted["adversarial"] = ratio * weighted["adversarial"]
             scalars["adversarial_ratio"] = ratio
