@@ -17,9 +17,10 @@ from sendvae.cli.main import app
 from sendvae.data import LatentCache, open_images, to_float
 from sendvae.errors import UserError
 from sendvae.tokenizers import Autoencoder, build_tokenizer, load_tokenizer, save_tokenizer
-from sendvae.training.caching import cached_latents, latent_folder, weights_hash
+from sendvae.training.caching import cached_latents, latent_rows
 
 runner = CliRunner()
+CPU = torch.device("cpu")
 PREPARE = ["--size", "16", "--processes", "1", "--shard-size", "4"]
 
 
@@ -79,9 +80,10 @@ def test_cached_latents_are_the_posterior(prepared: Path, tokenizer: Path, tmp_p
     assert "10 train latents, 16 x 2 x 2, mean, std, mean_flip, std_flip" in output
     assert "1 val latents" in output
     vae = network(tokenizer)
-    latents = LatentCache(latent_folder(tmp_path, weights_hash(vae), "train", flip=True))
+    train = open_images(str(prepared), "train")
+    latents = LatentCache(latent_rows(tmp_path, vae, train, CPU, flip=True).folder)
     assert len(latents.shards) == 3
-    images = to_float(open_images(str(prepared), "train").batch(range(10)).images)
+    images = to_float(train.batch(range(10)).images)
     with torch.no_grad():
         for suffix, posterior in (("", vae.encode(images)), ("_flip", vae.encode(images.flip(-1)))):
             for name, value in (("mean", posterior.mean), ("std", posterior.std)):
@@ -97,12 +99,12 @@ def test_training_finds_cached_latents_and_restarts_add_what_is_missing(
     cache(tokenizer, prepared, tmp_path, "--shard-size", "4", "--split", "train")
     whole = contents(tmp_path)
     vae = network(tokenizer)
-    folder = latent_folder(tmp_path, weights_hash(vae), "train")
+    folder = latent_rows(tmp_path, vae, open_images(str(prepared), "train"), CPU).folder
     (folder / "shard-00001.safetensors").unlink()
     with pytest.raises(UserError, match="is not complete"):
         LatentCache(folder)
     kept = (folder / "shard-00000.safetensors").stat().st_mtime_ns
-    found = cached_latents(tmp_path, vae, open_images(str(prepared), "train"), torch.device("cpu"))
+    found = cached_latents(tmp_path, vae, open_images(str(prepared), "train"), CPU)
     assert len(found) == 10
     assert contents(tmp_path) == whole
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept

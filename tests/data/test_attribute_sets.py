@@ -77,6 +77,19 @@ def test_celeba(tmp_path: Path, kaggle: bool) -> None:
     assert images.fingerprint != AnnotatedImages(found, "train", size=32, limit=1).fingerprint
 
 
+def test_other_pixels_under_the_same_names_are_another_set(tmp_path: Path) -> None:
+    prints = [
+        AnnotatedImages(read_celeba(write_celeba(tmp_path / name)), "train", 32).fingerprint for name in "ab"
+    ]
+    assert prints[0] == prints[1]
+    picture(tmp_path / "b/img_align_celeba/000002.jpg", 9)
+    assert AnnotatedImages(read_celeba(tmp_path / "b"), "train", 32).fingerprint != prints[0]
+    assert AnnotatedImages(read_celeba(tmp_path / "b"), "test", 32).fingerprint != prints[0]
+    (tmp_path / "b/img_align_celeba/000001.jpg").unlink()
+    with pytest.raises(UserError, match=r"cannot be read(?s:.*)000001.jpg"):
+        _ = AnnotatedImages(read_celeba(tmp_path / "b"), "train", 32).fingerprint
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sendvae.data import LatentCache, LatentCacheWriter
+from sendvae.data.latent_cache import read_manifest, shard_path, shard_states
 from sendvae.errors import UserError
 
 FIELDS = {"mean": (2, 3), "label": ()}
@@ -50,11 +51,38 @@ def test_an_incomplete_cache_is_an_error(tmp_path: Path) -> None:
         LatentCache(tmp_path)
 
 
-def test_another_fingerprint_starts_anew(tmp_path: Path) -> None:
+def test_a_cache_of_something_else_is_refused_and_stays(tmp_path: Path) -> None:
     with LatentCacheWriter(tmp_path, FIELDS, 4, "x", shard_size=4) as writer:
         writer.append(rows(0, 4))
     assert LatentCacheWriter(tmp_path, FIELDS, 4, "x", shard_size=4).position == 4
-    assert LatentCacheWriter(tmp_path, FIELDS, 4, "y", shard_size=4).position == 0
+    with pytest.raises(UserError, match="cache of something else"):
+        LatentCacheWriter(tmp_path, FIELDS, 4, "y", shard_size=4)
+    with pytest.raises(UserError, match=r"wrong number of rows(?s:.*)given: +4(?s:.*)expected: 5"):
+        LatentCacheWriter(tmp_path, FIELDS, 5, "x", shard_size=4)
+    assert LatentCache(tmp_path).fields["label"].tolist() == [0, 1, 2, 3]
+
+
+def test_damaged_shards_are_told_from_missing_ones_and_from_those_with_other_rows(tmp_path: Path) -> None:
+    with LatentCacheWriter(tmp_path, FIELDS, 10, "x", shard_size=4) as writer:
+        writer.append(rows(0, 10))
+    second, third = (shard_path(tmp_path, number) for number in (1, 2))
+    whole = second.read_bytes()
+    second.write_bytes(whole[:-1])
+    assert shard_states(tmp_path, read_manifest(tmp_path)) == ["whole", "damaged", "whole"]
+    with pytest.raises(UserError, match="1 of 3 shards are damaged, the first shard-00001"):
+        LatentCache(tmp_path)
+    second.unlink()
+    assert shard_states(tmp_path, read_manifest(tmp_path)) == ["whole", "missing", "whole"]
+    second.write_bytes(third.read_bytes())  # of 2 rows, where 4 belong
+    with pytest.raises(UserError, match=r"wrong number of rows(?s:.*)2 in shard-00001(?s:.*)expected: 4"):
+        LatentCache(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"count": 3}'])
+def test_a_damaged_manifest_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cache.json").write_text(text)
+    with pytest.raises(UserError, match=r"cache\.json is damaged"):
+        LatentCache(tmp_path)
 
 
 def test_wrong_shapes_are_refused(tmp_path: Path) -> None:

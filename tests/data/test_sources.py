@@ -8,6 +8,7 @@ import pickle
 import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -75,6 +76,17 @@ def test_a_tar(tmp_path: Path, ending: str) -> None:
     mode = {"tar": "w", "tgz": "w:gz"}.get(ending, "w:" + ending[4:])
     path = tar(tmp_path / f"x.{ending}", by_class("./"), mode)
     assert held(path) == EXPECTED
+
+
+def test_threads_share_a_tar(tmp_path: Path) -> None:
+    members = {f"{i}.png": encoded(i) * (1 + i % 3) for i in range(40)}
+    listing = list_source(str(tar(tmp_path / "a.tar", members)), NONE)
+    wanted = [listing.images[i % 40] for i in range(4000)]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda image: listing.reader.read(image.place), wanted))
+    assert all(data == members[image.name] for image, data in zip(wanted, found, strict=True))
+    again = pickle.loads(pickle.dumps(listing.reader))
+    assert again.read(wanted[3].place) == members[wanted[3].name]
 
 
 def test_a_zip(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 from tests.evaluation.small import pictures, save_npz, small_network
 from torch import Tensor
@@ -15,6 +16,7 @@ from sendvae.errors import UserError
 from sendvae.evaluation.generation import score_generation
 from sendvae.evaluation.networks import FeatureNetwork, load_network
 from sendvae.evaluation.results import Result
+from sendvae.runs import list_caches
 
 CPU = torch.device("cpu")
 CONFIG = GenerationConfig(batch_size=16, score_chunk=20, intervals=IntervalConfig(bootstrap=200, jackknife=5))
@@ -138,9 +140,27 @@ def test_references_are_measured_once(files: tuple[str, str], tmp_path: Path) ->
     assert seen(config(precision_recall_reference=10)) == 110  # other images for precision: measured again
     save_npz(Path(files[1]), pictures(60, seed=9))
     assert seen() == 110  # the same name, other content
-    for file in (tmp_path / "cache").iterdir():
+    for file in (tmp_path / "cache").glob("*/*.safetensors"):
         file.write_bytes(file.read_bytes()[:100])
     assert seen() == 110  # a damaged cache is no cache
+
+
+def test_another_crop_of_a_reference_is_another_reference(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    for i, image in enumerate(pictures(20, seed=2, size=24)):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    network = small_network()
+    found = {}
+    for size in (8, 16):
+        samples = save_npz(tmp_path / f"{size}.npz", pictures(12, seed=1, size=size))
+        for cache in ("shared", f"alone-{size}"):
+            result = score_generation(CONFIG, samples, str(folder), tmp_path / cache, CPU, network)
+            assert result is not None
+            found[size, cache] = result
+        assert found[size, "shared"].subjects == found[size, f"alone-{size}"].subjects
+    assert found[8, "shared"].inputs != found[16, "shared"].inputs
+    assert len(list_caches(tmp_path / "shared")) == 2
 
 
 def test_batches_do_not_matter_and_order_of_the_bootstrap_is_seeded(

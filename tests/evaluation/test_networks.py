@@ -6,7 +6,8 @@ import pytest
 import torch
 from tests.evaluation.small import small_network
 
-from sendvae.evaluation.networks import FeatureNetwork, class_token, load_network, weights_digest
+from sendvae.evaluation.networks import FeatureNetwork, class_token, load_network
+from sendvae.nn import weights_digest
 from sendvae.vision import load_backbone
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

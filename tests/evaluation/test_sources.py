@@ -74,6 +74,13 @@ def test_digest_is_of_the_content(tmp_path: Path) -> None:
     assert open_stream(str(tmp_path / "elsewhere")).digest() != first
 
 
+def test_crops_are_part_of_the_content(tmp_path: Path) -> None:
+    folder = str(write(tmp_path / "f", [(16, 16), (16, 16)]))
+    crops: list[tuple[int | None, str]] = [(None, "none"), (8, "adm"), (12, "adm"), (8, "lightningdit")]
+    assert len({open_stream(folder, size=size, crop=crop).digest() for size, crop in crops}) == 4
+    assert open_stream(folder, size=8, crop="none").digest() == open_stream(folder).digest()
+
+
 def test_splits_of_prepared_sets() -> None:
     assert open_stream("embedded:emoji", preferred=("test",)).source == "embedded:emoji"
     assert len(open_stream("embedded:emoji", "val", limit=5)) == 5

@@ -46,12 +46,15 @@ class ImageSet(Protocol):
         class_names: names of the labels.
         split: "train", "val" or "test".
         keys: one unique name per image.
-        fingerprint: identifies the content, for caches computed from it.
+        source: where the images lie, for people.
+        fingerprint: identifies the content, for caches computed from it: other pixels, another order or another
+            number of images give another one.
     """
 
     class_names: tuple[str, ...]
     split: str
     keys: list[str]
+    source: str
     fingerprint: str
 
     def __len__(self) -> int: ...
@@ -64,7 +67,7 @@ class ShardImages:
     """Images of one split of tar shards, decoded on every access."""
 
     def __init__(self, index: ShardIndex, split: str) -> None:
-        self.index, self.split = index, split
+        self.index, self.split, self.source = index, split, index.location
         self.class_names = tuple(index.manifest["class_names"])
         self.keys = index.keys
         self.fingerprint = f"{split} {index.fingerprint}"
@@ -113,7 +116,7 @@ class EmbeddedImages(ShardImages):
 
     def __init__(self, folder: Path, split: str, limit: int | None = None) -> None:
         super().__init__(open_shards(folder, split, limit), split)
-        self.folder = folder
+        self.folder, self.source = folder, f"embedded:{folder.name}"
 
     @cached_property
     def pixels(self) -> UInt8[Tensor, "N 3 H W"]:

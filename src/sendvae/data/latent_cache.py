@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
-MANIFEST = "manifest.json"
+MANIFEST = "cache.json"
 FLIP = "_flip"  # ends the name of a field that is of the mirrored images
+Fields = Mapping[str, tuple[int, ...]]
 
 
 class LatentCacheWriter:
@@ -30,20 +33,25 @@ class LatentCacheWriter:
         folder: where the shards go.
         fields: name -> shape of one row.
         count: rows in all.
-        fingerprint: what the rows are computed from. A cache of anything else in this folder is discarded.
+        fingerprint: what the rows are computed from.
         shard_size: rows per shard; a cache begun with another size keeps that.
         rank, world: which of how many processes this is. Process 0 must have made its writer before the others.
+        description: what else the manifest shall say, as JSON.
+
+    Raises:
+        UserError: the folder holds a cache of something else, or with another number of rows.
     """
 
     def __init__(
         self,
         folder: Path,
-        fields: Mapping[str, tuple[int, ...]],
+        fields: Fields,
         count: int,
         fingerprint: str,
         shard_size: int = 4096,
         rank: int = 0,
         world: int = 1,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.fields, self.count = folder, dict(fields), count
         manifest = {
@@ -51,19 +59,20 @@ class LatentCacheWriter:
             "shard_size": shard_size,
             "fingerprint": fingerprint,
             "fields": {name: list(shape) for name, shape in fields.items()},
+            "description": dict(description or {}),
         }
         if rank == 0:
             _begin(folder, manifest)
-        self.shard_size: int = _read_manifest(folder)["shard_size"]
+        self.shard_size: int = read_manifest(folder)["shard_size"]
         share = range(rank, -(-count // self.shard_size), world)
-        self.missing = [number for number in share if not _shard(folder, number).is_file()]
+        self.missing = [number for number in share if not shard_path(folder, number).is_file()]
         self.share = sum(len(self._rows_of(number)) for number in share)
         self.position = self.share - sum(len(self._rows_of(number)) for number in self.missing)
         self.pending: dict[str, list[Tensor]] = {name: [] for name in fields}
         self.pending_rows = 0
 
     def rows(self, batch: int) -> Iterator[np.ndarray]:
-        """The rows that this process still has to append, in order, at most `batch` at a time.
+        """Yield the rows that this process still has to append, in order, at most `batch` at a time.
 
         Batches begin anew with each shard: how rows are grouped, and so their last bits, is always the same.
         """
@@ -73,7 +82,7 @@ class LatentCacheWriter:
                 yield np.arange(start, min(start + batch, rows.stop))
 
     def append(self, rows: Mapping[str, Tensor]) -> None:
-        """Adds rows, each field (B, *shape)."""
+        """Add rows, each field (B, *shape)."""
         for name, shape in self.fields.items():
             if tuple(rows[name].shape[1:]) != tuple(shape):
                 raise ValueError(f"field {name}: rows must be {shape}, got {tuple(rows[name].shape[1:])}")
@@ -86,9 +95,11 @@ class LatentCacheWriter:
         number = self.missing.pop(0)
         rows = len(self._rows_of(number))
         joined = {name: torch.cat(parts) for name, parts in self.pending.items()}
-        path = _shard(self.folder, number)
+        path = shard_path(self.folder, number)
         temporary = path.with_name(path.name + ".part")
         save_file({name: tensor[:rows].contiguous() for name, tensor in joined.items()}, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
         self.pending = {name: [tensor[rows:]] for name, tensor in joined.items()}
         self.pending_rows -= rows
@@ -116,23 +127,23 @@ class LatentCache:
         folder: of a writer.
 
     Raises:
-        UserError: no cache there, or shards are missing.
+        UserError: no cache there, shards are missing or damaged, or they hold another number of rows.
     """
 
     def __init__(self, folder: Path) -> None:
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         self.fingerprint: str = manifest["fingerprint"]
         self.shard_size: int = manifest["shard_size"]
         self.count: int = manifest["count"]
-        paths = [_shard(folder, number) for number in range(-(-self.count // self.shard_size))]
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise UserError(
-                f"the cache {folder} is not complete",
-                given=f"{len(missing)} of {len(paths)} shards are missing, the first {missing[0]}",
-                next_step="run the command that began it again; it goes on",
-            )
-        self.shards = [load_file(path) for path in paths]
+        found = shard_states(folder, manifest)
+        for state in ("missing", "damaged"):
+            if numbers := [number for number, one in enumerate(found) if one == state]:
+                raise UserError(
+                    f"the cache {folder} is not complete",
+                    given=f"{len(numbers)} of {len(found)} shards are {state}, the first {shard_path(folder, numbers[0]).name}",
+                    next_step="run the command that began it again; it goes on",
+                )
+        self.shards = [load_file(shard_path(folder, number)) for number in range(len(found))]
         self.names = list(manifest["fields"])
 
     @property
@@ -144,11 +155,11 @@ class LatentCache:
         return self.count
 
     def shape(self, field: str) -> tuple[int, ...]:
-        """Shape of one row."""
+        """Return the shape of one row."""
         return tuple(self.shards[0][field].shape[1:])
 
     def batch(self, indices: np.ndarray, mirrored: np.ndarray | None = None) -> dict[str, Tensor]:
-        """The rows at `indices`, in their order.
+        """Return the rows at `indices`, in their order.
 
         Args:
             mirrored: which rows (bool) to read from the fields "..._flip"; the keys stay those without.
@@ -173,25 +184,79 @@ class LatentCache:
         return found
 
 
+def shard_states(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Return for every shard of a cache "whole", "missing" or "damaged" (cut short, or not readable).
+
+    Raises:
+        UserError: a shard is whole but has another number of rows than the manifest says.
+    """
+    size, count = manifest["shard_size"], manifest["count"]
+    states = []
+    for number in range(-(-count // size)):
+        expected = min(size, count - number * size)
+        path = shard_path(folder, number)
+        try:
+            with safe_open(path, "pt") as file:
+                rows = {file.get_slice(name).get_shape()[0] for name in manifest["fields"]}
+        except FileNotFoundError:
+            states.append("missing")
+            continue
+        except (SafetensorError, OSError, IndexError):
+            states.append("damaged")
+            continue
+        if rows != {expected}:
+            raise wrong_rows(folder, f"{', '.join(map(str, sorted(rows)))} in {path.name}", expected)
+        states.append("whole")
+    return states
+
+
+def wrong_rows(folder: Path, given: object, expected: int) -> UserError:
+    """Return the error for a cache with another number of rows than its content has."""
+    return UserError(
+        f"the cache {folder} has the wrong number of rows",
+        given=given,
+        expected=f"{expected:,}",
+        next_step=f"remove it: sendvae cache prune --cache {folder.parent} --name {folder.name} --yes\n"
+        "            and run the command again",
+    )
+
+
 def _begin(folder: Path, manifest: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST
-    if path.is_file():
-        recorded = _read_manifest(folder)
-        if {**recorded, "shard_size": None} == {**manifest, "shard_size": None}:
-            return
-    path.unlink(missing_ok=True)
-    for stale in folder.glob("*.safetensors"):
-        stale.unlink()
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
+    if not path.is_file():
+        write_text(path, json.dumps(manifest, indent=1) + "\n")
+        return
+    recorded = read_manifest(folder)
+    if recorded["count"] != manifest["count"]:
+        raise wrong_rows(folder, f"{recorded['count']:,}", manifest["count"])
+    if any(recorded[name] != manifest[name] for name in ("fingerprint", "fields")):
+        raise UserError(
+            f"{folder} is a cache of something else",
+            given=recorded["fingerprint"],
+            expected=manifest["fingerprint"],
+            next_step="choose another folder",
+        )
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what the manifest of a cache says.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
+        missing = {"count", "shard_size", "fingerprint", "fields"} - manifest.keys()
     except FileNotFoundError:
         raise UserError("no cache of latents", given=folder) from None
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged", given=error) from None
+    if missing:
+        raise UserError(f"{folder / MANIFEST} is damaged", given=f"no {', '.join(sorted(missing))}")
+    return manifest
 
 
-def _shard(folder: Path, number: int) -> Path:
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where a shard lies."""
     return folder / f"shard-{number:05d}.safetensors"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,16 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.data import ImageSet, LatentCache, LatentCacheWriter, to_float
-from sendvae.distributed import barrier, is_main, rank, world_size
+from sendvae.data import ImageSet, LatentCache, to_float
 from sendvae.errors import UserError
-from sendvae.evaluation.networks import weights_digest
+from sendvae.nn import weights_digest
 from sendvae.nn.precision import autocast, resolve_precision
-from sendvae.runs import progress
+from sendvae.runs import CacheKey, RowCache
 from sendvae.tokenizers import Autoencoder
 
 FIELD = "z"
-SHARD = 4096  # rows of a cache shard: a restart repeats at most one
+DTYPE = torch.float32  # of latents on disk
 SEED_STRIDE = 1_000_003  # seeds of two images never meet below so many images
 
 
@@ -69,12 +68,23 @@ class Encoder:
             parts.append(mean)
         return torch.cat(parts)
 
-    def fingerprint(self, images: ImageSet) -> str:
-        seed = f" of seed {self.seed}" if self.latent == "sample" else ""
-        view = "mirrored " if self.mirrored else ""
-        return (
-            f"posterior {self.latent}{seed} of {self.weights}, {self.precision}; {view}{images.fingerprint}"
-        )
+    def key(self, images: ImageSet) -> CacheKey:
+        """Return what the latents of an image set depend on."""
+        architecture = self.tokenizer.architecture
+        view = "-mirrored" if self.mirrored else ""
+        label = f"f{architecture.downsampling}d{architecture.z_channels}-{self.latent}-{images.split}{view}"
+        content = {
+            "images": images.fingerprint,
+            "count": len(images),
+            "mirrored": self.mirrored,
+            "architecture": asdict(architecture),
+            "weights": self.weights,
+            "latent": self.latent,
+            "seed": self.seed if self.latent == "sample" else None,
+            "precision": self.precision,
+            "dtype": str(DTYPE),
+        }
+        return CacheKey("evaluated", label, images.source, content)
 
 
 class EncodedRows:
@@ -104,25 +114,11 @@ class CachedRows:
 
 
 def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> CachedRows:
-    """Encodes what is missing, every process its share of the shards; float32, 4 bytes a value on disk."""
-    fingerprint = encoder.fingerprint(images)
-    shape = encoder.encode(images, np.arange(1)).shape[1:]
-    view = "-mirrored" if encoder.mirrored else ""
-    key = f"{encoder.weights}-{encoder.latent}-{images.split}{view}"
-    folder = cache / f"evaluated-{key}"
-    if not is_main():
-        barrier()
-    writer = LatentCacheWriter(
-        folder, {FIELD: tuple(shape)}, len(images), fingerprint, SHARD, rank(), world_size()
-    )
-    if is_main():
-        barrier()
-    with writer, progress(name, writer.share, start=writer.position) as bar:
-        for rows in writer.rows(encoder.batch_size):
-            writer.append({FIELD: encoder.encode(images, rows)})
-            bar.advance(len(rows))
-    barrier()
-    return CachedRows(folder, encoder.device)
+    """Encode what is missing, every process its share of the shards; float32, 4 bytes a value on disk."""
+    shape = tuple(encoder.encode(images, np.arange(1)).shape[1:])
+    rows = RowCache(cache, encoder.key(images), {FIELD: shape}, len(images), DTYPE)
+    rows.filled(lambda positions: {FIELD: encoder.encode(images, positions)}, encoder.batch_size, name)
+    return CachedRows(rows.folder, encoder.device)
 
 
 def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:

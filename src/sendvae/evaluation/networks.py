@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from sendvae.errors import UserError
 from sendvae.metrics import InceptionFeatures, load_inception, load_mobilenet_v2
+from sendvae.nn import weights_digest
 from sendvae.registry import Registry
 from sendvae.vision import Backbone, load_backbone
 
@@ -57,15 +57,6 @@ class FeatureNetwork:
     def identity(self) -> dict[str, str]:
         """Name, and digest of the weights: what a stored feature statistic was computed with."""
         return {"name": self.name, "weights": weights_digest(self.module)}
-
-
-def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of all tensors, in the order of their names; its first 16 digits."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 FREE_NAMES = {"inception": "fid", "inception-pytorch-fid": "fid-pytorch"}

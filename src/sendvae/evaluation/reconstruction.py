@@ -21,7 +21,7 @@ from sendvae.evaluation.collect import as_uint8, check_features, shared_batches
 from sendvae.evaluation.encoded import check_size, noise
 from sendvae.evaluation.gallery import Pair, save_gallery
 from sendvae.evaluation.gather import gather_rows, gather_statistics, own_share
-from sendvae.evaluation.networks import FeatureNetwork, load_network, weights_digest
+from sendvae.evaluation.networks import FeatureNetwork, load_network
 from sendvae.evaluation.results import Input, Number, Result, Subject
 from sendvae.evaluation.sources import ImageStream, open_stream
 from sendvae.files import write_text
@@ -34,6 +34,7 @@ from sendvae.metrics import (
     ssim,
     ssim_signed,
 )
+from sendvae.nn import weights_digest
 from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, load_tokenizer

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sendvae.distributed import is_main, main_value
@@ -19,6 +15,7 @@ from sendvae.evaluation.networks import FeatureNetwork
 from sendvae.evaluation.results import Input
 from sendvae.evaluation.sources import ImageStream
 from sendvae.metrics import FeatureStatistics
+from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
 
 INCEPTION = "inception"  # the one network whose statistics ADM's files hold
 
@@ -80,38 +77,33 @@ def _cached(
 ) -> Statistics | None:
     if picked is not None:
         picked = None if picked >= len(stream) else picked  # then it is all of them, as None says
-    wanted = {"images": digest, "network": network.identity(), "picked": picked, "format": 1}
-    fingerprint = json.dumps(wanted, sort_keys=True)
-    name = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
-    path = cache / f"reference-{network.name}-{name}.safetensors"
-    found = _load(path, fingerprint) if is_main() else None
+    content = {"images": digest, "network": network.identity(), "picked": picked}
+    key = CacheKey("reference", network.name, stream.source, content)
+    found = _load(cache, key) if is_main() else None
     if main_value(found is not None):
         return found
-    measured = feature_statistics(network, stream, batch_size, picked, "features of the reference")
-    if measured is not None:
-        _save(measured, path, fingerprint)
+    with locked(cache / key.name):
+        found = _load(cache, key) if is_main() else None  # another command may have measured it meanwhile
+        if main_value(found is not None):
+            return found
+        measured = feature_statistics(network, stream, batch_size, picked, "features of the reference")
+        if measured is not None:
+            save_statistics(cache, key, _tensors(measured))
     return measured
 
 
-def _save(measured: Statistics, path: Path, fingerprint: str) -> None:
-    tensors = {"picked": measured.picked.contiguous()}
+def _tensors(measured: Statistics) -> dict[str, Tensor]:
+    tensors = {"picked": measured.picked}
     for name, statistics in (("pool", measured.pool), ("spatial", measured.spatial)):
         if statistics is not None:
-            tensors |= {f"{name}.{key}": value.contiguous() for key, value in statistics.state().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata={"fingerprint": fingerprint})
-    temporary.replace(path)
+            tensors |= {f"{name}.{key}": value for key, value in statistics.state().items()}
+    return tensors
 
 
-def _load(path: Path, fingerprint: str) -> Statistics | None:
-    """None where there is nothing of that fingerprint, or nothing whole."""
-    try:
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("fingerprint") != fingerprint:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
+def _load(cache: Path, key: CacheKey) -> Statistics | None:
+    """The statistics of a key, None where there are none that are whole."""
+    tensors = load_statistics(cache, key)
+    if tensors is None:
         return None
     parts: dict[str, FeatureStatistics | None] = {"pool": None, "spatial": None}
     for name in parts:

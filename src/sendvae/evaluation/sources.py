@@ -83,10 +83,16 @@ class PreparedStream:
 
 
 class FileStream:
-    """Images of a folder, an archive or a hub data set, decoded on the way."""
+    """Images of a folder, an archive or a hub data set, decoded on the way.
 
-    def __init__(self, source: str, listing: Listing, transform: Transform) -> None:
-        self.source, self.listing, self.transform = source, listing, transform
+    Args:
+        view: what `transform` does, for the digest: other crops of the same files are other images.
+    """
+
+    def __init__(
+        self, source: str, listing: Listing, transform: Transform, view: str = "as they are"
+    ) -> None:
+        self.source, self.listing, self.transform, self.view = source, listing, transform, view
 
     @property
     def keys(self) -> Sequence[str]:
@@ -118,7 +124,7 @@ class FileStream:
                 self.listing.images, pool.map(self._digest, range(len(self))), strict=True
             ):
                 total.update(f"{image.name}\n".encode() + digest)
-        return f"sha256:{total.hexdigest()}"
+        return f"sha256:{total.hexdigest()}, {self.view}"
 
     def _image(self, position: int) -> Tensor:
         found = self.listing.images[position]
@@ -195,7 +201,9 @@ def _open(
     listing = list_source(source, Columns())
     if split is not None:
         listing.images = [image for image in listing.images if image.split == split]
-    return FileStream(source, listing, CROPS[crop](size) if size is not None else _as_is)
+    if size is None or crop == "none":
+        return FileStream(source, listing, _as_is)
+    return FileStream(source, listing, CROPS[crop](size), f"{crop} crop of {size} pixels")
 
 
 def _default_split(source: str, preferred: Sequence[str]) -> str:

@@ -34,7 +34,16 @@ from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.experiments.summary import Curve, Run, Summary
 from sendvae.files import write_text
 from sendvae.metrics import FEATURES
-from sendvae.runs import describe_environment, read_journal
+from sendvae.nn import weights_digest
+from sendvae.nn.precision import resolve_precision
+from sendvae.runs import (
+    CacheKey,
+    describe_environment,
+    load_statistics,
+    locked,
+    read_journal,
+    save_statistics,
+)
 from sendvae.tokenizers import load_tokenizer
 from sendvae.training import cached_latents, default_device, train_diffusion, train_tokenizer
 
@@ -184,16 +193,22 @@ class Demo:
 
     def _reference_features(self) -> Tensor:
         """Features of all training images: the reference of generation, as in ADM's protocol."""
-        path = self.cache / f"features-{FEATURE_NETWORK}.pt"
-        if not path.is_file():
-            images = self.images["train"]
-            features = extract_features(
-                self.features, image_batches(images), len(images), "features of the training images"
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(features, path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
-        return torch.load(path, weights_only=True)
+        images = self.images["train"]
+        content = {
+            "images": images.fingerprint,
+            "network": FEATURE_NETWORK,
+            "weights": weights_digest(self.features),
+            "precision": resolve_precision("auto", self.device),
+        }
+        key = CacheKey("features", f"{FEATURE_NETWORK}-train", images.source, content)
+        with locked(self.cache / key.name):
+            found = load_statistics(self.cache, key)
+            if found is None:
+                name = "features of the training images"
+                batches = image_batches(images)
+                found = {"features": extract_features(self.features, batches, len(images), name)}
+                save_statistics(self.cache, key, found)
+        return found["features"]
 
     def _sample_labels(self) -> Tensor:
         """Labels in the proportions of the training set, in one fixed shuffled order."""

@@ -1,9 +1,19 @@
 """Blocks that the mapper and the diffusion transformer share."""
 
 from sendvae.nn.attention import Attention
+from sendvae.nn.digest import weights_digest
 from sendvae.nn.latent_norm import LatentNorm
 from sendvae.nn.mlp import MLP, projector
 from sendvae.nn.patches import PatchEmbed, unpatchify
 from sendvae.nn.positions import sincos_positions
 
-__all__ = ["MLP", "Attention", "LatentNorm", "PatchEmbed", "projector", "sincos_positions", "unpatchify"]
+__all__ = [
+    "MLP",
+    "Attention",
+    "LatentNorm",
+    "PatchEmbed",
+    "projector",
+    "sincos_positions",
+    "unpatchify",
+    "weights_digest",
+]

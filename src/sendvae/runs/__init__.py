@@ -1,5 +1,6 @@
-"""Runs on disk: folder, checkpoints, journal, trackers, environment, progress."""
+"""Runs on disk: folder, checkpoints, journal, trackers, environment, progress; and caches that runs share."""
 
+from sendvae.runs.caches import CacheKey, check_space, list_caches, load_statistics, locked, save_statistics
 from sendvae.runs.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -11,22 +12,32 @@ from sendvae.runs.checkpoint import (
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder
 from sendvae.runs.journal import Journal, read_journal
-from sendvae.runs.progress import progress
+from sendvae.runs.progress import progress, say
+from sendvae.runs.row_cache import SHARD, RowCache
 from sendvae.runs.trackers import TRACKERS, Tracker, open_tracker
 
 __all__ = [
+    "SHARD",
     "TRACKERS",
+    "CacheKey",
     "Checkpoint",
     "Journal",
+    "RowCache",
     "RunFolder",
     "Tracker",
+    "check_space",
     "describe_environment",
     "latest_checkpoint",
+    "list_caches",
     "load_optimizer_tensors",
+    "load_statistics",
+    "locked",
     "open_checkpoint",
     "open_tracker",
     "optimizer_tensors",
     "progress",
     "read_journal",
     "save_checkpoint",
+    "save_statistics",
+    "say",
 ]

@@ -21,6 +21,13 @@ class Bar(Protocol):
     def advance(self, count: int, note: str = "") -> None: ...
 
 
+def say(message: str) -> None:
+    """Tell the user something besides the progress: one line, from the main process."""
+    if is_main():
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+
 @contextmanager
 def progress(description: str, total: int, unit: str = "img", start: int = 0) -> Iterator[Bar]:
     """Shows rate and time left of `total` units, of which `start` were done before.

@@ -24,6 +24,7 @@ class BlankImages:
     class_names: tuple[str, ...] = ()
     split = "train"
     fingerprint = "blank"
+    source = "blank"
 
     def __init__(self, size: int) -> None:
         self.size, self.keys = size, ["blank"]

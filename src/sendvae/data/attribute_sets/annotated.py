@@ -71,6 +71,7 @@ class AnnotatedImages:
 
     def __init__(self, annotations: Annotations, split: str, size: int, limit: int | None = None) -> None:
         self.annotations, self.split, self.size = annotations, split, size
+        self.source = annotations.name
         self.rows = np.flatnonzero(np.asarray(annotations.splits) == split)[:limit]
         if len(self.rows) == 0:
             raise UserError(
@@ -82,11 +83,14 @@ class AnnotatedImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of annotations, names and crop; the bytes of the images are taken to be the published ones."""
-        digest = hashlib.sha256("\n".join(self.keys).encode()).hexdigest()[:16]
-        found = self.annotations
+        """Of annotations, names, crop, and the bytes of the images: reads every file of the split once."""
+        found, total = self.annotations, hashlib.sha256()
+        with ThreadPoolExecutor() as pool:
+            for key, digest in zip(self.keys, pool.map(self._digest, self.rows.tolist()), strict=True):
+                total.update(f"{key}\n".encode() + digest)
         boxes = "" if found.boxes is None else ", in boxes"
-        return f"{found.name} {self.split} {found.digest[:16]} {digest} {self.size}px{boxes}"
+        content = total.hexdigest()[:16]
+        return f"{found.name} {self.split} {found.digest[:16]} {content} {self.size}px{boxes}"
 
     @cached_property
     def attributes(self) -> AttributeTable:
@@ -110,19 +114,28 @@ class AnnotatedImages:
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
         return torch.from_numpy(self.annotations.labels[self.rows[np.asarray(indices)]])
 
+    def _digest(self, row: int) -> bytes:
+        try:
+            return hashlib.sha256(self.annotations.reader.read(self.annotations.places[row])).digest()
+        except FileNotFoundError as error:
+            raise self._unreadable(row, error) from None
+
+    def _unreadable(self, row: int, error: Exception) -> UserError:
+        return UserError(
+            f"an image of {self.annotations.name} cannot be read",
+            given=f"{self.annotations.keys[row]} ({error or type(error).__name__})",
+            next_step="unpack the images where the annotations name them",
+        )
+
     def _image(self, index: int) -> UInt8[Tensor, "3 H W"]:
         found = self.annotations
-        row = self.rows[index]
+        row = int(self.rows[index])
         try:
             image = load_rgb(found.reader.read(found.places[row]), self.size)
             if found.boxes is not None:
                 image = _cropped(image, found.boxes[row])
         except (FileNotFoundError, UnreadableImage, ValueError) as error:
-            raise UserError(
-                f"an image of {found.name} cannot be read",
-                given=f"{found.keys[row]} ({error or type(error).__name__})",
-                next_step="unpack the images where the annotations name them",
-            ) from None
+            raise self._unreadable(row, error) from None
         pixels = np.array(center_crop(image, self.size))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import Any
 
 from sendvae.data.locations import open_binary
@@ -49,19 +50,21 @@ def tar_ending(path: str) -> str | None:
 
 @dataclass
 class TarReader:
-    """Places are (number of the tar, offset, size). The tar read last stays open."""
+    """Places are (number of the tar, offset, size). The tar read last stays open; threads take turns."""
 
     urls: list[str]
     opened: tuple[int, Any] | None = field(default=None, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def read(self, place: tuple[int, int, int]) -> bytes:
         number, offset, size = place
-        if self.opened is None or self.opened[0] != number:
-            self._close()
-            self.opened = number, _open_tar(self.urls[number])
-        file = self.opened[1]
-        file.seek(offset)
-        data = file.read(size)
+        with self.lock:
+            if self.opened is None or self.opened[0] != number:
+                self._close()
+                self.opened = number, _open_tar(self.urls[number])
+            file = self.opened[1]
+            file.seek(offset)
+            data = file.read(size)
         if len(data) != size:
             raise ValueError(f"the tar ends within it, after {len(data)} of {size} bytes")
         return data
@@ -72,7 +75,10 @@ class TarReader:
             self.opened = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"urls": self.urls, "opened": None}
+        return {"urls": self.urls}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.urls, self.opened, self.lock = state["urls"], None, Lock()
 
     def __del__(self) -> None:
         self._close()

@@ -1,0 +1,137 @@
+"""Caches of tokens and latents: everything they depend on is in their names."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sendvae.data import ShardImages, ShardWriter, open_images, to_float
+from sendvae.evaluation.encoded import cache_rows, make_encoder
+from sendvae.runs import list_caches
+from sendvae.tokenizers import Architecture, Autoencoder
+from sendvae.training.caching import cached_latents, cached_tokens, latent_rows, token_rows
+from sendvae.vision import Backbone, load_backbone
+
+CPU = torch.device("cpu")
+SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 2), num_res_blocks=1, norm_groups=4, resolution=32)
+NAMES = [f"{i:02d}" for i in range(7)]
+
+
+def write_images(folder: Path, seed: int, count: int = 7) -> str:
+    """Prepared images; another seed gives other pixels under the same names."""
+    rng = np.random.default_rng(seed)
+    with ShardWriter(folder, "images", ["a", "b"]) as writer:
+        for i, name in enumerate(NAMES[:count]):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+            writer.write(name, buffer.getvalue(), "png", i % 2, "train" if i < 5 else "val")
+    return str(folder)
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> dict[str, ShardImages]:
+    first, second = (write_images(tmp_path / f"set-{seed}", seed) for seed in (0, 1))
+    opened = {
+        "first": open_images(first, "train"),
+        "second": open_images(second, "train"),
+        "limited": open_images(first, "train", 4),
+        "val": open_images(first, "val"),
+    }
+    assert opened["first"].keys == opened["second"].keys
+    return opened  # type: ignore[return-value]
+
+
+def network(seed: int = 0, **changes: Any) -> Autoencoder:
+    torch.manual_seed(seed)
+    return Autoencoder(replace(SMALL, **changes)).eval()
+
+
+def backbone(seed: int = 0) -> Backbone:
+    torch.manual_seed(seed)
+    return load_backbone("effnet-lite0", pretrained=False)
+
+
+def test_every_dependency_of_latents_gives_another_name(
+    sets: dict[str, ShardImages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(images: str = "first", tokenizer: Autoencoder | None = None, **options: Any) -> str:
+        return latent_rows(tmp_path, tokenizer or network(), sets[images], CPU, **options).key.name
+
+    moved = network()
+    with torch.no_grad():
+        next(moved.decoder.parameters())[0] += 1e-3
+    names = [
+        name(), name("second"), name("limited"), name("val"), name(flip=True), name(tokenizer=network(1)),
+        name(tokenizer=network(norm_groups=8)), name(tokenizer=moved),
+    ]  # fmt: skip
+    monkeypatch.setattr("sendvae.training.caching.resolve_precision", lambda *_: "other")
+    names.append(name())
+    assert len(set(names)) == len(names)
+    assert name() == name(shard_size=2)  # rows do not depend on it
+
+
+def test_every_dependency_of_tokens_gives_another_name(
+    sets: dict[str, ShardImages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = backbone(), backbone()
+
+    def name(images: str = "first", network: Backbone = first, grid: int = 4, **options: Any) -> str:
+        return token_rows(tmp_path, network, sets[images], grid, CPU, **options).key.name
+
+    other.spec = replace(other.spec, antialias=not other.spec.antialias)
+    names = [
+        name(), name("second"), name("limited"), name("val"), name(grid=2), name(flip=True),
+        name(network=backbone(1)), name(network=other),
+    ]  # fmt: skip
+    monkeypatch.setattr("sendvae.training.caching.resolve_precision", lambda *_: "other")
+    names.append(name())
+    assert len(set(names)) == len(names)
+
+
+def test_every_dependency_of_scored_latents_gives_another_name(sets: dict[str, ShardImages]) -> None:
+    def name(
+        images: str = "first",
+        tokenizer: Autoencoder | None = None,
+        latent: str = "mean",
+        seed: int = 0,
+        mirrored: bool = False,
+        precision: str = "fp32",
+    ) -> str:
+        encoder = make_encoder(tokenizer or network(), CPU, latent, precision, seed, 4)
+        return replace(encoder, mirrored=mirrored).key(sets[images]).name
+
+    names = [
+        name(), name("second"), name("limited"), name("val"), name(tokenizer=network(1)),
+        name(tokenizer=network(norm_groups=8)), name(latent="sample"), name(latent="sample", seed=1),
+        name(mirrored=True), name(precision="bf16"),
+    ]  # fmt: skip
+    assert len(set(names)) == len(names)
+    assert name() == name(seed=1)  # means have no noise
+
+
+def test_two_data_sets_share_a_cache_folder(sets: dict[str, ShardImages], tmp_path: Path) -> None:
+    cache, vae, eyes = tmp_path / "cache", network(), load_backbone("effnet-lite0")
+    encoder = make_encoder(vae, CPU, "mean", "fp32", 0, 4)
+    for _ in range(2):
+        for name in ("first", "second"):
+            images = sets[name]
+            pixels = to_float(images.batch(range(5)).images)
+            with torch.no_grad():
+                mean, tokens = vae.encode(pixels).mean, eyes.patch_tokens(pixels, 2)
+            latents = cached_latents(cache, vae, images, CPU, flip=True, shard_size=2)
+            torch.testing.assert_close(latents.fields["mean"].float(), mean, rtol=0.05, atol=0.05)
+            found = cached_tokens(cache, eyes, images, 2, CPU).fields["tokens"].float()
+            assert (found - tokens).pow(2).mean() < 0.01 * tokens.var()
+            rows = cache_rows(encoder, images, cache, name)
+            torch.testing.assert_close(rows.batch(np.arange(5)), mean, rtol=1e-4, atol=1e-4)
+    listed = list_caches(cache)
+    assert len(listed) == 6
+    assert {one.data for one in listed} == {sets["first"].source, sets["second"].source}
+    assert {one.state for one in listed} == {"whole"}
