@@ -166,4 +166,5 @@ def test_costs_are_the_estimators(name: str) -> None:
     written = re.search(r"# Cost: (\S+) FLOP, ([\d,]+) H100 hours at 350 TFLOP/s", text(name))
     assert written is not None
     assert float(written[1]) == pytest.approx(found.flops_total, rel=0.06)
-    assert float(written[2].replace(",", "")) == pytest.approx(found.hours(tflops=350), rel=0.06)
+    hours = float(written[2].replace(",", ""))  # whole hours: a cost of one digit has no 6 %
+    assert hours == pytest.approx(found.hours(tflops=350), rel=0.06, abs=0.5)

@@ -71,7 +71,6 @@ class Listener(ThreadingHTTPServer):
 
 
 def serve(kind: type[Server], folder: Path) -> Iterator[str]:
-    pytest.importorskip("aiohttp", reason="the extra [remote] is not installed")
     kind.sent = []
     server = Listener(("127.0.0.1", 0), partial(kind, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

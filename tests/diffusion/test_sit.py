@@ -164,6 +164,7 @@ def test_position_embedding_stays_as_it_is_through_a_step() -> None:
     assert torch.equal(sit.pos_embed, before)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_latents_and_missing_features_are_refused() -> None:
     sit, t, labels = tiny(), torch.rand(2), torch.tensor([0, 1])
     for shape in ((2, 3, 2, 2), (2, 2, 4, 4)):  # the first would broadcast over the positions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,7 +19,6 @@ def test_the_record_can_be_written_as_json() -> None:
     assert record["threads"] == torch.get_num_threads()
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a repository of its own: clean, then with a change; then in a folder that git does not know."""
 

@@ -101,3 +101,15 @@ def test_sample_is_reparameterised_and_seeded() -> None:
     draws[0].square().sum().backward()
     assert moments.grad is not None
     assert bool((moments.grad != 0).all())  # mean and log variance alike
+
+
+def test_a_posterior_sample_is_mean_plus_std_times_noise() -> None:
+    """With a std other than 1, for noise that is given as for noise that is drawn."""
+    mean, logvar = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4) - 1.0
+    posterior, noise = Posterior(mean, logvar), torch.randn(2, 3, 4, 4)
+    expected = mean.double() + (logvar.double() / 2.0).exp() * noise.double()
+    torch.testing.assert_close(posterior.sample(noise=noise).double(), expected, rtol=1e-5, atol=1e-5)
+    drawn = posterior.sample(torch.Generator().manual_seed(3))
+    noise = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(drawn, posterior.sample(noise=noise))
+    assert torch.equal(posterior.mode(), mean)

@@ -12,9 +12,16 @@ from sendvae.config.schema_common import DataConfig
 from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
 from sendvae.diffusion import load_sit
 from sendvae.errors import UserError
-from sendvae.runs import read_journal
+from sendvae.runs import latest_checkpoint, read_journal
 from sendvae.tokenizers import load_tokenizer
-from sendvae.training import cached_latents, cached_tokens, train_diffusion, train_joint, train_tokenizer
+from sendvae.training import (
+    cached_latents,
+    cached_tokens,
+    measure_statistics,
+    train_diffusion,
+    train_joint,
+    train_tokenizer,
+)
 from sendvae.training.jobs import open_training_images
 from sendvae.training.source import Source
 from sendvae.vision import load_backbone
@@ -109,6 +116,54 @@ def test_joint_training_exports_both(tmp_path: Path) -> None:
         stats.mean, start.latent_stats.mean, atol=0.5, rtol=0.0
     )  # an average of few steps
     assert run("joint", tmp_path) == folder  # finished: nothing is done again
+
+
+def test_a_joint_export_has_the_averaged_statistics(tmp_path: Path) -> None:
+    """Mean and std, not the variance, of the average that the SiT is exported from."""
+    stats = load_tokenizer(run("joint", tmp_path, "ema=0.5")).latent_stats
+    checkpoint = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert stats is not None
+    assert checkpoint is not None
+    averaged, raw = checkpoint.tensors("ema"), checkpoint.tensors("latent_norm")
+    std = averaged["latent_norm.running_var"].sqrt()
+    assert float((std.square() / std - 1.0).abs().min()) > 1e-3  # a std of 1 would be its variance
+    torch.testing.assert_close(stats.mean, averaged["latent_norm.running_mean"])
+    torch.testing.assert_close(stats.std, std)
+    assert not torch.allclose(stats.std, raw["running_var"].sqrt(), rtol=1e-4)
+    sit = load_sit(tmp_path / "run").state_dict()
+    assert all(torch.equal(sit[name], averaged[f"sit.{name}"]) for name in sit)
+
+
+@pytest.mark.parametrize("ema", ["0.5", "null"])
+def test_a_tokenizer_job_exports_the_average_where_one_was_asked(ema: str, tmp_path: Path) -> None:
+    """Weights and statistics alike; else the weights themselves."""
+    tokenizer = load_tokenizer(run("tokenizer", tmp_path, f"ema={ema}", "optimizer.lr=1e-2"))
+    checkpoint = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert checkpoint is not None
+    expected = checkpoint.tensors("tokenizer" if ema == "null" else "ema")
+    found = tokenizer.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    if ema != "null":
+        raw = checkpoint.tensors("tokenizer")
+        assert not torch.allclose(found["decoder.conv_out.weight"], raw["decoder.conv_out.weight"], rtol=1e-3)
+    images = open_embedded("emoji", "train", limit=8)
+    measured = measure_statistics(tokenizer, images, 8, 0, torch.device("cpu"))
+    assert tokenizer.latent_stats is not None
+    torch.testing.assert_close(tokenizer.latent_stats.mean, measured.mean)
+    torch.testing.assert_close(tokenizer.latent_stats.std, measured.std)
+
+
+@pytest.mark.parametrize("job", ["diffusion", "joint"])
+def test_a_sits_first_weights_follow_the_seed(job: str, tmp_path: Path) -> None:
+    """Training at a rate of next to nothing leaves them visible; the global generator has no part in them."""
+    found = []
+    for i, seed in enumerate((0, 1, 0)):
+        torch.manual_seed(100 + i)
+        folder = tmp_path / str(i)
+        run(job, folder, f"seed={seed}", "optimizer.lr=1e-12", "ema=0.0")
+        found.append(load_sit(folder / "run").state_dict()["blocks.0.attn.qkv.weight"])
+    assert not torch.allclose(found[0], found[1], atol=1e-3)
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-6)
 
 
 def test_joint_training_does_not_shard(tmp_path: Path) -> None:

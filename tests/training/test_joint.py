@@ -34,7 +34,9 @@ def joint_stage(
          "losses.discriminator_width=4", "optimizer.warmup=0", *overrides],
     )  # fmt: skip
     torch.manual_seed(0)
-    tokenizer = Autoencoder(SMALL, LatentStats(torch.full((4,), 0.1), torch.full((4,), 2.0)))
+    tokenizer = Autoencoder(
+        SMALL, LatentStats(torch.tensor([0.1, -0.5, 1.0, 0.3]), torch.tensor([2.0, 0.5, 1.5, 3.0]))
+    )
     sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
               repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
     with torch.no_grad():  # away from the zero initialisation, behind which gradients are zero

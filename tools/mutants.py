@@ -1,0 +1,323 @@
+"""Puts deliberate faults into a copy of the code, one by one, and names those that no test notices.
+
+    python tools/mutants.py                  all of them (`make mutants`); exit code 1 if one survives
+    python tools/mutants.py --list           what they break, and which tests must die of it
+    python tools/mutants.py --only NAME      one; again for several
+
+A mutant replaces a text that occurs exactly once in its file. Where the code has changed so that it does not, the
+mutant is stale: write it anew for the code that now does the same. A claim that this list does not break is not
+known to be tested: add a mutant with every wire between two parts that gives numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("src", "tests", "tools", "pyproject.toml")  # of the copy
+TIMEOUT = 900  # seconds of a mutant's tests
+TESTS_FAILED = 1  # pytest's exit code; higher ones are mistakes in the call
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault.
+
+    Attributes:
+        name: of the command line.
+        fault: what the changed code does, as a sentence.
+        file: below `src/sendvae`.
+        old, new: the text and what takes its place.
+        tests: files or node ids below `tests`, of which one must fail.
+    """
+
+    name: str
+    fault: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+RANDOMNESS = ("test_randomness.py",)
+GRADIENTS = ("training/test_gradients.py",)
+MUTANTS = [
+    Mutant(
+        "draws-position",
+        "Draws ignores the images seen: every step has the same noise.",
+        "randomness.py",
+        "stream(self.seed, self.images_seen, name,",
+        "stream(self.seed, 0, name,",
+        RANDOMNESS,
+    ),
+    Mutant(
+        "draws-name",
+        "One name's stream is another's: time and noise are drawn alike.",
+        "randomness.py",
+        "stream(self.seed, self.images_seen, name,",
+        'stream(self.seed, self.images_seen, "",',
+        RANDOMNESS,
+    ),
+    Mutant(
+        "draws-seed",
+        "Draws ignores the seed.",
+        "randomness.py",
+        "stream(self.seed, self.images_seen, name,",
+        "stream(0, self.images_seen, name,",
+        RANDOMNESS,
+    ),
+    Mutant(
+        "stream-name-as-a-set",
+        "Names of the same letters share a stream.",
+        "randomness.py",
+        "*name.encode()]",
+        "*sorted(name.encode())]",
+        RANDOMNESS,
+    ),
+    Mutant(
+        "piece-rows",
+        "Every accumulated piece has the first one's numbers.",
+        "training/micro_batches.py",
+        "start = first + i * size",
+        "start = first",
+        ("training/test_micro_batches.py",),
+    ),
+    Mutant(
+        "process-rows",
+        "Every process has the first one's numbers.",
+        "training/micro_batches.py",
+        "share * distributed.rank()",
+        "0",
+        ("training/test_micro_batches.py",),
+    ),
+    Mutant(
+        "discriminator-not-frozen",
+        "The generator's loss leaves a gradient in the discriminator.",
+        "training/stages/vae.py",
+        "with frozen(self.discriminator.parameters()):",
+        "with frozen([]):",
+        GRADIENTS,
+    ),
+    Mutant(
+        "sit-not-frozen",
+        "The VAE's loss leaves a gradient in the SiT.",
+        "training/stages/joint.py",
+        "frozen(self.sit.parameters()):",
+        "frozen([]):",
+        GRADIENTS,
+    ),
+    Mutant(
+        "sit-raw-latents",
+        "The SiT is trained on latents that are not normalised.",
+        "training/stages/diffusion.py",
+        'z = self.stats.normalize(posterior.sample(noise=draws.normal("posterior", shape)).float())',
+        'z = posterior.sample(noise=draws.normal("posterior", shape)).float()',
+        GRADIENTS,
+    ),
+    Mutant(
+        "joint-sit-running-statistics",
+        "The SiT of joint training sees latents normalised by the running statistics, not by the batch's.",
+        "training/stages/joint.py",
+        "normalised = self.latent_norm.by_batch(z, distributed.all_reduce_mean)",
+        "normalised = self.latent_norm(z)",
+        GRADIENTS,
+    ),
+    Mutant(
+        "joint-exports-variance",
+        "Joint training stores the latents' variance as their std.",
+        "training/jobs.py",
+        "norm.running_var.sqrt().cpu()",
+        "norm.running_var.cpu()",
+        ("training/test_jobs.py",),
+    ),
+    Mutant(
+        "raw-weights-exported",
+        "A tokenizer job exports the raw weights where an average was asked for.",
+        "training/jobs.py",
+        "tokenizer = stage.ema.network if stage.ema else stage.tokenizer",
+        "tokenizer = stage.tokenizer",
+        ("training/test_jobs.py",),
+    ),
+    Mutant(
+        "sit-seed-ignored",
+        "The SiT's first weights do not depend on the seed.",
+        "training/jobs.py",
+        """        torch.manual_seed(config.seed)
+        target = _Target()""",
+        """        torch.manual_seed(0)
+        target = _Target()""",
+        ("training/test_jobs.py",),
+    ),
+    Mutant(
+        "posterior-without-std",
+        "A posterior sample is mean plus noise.",
+        "tokenizers/posterior.py",
+        "return self.mean + self.std * noise",
+        "return self.mean + noise",
+        ("tokenizers/test_autoencoder.py",),
+    ),
+    Mutant(
+        "noising-unchecked",
+        "Noise of another shape than the latent broadcasts.",
+        "alignment/noising.py",
+        "if alpha.shape != z.shape[:1] or noise.shape != z.shape:",
+        "if False:",
+        ("alignment/test_alignment.py",),
+    ),
+    Mutant(
+        "alignment-unchecked",
+        "Tokens of another shape than the prediction broadcast.",
+        "alignment/loss.py",
+        "if predicted.shape != target.shape:",
+        "if False:",
+        ("alignment/test_alignment.py",),
+    ),
+    Mutant(
+        "mapper-unchecked",
+        "A latent of another size than the mapper's broadcasts over its positions.",
+        "alignment/mapper.py",
+        "if x.shape[1] != len(self.positions):",
+        "if False:",
+        ("alignment/test_alignment.py",),
+    ),
+    Mutant(
+        "sit-unchecked",
+        "A latent of another size than the SiT's broadcasts over its positions.",
+        "diffusion/sit.py",
+        "if x_t.shape[1:] != expected:",
+        "if False:",
+        ("diffusion/test_sit.py",),
+    ),
+]
+
+
+def find(names: Iterable[str]) -> list[Mutant]:
+    """Return the mutants of these names, all without any.
+
+    Raises:
+        KeyError: there is no mutant of a name.
+    """
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    return [known[name] for name in names] or MUTANTS
+
+
+def mutated(mutant: Mutant, root: Path = ROOT) -> str:
+    """Return the text of the mutant's file with the fault in it.
+
+    Raises:
+        ValueError: the mutant is stale.
+    """
+    text = (root / "src/sendvae" / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(
+            f"{mutant.name} is stale: its text occurs {text.count(mutant.old)} times in {mutant.file}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def run_tests(root: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> tuple[int, str]:
+    """Run tests of the tree at `root` in a process of their own; return pytest's exit code and its output.
+
+    Tests that take longer than `timeout` seconds have failed.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [*command, *(f"tests/{test}" for test in tests)],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return TESTS_FAILED, f"stopped after {timeout:.0f} s"
+    return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def copy_of(root: Path) -> Iterator[Path]:
+    """Give a copy of the tree that may be changed."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        for part in PARTS:
+            source, target = root / part, Path(folder) / part
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, target)
+        yield Path(folder)
+
+
+def killer(output: str) -> str:
+    """Return the first test that failed, from pytest's output."""
+    failed = [line.split()[1] for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].removeprefix("tests/") if failed else output.strip().splitlines()[-1]
+
+
+def run(mutants: Sequence[Mutant], timeout: float = TIMEOUT) -> list[str]:
+    """Run every mutant's tests on a copy with its fault; print each one's fate, and return the survivors' names.
+
+    Raises:
+        ValueError: a mutant is stale, names no test, or breaks the import; its tests fail without it.
+    """
+    survivors = []
+    with copy_of(ROOT) as root:
+        tests = sorted({test for mutant in mutants for test in mutant.tests})
+        code, output = run_tests(root, tests, timeout * len(mutants))
+        if code:
+            raise ValueError(f"the tests fail without any fault:\n{output[-4000:]}")
+        for mutant in mutants:
+            file, began = root / "src/sendvae" / mutant.file, time.monotonic()
+            healthy, faulty = file.read_text(), mutated(mutant, root)
+            file.write_text(faulty)
+            code, output = run_tests(root, mutant.tests, timeout)
+            file.write_text(healthy)
+            if code > TESTS_FAILED:
+                raise ValueError(f"{mutant.name} breaks more than its tests:\n{output[-4000:]}")
+            if code == 0:
+                survivors.append(mutant.name)
+            fate = "SURVIVES" if code == 0 else f"dies in {killer(output)}"
+            print(f"{mutant.name:30} {fate}  ({time.monotonic() - began:.0f} s)", flush=True)
+    return survivors
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this one (repeatable)")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT, help="seconds of a mutant's tests (%(default)s)"
+    )
+    arguments = parser.parse_args()
+    try:
+        chosen = find(arguments.only)
+    except KeyError as error:
+        parser.error(f"no mutant {error}; --list shows them")
+    if arguments.list:
+        for mutant in chosen:
+            print(f"{mutant.name:30} {mutant.fault}\n{'':30} {mutant.file}; {', '.join(mutant.tests)}")
+        return 0
+    try:
+        survivors = run(chosen, arguments.timeout)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} die; survivors: {', '.join(survivors) or 'none'}")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
