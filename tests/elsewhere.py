@@ -65,6 +65,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(f"{func}: tensors on two devices; on the CPU: {shapes}")
     target = kwargs.get("device")
     stays = bool(there) if target is None else torch.device(target) == ELSEWHERE
+    if stays and _refused and _makes_float64(kwargs, tensors):
+        raise TypeError("this device has no float64")  # as MPS says it
     if target is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
     held = tree_map(lambda value: value.held if isinstance(value, Elsewhere) else value, (args, kwargs))
@@ -79,18 +81,32 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return tree_map(wrap, result)
 
 
+_refused = False  # whether the device has no float64
+
+
+def _makes_float64(kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
+    dtype = kwargs.get("dtype")
+    return torch.float64 in ([dtype] if dtype is not None else [value.dtype for value in tensors])
+
+
 @contextmanager
-def elsewhere() -> Iterator[torch.device]:
+def elsewhere(float64: bool = True) -> Iterator[torch.device]:
     """The device, inside. Networks move there with all their parameters; its generators are the CPU's.
 
     Fused optimizers, which ask for devices that they know, take it for one of them.
+
+    Args:
+        float64: whether it has that type; MPS has not.
     """
+    global _refused
     swaps = torch.__future__.get_swap_module_params_on_conversion()
     generator = mock.patch("torch.Generator", side_effect=lambda *_: GENERATOR())
     fused = mock.patch("torch.optim.adam._device_dtype_check_for_fused", return_value=None)
     with _Mode(), generator, fused:
         torch.__future__.set_swap_module_params_on_conversion(True)
+        _refused = not float64
         try:
             yield ELSEWHERE
         finally:
+            _refused = False
             torch.__future__.set_swap_module_params_on_conversion(swaps)

@@ -14,6 +14,7 @@ from sendvae.config import (
     JointConfig,
     LatentsConfig,
     ReconstructionConfig,
+    SampleConfig,
     TokenizerConfig,
     load_config,
     preset_names,
@@ -31,6 +32,7 @@ SCHEMAS = {
     "evaluate-generation": GenerationConfig,
     "evaluate-reconstruction": ReconstructionConfig,
     "evaluate-latents": LatentsConfig,
+    "sample": SampleConfig,
 }
 
 

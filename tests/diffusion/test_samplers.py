@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,6 +16,11 @@ from sendvae.diffusion.guidance import guided_velocity
 dopri5 = importlib.import_module("sendvae.diffusion.samplers.dopri5")  # the package's name is the function
 
 MEAN, STD = 2.0, 0.5
+
+
+def noise_like(x: torch.Tensor, seed: int = 0) -> Callable[[], torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(x.shape, dtype=x.dtype, generator=generator)
 
 
 def gaussian_velocity(x: torch.Tensor, t: float) -> torch.Tensor:
@@ -30,7 +36,7 @@ def gaussian_velocity(x: torch.Tensor, t: float) -> torch.Tensor:
 def test_mean_and_variance_of_a_gaussian(method: str, steps: int) -> None:
     count = 40_000
     noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
-    out = SAMPLERS[method](gaussian_velocity, noise, steps, torch.Generator().manual_seed(2))
+    out = SAMPLERS[method](gaussian_velocity, noise, steps, noise_like(noise, 2))
     assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 5e-3)
     # The last, noiseless step of 0.04 shrinks Euler-Maruyama's spread a little, by construction.
     assert float(out.std()) == pytest.approx(STD, rel=0.03 if method == "euler-maruyama" else 0.015)
@@ -41,15 +47,20 @@ def test_orders_of_convergence() -> None:
     x = torch.linspace(-2, 2, 9).double().view(-1, 1, 1, 1)
     exact = MEAN + STD * x
     for method, order in (("euler", 1), ("heun", 2)):
-        errors = [float((SAMPLERS[method](gaussian_velocity, x, n) - exact).abs().max()) for n in (80, 160)]
+        errors = [
+            float((SAMPLERS[method](gaussian_velocity, x, n, noise_like(x)) - exact).abs().max())
+            for n in (80, 160)
+        ]
         assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), method
-    torch.testing.assert_close(SAMPLERS["dopri5"](gaussian_velocity, x, 20), exact, atol=2e-2, rtol=0)
+    torch.testing.assert_close(
+        SAMPLERS["dopri5"](gaussian_velocity, x, 20, noise_like(x)), exact, atol=2e-2, rtol=0
+    )
 
 
 def test_euler_maruyama_step_by_step() -> None:
     """Two steps by hand: times 1, 0.04, 0 with one noisy step."""
     x = torch.randn(3, 1, 2, 2).double()
-    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, torch.Generator().manual_seed(5))
+    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, noise_like(x, 5))
     noise = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     v = gaussian_velocity(x, 1.0)
     score = -(x + 0.0 * v) / 1.0
@@ -68,7 +79,8 @@ def test_every_method_counts_its_evaluations() -> None:
 
     for method, expected in (("euler", 10), ("heun", 19), ("euler-maruyama", 10)):
         calls.clear()
-        SAMPLERS[method](counted, torch.zeros(1, 1, 1, 1).double(), 10)
+        x = torch.zeros(1, 1, 1, 1).double()
+        SAMPLERS[method](counted, x, 10, noise_like(x))
         assert len(calls) == expected
         assert calls[0] == 1.0
         assert min(calls) > 0.0
@@ -84,8 +96,9 @@ def test_dopri5_has_scipys_coefficients() -> None:
 
 
 def test_dopri5_stops_at_a_velocity_that_is_not_finite() -> None:
+    x = torch.zeros(1, 1, 1, 1).double()
     with pytest.raises(FloatingPointError, match="finite"):
-        SAMPLERS["dopri5"](lambda x, _: x * math.nan, torch.zeros(1, 1, 1, 1).double(), 10)
+        SAMPLERS["dopri5"](lambda x, _: x * math.nan, x, 10, noise_like(x))
 
 
 def small_sit() -> SiT:
@@ -164,3 +177,42 @@ def test_time_sampling() -> None:
     assert float(odds.std()) == pytest.approx(1.0, abs=0.03)
     with pytest.raises(ValueError, match="cosine"):
         sample_time(1, "cosine")
+
+
+def test_only_the_first_channels_are_guided() -> None:
+    """The others follow the conditional velocity, as in `forward_with_cfg` of SiT."""
+    sit, labels, x = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    times = torch.full((2,), 0.5)
+    conditional, null = sit(x, times, labels), sit(x, times, torch.full((2,), 3))
+    found = guided_velocity(sit, labels, scale=2.5, channels=1)(x, 0.5)
+    torch.testing.assert_close(found[:, :1], (null + 2.5 * (conditional - null))[:, :1])
+    torch.testing.assert_close(found[:, 1:], conditional[:, 1:])
+    assert not torch.allclose(null[:, 1:], conditional[:, 1:])
+
+
+def test_sample_guides_the_channels_it_is_told() -> None:
+    sit, labels, noise = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    sampled = [
+        sample(sit, noise, labels, "euler", steps=1, guidance_scale=scale, guided_channels=channels)
+        for scale, channels in ((1.0, None), (3.0, None), (3.0, 1))
+    ]
+    torch.testing.assert_close(sampled[2], torch.cat([sampled[1][:, :1], sampled[0][:, 1:]], dim=1))
+
+
+def test_step_noise_takes_the_generators_place() -> None:
+    sit, labels, noise = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    given = sample(sit, noise, labels, steps=4, step_noise=noise_like(noise.double(), 9))
+    drawn = sample(sit, noise, labels, steps=4, generator=torch.Generator().manual_seed(9))
+    assert torch.equal(given, drawn)
+    with pytest.raises(ValueError, match="either a generator or step_noise"):
+        sample(sit, noise, labels, generator=torch.Generator(), step_noise=noise_like(noise))
+
+
+def test_one_float64_randn_a_noisy_step_and_no_other() -> None:
+    """What others rely on: the generator's state after `sample`."""
+    sit, labels, noise = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
+    used, counted = torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)
+    sample(sit, noise, labels, steps=5, generator=used)
+    for _ in range(4):
+        torch.randn(noise.shape, dtype=torch.float64, generator=counted)
+    assert torch.equal(used.get_state(), counted.get_state())

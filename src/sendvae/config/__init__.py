@@ -8,6 +8,7 @@ from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_joint import JointConfig
+from sendvae.config.schema_sample import SampleConfig, SamplingConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
 
 TrainingConfig: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
@@ -20,6 +21,8 @@ __all__ = [
     "JointConfig",
     "LatentsConfig",
     "ReconstructionConfig",
+    "SampleConfig",
+    "SamplingConfig",
     "Section",
     "TokenizerConfig",
     "TrainingConfig",

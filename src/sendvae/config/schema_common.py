@@ -82,11 +82,3 @@ class LoopConfig(Section):
     precision: Precision = Field(
         "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
     )
-
-
-class SamplingConfig(Section):
-    method: str = "euler-maruyama"
-    steps: PositiveInt = 250
-    guidance_scale: PositiveFloat = 1.0
-    images: PositiveInt = Field(50_000, description="samples for the Frechet distance")
-    batch_size: PositiveInt = 250

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from sendvae.config.schema_common import SamplingConfig, Section
+from sendvae.config.schema_common import Section
+from sendvae.config.schema_sample import SamplingConfig
 
 
 class EvaluationConfig(Section):

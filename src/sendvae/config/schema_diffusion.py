@@ -11,9 +11,9 @@ from sendvae.config.schema_common import (
     Decay,
     LoopConfig,
     OptimizerConfig,
-    SamplingConfig,
     Section,
 )
+from sendvae.config.schema_sample import SamplingConfig
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -38,7 +38,7 @@ class PreviewConfig(Section):
     every: PositiveInt = Field(
         description="images between two previews; they are drawn when a line is logged"
     )
-    sampling: SamplingConfig = SamplingConfig(steps=50, images=64)
+    sampling: SamplingConfig = SamplingConfig(steps=50, images=64, batch_size=64, labels="proportional")
     features: str | None = Field(
         None, description="network of a small-sample Frechet distance against the training images; none: off"
     )

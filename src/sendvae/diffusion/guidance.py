@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sendvae.diffusion.samplers.protocol import Velocity
 from sendvae.diffusion.sit import SiT
-
-Velocity = Callable[[Tensor, float], Tensor]
 
 
 def guided_velocity(
@@ -19,11 +16,15 @@ def guided_velocity(
     scale: float = 1.0,
     interval: tuple[float, float] = (0.0, 1.0),
     dtype: torch.dtype = torch.float32,
+    channels: int | None = None,
 ) -> Velocity:
-    """v(x, t) with v = v_null + scale (v_label - v_null) where low <= t <= high, else v_label.
+    """Return v(x, t) with v = v_null + scale (v_label - v_null) where low <= t <= high, else v_label.
 
-    All latent channels are guided (SiT's own code guides the first three). The batch doubles only inside the
-    interval. x may be float64; the network sees `dtype`.
+    The batch doubles only inside the interval. x may be float64; the network sees `dtype`.
+
+    Args:
+        channels: only the first so many latent channels are guided, the others follow v_label (3 in
+            `forward_with_cfg` of SiT and LightningDiT); None: all of them (REPA, REPA-E).
     """
     low, high = interval
 
@@ -35,6 +36,9 @@ def guided_velocity(
         null = torch.full_like(labels, sit.null_label)
         both = sit(torch.cat([inputs, inputs]), times.repeat(2), torch.cat([labels, null]))
         conditional, unconditional = both.to(x.dtype).chunk(2)
-        return unconditional + scale * (conditional - unconditional)
+        guided = unconditional + scale * (conditional - unconditional)
+        if channels is None:
+            return guided
+        return torch.cat([guided[:, :channels], conditional[:, channels:]], dim=1)
 
     return evaluate

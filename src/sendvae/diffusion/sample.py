@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sendvae.diffusion.guidance import guided_velocity
 from sendvae.diffusion.samplers import SAMPLERS
+from sendvae.diffusion.samplers.protocol import Noise
 from sendvae.diffusion.sit import SiT
 
 
@@ -21,8 +24,13 @@ def sample(
     guidance_scale: float = 1.0,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     generator: torch.Generator | None = None,
+    *,
+    guided_channels: int | None = None,
+    step_noise: Noise | None = None,
 ) -> Float[Tensor, "B C h w"]:
-    """Normalised latents, in the dtype of `noise`; the state is integrated in float64.
+    """Return normalised latents in the dtype of `noise`; the state is integrated in float64.
+
+    On a device without float64 (MPS) the state is float32, which a warning says.
 
     Args:
         noise: N(0, 1), the state at t = 1.
@@ -31,7 +39,41 @@ def sample(
         steps: network evaluations (for "heun" about twice as many, for "dopri5" the first step's inverse).
         guidance_scale: 1 is the conditional model.
         guidance_interval: noise levels t (1 is noise) at which guidance applies.
-        generator: of the noise an SDE sampler adds.
+        generator: of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy step.
+        guided_channels: how many of the first channels are guided; None: all.
+        step_noise: gives that noise instead of `generator`, float64, on any device.
+
+    Raises:
+        ValueError: both `generator` and `step_noise` are given.
     """
-    velocity = guided_velocity(sit, labels, guidance_scale, guidance_interval, noise.dtype)
-    return SAMPLERS[method](velocity, noise.double(), steps, generator).to(noise.dtype)
+    if generator is not None and step_noise is not None:
+        raise ValueError("give either a generator or step_noise, not both")
+    state = noise.to(state_dtype(noise.device))
+
+    def draw() -> Tensor:
+        if step_noise is not None:
+            return _moved(step_noise(), state)
+        return torch.randn(state.shape, dtype=state.dtype, device=state.device, generator=generator)
+
+    velocity = guided_velocity(sit, labels, guidance_scale, guidance_interval, noise.dtype, guided_channels)
+    return SAMPLERS[method](velocity, state, steps, draw).to(noise.dtype)
+
+
+def _moved(noise: Tensor, state: Tensor) -> Tensor:
+    """Return the noise in the state's type and place; on a GPU, its copy does not wait for running kernels."""
+    noise = noise.to(state.dtype)
+    if state.is_cuda and not noise.is_cuda:
+        return noise.pin_memory().to(state.device, non_blocking=True)
+    return noise.to(state.device)
+
+
+def state_dtype(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 with a warning where the device has no float64."""
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        warnings.warn(
+            f"the device '{device.type}' has no float64: samplers integrate in float32", stacklevel=2
+        )
+        return torch.float32
+    return torch.float64

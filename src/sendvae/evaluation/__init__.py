@@ -1,10 +1,11 @@
 """Models -> numbers: streams images and latents into the metrics."""
 
 from sendvae.evaluation.features import extract_features, image_batches
-from sendvae.evaluation.generate import evaluate_generation, generate
+from sendvae.evaluation.generate import evaluate_generation
 from sendvae.evaluation.latents import LatentScores, evaluate_latents
 from sendvae.evaluation.preview import Preview
 from sendvae.evaluation.reconstruct import evaluate_reconstruction, reconstruct
+from sendvae.evaluation.sampling import generate
 
 __all__ = [
     "LatentScores",

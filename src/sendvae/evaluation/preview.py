@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torchvision.utils import make_grid
@@ -14,8 +13,10 @@ from sendvae.data import ImageSet
 from sendvae.diffusion import SiT
 from sendvae.distributed import is_main
 from sendvae.evaluation.features import extract_features, image_batches
-from sendvae.evaluation.generate import generate
+from sendvae.evaluation.labels import choose_labels
+from sendvae.evaluation.sampling import generate
 from sendvae.metrics import FEATURES, FeatureStatistics, frechet_distance_of
+from sendvae.runs import Classes
 from sendvae.tokenizers import Autoencoder
 
 SHOWN, COLUMNS, BATCH = 64, 8, 64
@@ -30,9 +31,9 @@ class Preview:
     Args:
         config: how many, how, in which features.
         tokenizer: decodes; carries the latents' statistics.
-        images: the training images: labels in their proportions, and the reference.
+        images: the training images: the classes and how frequent they are, and the reference.
         folder: of the pictures, "IMAGES.png".
-        seed: of noise.
+        seed: of labels and noise.
     """
 
     def __init__(
@@ -41,8 +42,7 @@ class Preview:
         self.config, self.tokenizer, self.images = config, tokenizer, images
         self.folder, self.seed = folder, seed
         self.reference: FeatureStatistics | None = None
-        picked = np.linspace(0, len(images) - 1, config.sampling.images).round().astype(np.int64)
-        self.labels = images.labels_of(np.random.default_rng(0).permutation(picked))
+        self.labels = choose_labels(config.sampling, Classes.of(images), seed).values
 
     @torch.no_grad()
     def __call__(self, sit: SiT, images_seen: int) -> dict[str, float]:

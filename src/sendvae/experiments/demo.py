@@ -28,6 +28,7 @@ from sendvae.evaluation import (
     image_batches,
     reconstruct,
 )
+from sendvae.evaluation.labels import choose_labels
 from sendvae.experiments.demo_texts import FEATURE_NETWORK, METHODS, METRICS, NETWORKS, PAPER, PERCEPTUAL
 from sendvae.experiments.findings import correlate, differences
 from sendvae.experiments.pictures import principal_colours, save_grid
@@ -38,6 +39,7 @@ from sendvae.nn import weights_digest
 from sendvae.nn.precision import resolve_precision
 from sendvae.runs import (
     CacheKey,
+    Classes,
     describe_environment,
     load_statistics,
     locked,
@@ -211,11 +213,8 @@ class Demo:
         return found["features"]
 
     def _sample_labels(self) -> Tensor:
-        """Labels in the proportions of the training set, in one fixed shuffled order."""
-        images = self.images["train"]
-        count = self.config.sampling.images
-        picked = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
-        return images.labels_of(np.random.default_rng(0).permutation(picked))
+        """Return the same labels for every method and seed."""
+        return choose_labels(self.config.sampling, Classes.of(self.images["train"]), seed=0).values
 
     def _once(self, method: str, seed: int, compute: Any) -> None:
         """Computes a run unless its result is there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -24,8 +25,8 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     """ "auto" to "bf16" or "fp32" by `bf16_is_native`; other values are returned as they are."""
     if precision == "auto":
         return "bf16" if bf16_is_native(device) else "fp32"
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got '{precision}'")
+    if precision not in ("fp32", "tf32", "bf16"):
+        raise ValueError(f"precision must be 'auto', 'fp32', 'tf32' or 'bf16', got '{precision}'")
     return precision
 
 
@@ -37,3 +38,19 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Autocast for a resolved precision. No gradient scaler is needed: bf16 has fp32's range."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+@contextmanager
+def number_format(precision: str, device: torch.device) -> Iterator[None]:
+    """Compute what is inside in a resolved precision, whatever the process is set to.
+
+    "fp32" is float32 without TensorFloat-32, "tf32" with it in matrix products and convolutions (as REPA-E
+    samples; it exists on NVIDIA GPUs and changes nothing elsewhere), "bf16" autocast.
+    """
+    tf32, before = precision == "tf32", torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32), autocast(precision, device):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -9,6 +9,7 @@ from sendvae.runs.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
+from sendvae.runs.classes import Classes, load_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder
 from sendvae.runs.journal import Journal, read_journal
@@ -21,6 +22,7 @@ __all__ = [
     "TRACKERS",
     "CacheKey",
     "Checkpoint",
+    "Classes",
     "Journal",
     "RowCache",
     "RunFolder",
@@ -29,6 +31,7 @@ __all__ = [
     "describe_environment",
     "latest_checkpoint",
     "list_caches",
+    "load_classes",
     "load_optimizer_tensors",
     "load_statistics",
     "locked",

@@ -8,7 +8,7 @@ from typing import Any
 
 from sendvae.diffusion import SiT, load_sit, save_sit, sit_from_weights
 from sendvae.errors import UserError
-from sendvae.runs import RunFolder, latest_checkpoint, open_checkpoint
+from sendvae.runs import RunFolder, latest_checkpoint, load_classes, open_checkpoint
 
 CARD = """---
 library_name: sendvae
@@ -59,6 +59,9 @@ def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None =
             + (f", or export {newest.path}" if newest is not None else ""),
         )
     save_sit(sit, folder, _card(sit, source, run, config, licence))
+    classes = load_classes(run.path, sit.num_classes)
+    if classes.names is not None:
+        classes.save(folder)
     return sit
 
 

@@ -15,7 +15,7 @@ from sendvae.diffusion import SiT, build_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
-from sendvae.runs import RunFolder, describe_environment
+from sendvae.runs import Classes, RunFolder, describe_environment
 from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
 from sendvae.training.loop import train
@@ -90,6 +90,7 @@ def train_diffusion(
         if exported.is_dir():
             return exported
         images = open_training_images(config.data)
+        record_classes(run, images)
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
             raise ValueError(f"{config.tokenizer} carries no latent statistics")
@@ -140,6 +141,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         if (folder / "sit").is_dir():
             return folder
         images = open_training_images(config.data)
+        record_classes(run, images)
         tokenizer = starting_tokenizer(config.init)
         if tokenizer.latent_stats is None:
             tokenizer.latent_stats = measure_statistics(
@@ -198,6 +200,12 @@ def open_training_images(config: DataConfig) -> ImageSet:
                 next_step=f"choose another data.source, or set data.{name}={value}",
             )
     return images
+
+
+def record_classes(run: RunFolder, images: ImageSet) -> None:
+    """Keep the names of the classes with the run, so that sampling from it needs no data."""
+    if is_main():
+        Classes.of(images).save(run.path)
 
 
 @dataclass(frozen=True)

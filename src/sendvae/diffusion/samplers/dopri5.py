@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.guidance import Velocity
+from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 ATOL, RTOL = 1e-6, 1e-3  # SiT's defaults
 # Dormand and Prince (1980): nodes, stages (the last is the fifth-order solution), weights of the error estimate.
@@ -26,16 +26,17 @@ SMALLEST_STEP = 1e-10
 
 
 def dopri5(
-    velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
-) -> Float64[Tensor, "B C h w"]:
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+) -> Float[Tensor, "B C h w"]:
     """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
 
-    A step is kept if the root mean square over the batch of error / (ATOL + RTOL |x|) is at most 1.
+    A step is kept if the root mean square over the batch of error / (ATOL + RTOL |x|) is at most 1, so the steps
+    are those of the batch: within the tolerance, an image depends on those beside it (as with SiT's torchdiffeq).
 
     Raises:
         FloatingPointError: the step shrinks to nothing, as it does where the velocity is not finite.
     """
-    del generator
+    del noise
     t, h = 1.0, 1.0 / steps
     first = velocity(x, t)
     while t > 0.0:

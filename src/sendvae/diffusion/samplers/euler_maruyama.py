@@ -5,21 +5,21 @@ from __future__ import annotations
 import itertools
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.guidance import Velocity
+from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 LAST_STEP = 0.04  # size of the final, noiseless step (SiT's "Mean", REPA)
 
 
 def euler_maruyama(
-    velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
-) -> Float64[Tensor, "B C h w"]:
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+) -> Float[Tensor, "B C h w"]:
     """dx = (v - w s / 2) dt + sqrt(w) dW with w(t) = 2 t, t from 1 down to 0.04, then one step to 0.
 
-    `steps` network evaluations. With the score s = -(x + (1 - t) v) / t the drift is v - t s. One float64
-    randn of the state's shape per noisy step.
+    `steps` network evaluations. With the score s = -(x + (1 - t) v) / t the drift is v - t s. `noise` is called
+    once in each noisy step.
     """
     times = [*torch.linspace(1.0, LAST_STEP, steps, dtype=torch.float64).tolist(), 0.0]
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
@@ -28,6 +28,5 @@ def euler_maruyama(
         score = -(x + (1.0 - t) * v) / t
         x = x + (v - t * score) * dt
         if i < steps - 1:
-            noise = torch.randn(x.shape, dtype=torch.float64, device=x.device, generator=generator)
-            x = x + (2.0 * t * -dt) ** 0.5 * noise
+            x = x + (2.0 * t * -dt) ** 0.5 * noise()
     return x

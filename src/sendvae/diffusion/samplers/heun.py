@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.guidance import Velocity
+from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 
 def heun(
-    velocity: Velocity, x: Float64[Tensor, "B C h w"], steps: int, generator: torch.Generator | None = None
-) -> Float64[Tensor, "B C h w"]:
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+) -> Float[Tensor, "B C h w"]:
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
-    del generator
+    del noise
     times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         slope = velocity(x, t)

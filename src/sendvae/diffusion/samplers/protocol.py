@@ -1,0 +1,31 @@
+"""What a sampler is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]  # (state, t) to dx / dt
+Noise = Callable[
+    [], Tensor
+]  # standard normal numbers with the state's shape, type and device, new at each call
+
+
+class Sampler(Protocol):
+    """A function from noise to data."""
+
+    def __call__(
+        self, velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the state at t = 0.
+
+        Args:
+            velocity: of the interpolant.
+            x: the state at t = 1, float64 where the device has it.
+            steps: how finely time is divided.
+            noise: what a stochastic sampler adds; the others never call it.
+        """
+        ...

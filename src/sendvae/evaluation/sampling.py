@@ -1,0 +1,112 @@
+"""Images from a diffusion model. Every image has noise of its own, wherever and with whichever others it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
+
+from sendvae.config.schema_sample import SamplingConfig
+from sendvae.data import to_uint8
+from sendvae.diffusion import SiT, sample
+from sendvae.nn.precision import number_format, resolve_precision
+from sendvae.randomness import stream
+from sendvae.runs import progress
+from sendvae.tokenizers import Autoencoder
+
+STREAM = "sampling"
+FIRST_CHANNELS = 3  # guided by SiT's and LightningDiT's forward_with_cfg, whatever the latent has
+
+
+class ImageNoise:
+    """Noise of some images: a function of (seed, image number, how often it was asked for) alone.
+
+    Each image draws from a generator of its own, on the CPU and in float64, so that neither the batch, nor the
+    process, nor the device matters.
+
+    Args:
+        seed: of all images together.
+        numbers: which images, counted over everything that is drawn.
+        shape: of an image's noise.
+    """
+
+    def __init__(self, seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> None:
+        self.generators = [stream(seed, int(number), STREAM) for number in numbers]
+        self.shape = shape
+
+    def __call__(self) -> Float64[Tensor, "B C h w"]:
+        """Return the next noise of every image: first the start, then that of each noisy step."""
+        noise = torch.empty(len(self.generators), *self.shape, dtype=torch.float64)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.normal_(generator=generator)
+        return noise
+
+
+@torch.no_grad()
+def draw_images(
+    sit: SiT,
+    tokenizer: Autoencoder,
+    numbers: Sequence[int],
+    labels: Int64[Tensor, " B"],
+    sampling: SamplingConfig,
+    seed: int,
+) -> UInt8[Tensor, "B 3 H W"]:
+    """Return decoded samples on the CPU.
+
+    Args:
+        sit, tokenizer: on one device, in evaluation mode; the tokenizer carries the statistics of its latents.
+        numbers: of these images among all of them; their noise follows from that and the seed.
+        labels: of these images.
+
+    Raises:
+        ValueError: the tokenizer has no latent statistics.
+    """
+    if tokenizer.latent_stats is None:
+        raise ValueError("the tokenizer carries no latent statistics")
+    device = next(sit.parameters()).device
+    noise = ImageNoise(seed, numbers, (sit.latent_channels, sit.latent_size, sit.latent_size))
+    low, high = sampling.guidance_interval
+    with number_format(resolve_precision(sampling.precision, device), device):
+        z = sample(
+            sit,
+            noise().float().to(device),
+            labels.to(device),
+            method=sampling.method,
+            steps=sampling.steps,
+            guidance_scale=sampling.guidance_scale,
+            guidance_interval=(low, high),
+            guided_channels=FIRST_CHANNELS if sampling.guided_channels == "first-three" else None,
+            step_noise=noise,
+        )
+        images = tokenizer.decode(tokenizer.latent_stats.denormalize(z))
+    return ROUNDINGS[sampling.rounding](images).cpu()
+
+
+def generate(
+    sit: SiT,
+    tokenizer: Autoencoder,
+    labels: Int64[Tensor, " N"],
+    sampling: SamplingConfig,
+    seed: int,
+    name: str = "sampling",
+) -> Iterator[UInt8[Tensor, "B 3 H W"]]:
+    """Yield decoded samples, one per label, in batches; image i is the same in batches of any size.
+
+    Args:
+        sit, tokenizer, sampling, seed: as of `draw_images`.
+        name: of the progress bar.
+    """
+    with progress(name, len(labels)) as bar:
+        for numbers in torch.arange(len(labels)).split(sampling.batch_size):
+            yield draw_images(sit, tokenizer, numbers.tolist(), labels[numbers], sampling, seed)
+            bar.advance(len(numbers))
+
+
+def truncate_to_uint8(images: Float[Tensor, "*B 3 H W"]) -> UInt8[Tensor, "*B 3 H W"]:
+    """[-1, 1] to uint8 as REPA-E's generate.py: 255 (x + 1) / 2, clamped, truncated towards 0."""
+    return ((images.float() + 1.0) / 2.0 * 255.0).clamp(0.0, 255.0).to(torch.uint8)
+
+
+ROUNDINGS = {"nearest": to_uint8, "truncate": truncate_to_uint8}
