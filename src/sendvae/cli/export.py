@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from sendvae.cli.names import short_name
+
 DEFAULT_FOLDER = Path("exports")
 # What an export may consist of; a folder with anything else is never replaced.
 OURS = (".md", ".json", ".safetensors", ".pt")
@@ -44,7 +46,7 @@ def export(
 
         sendvae export runs/sit-xl1/checkpoints/step-000100000 --to safetensors
     """
-    folder = output or DEFAULT_FOLDER / f"{_name(run)}-{to}"
+    folder = output or DEFAULT_FOLDER / f"{short_name(run)}-{to}"
     _check_free(folder, force)
     if _export_sit(Path(run), folder, to, licence, half):
         return
@@ -85,17 +87,6 @@ def _export_sit(source: Path, folder: Path, to: str, licence: str | None, half: 
     typer.echo(f"safetensors: {folder}")
     typer.echo(f'\nfrom sendvae.diffusion import load_sit\n\nsit = load_sit("{folder}")')
     return True
-
-
-def _name(run: str) -> str:
-    """What to call the export of a path, a name or a hub address."""
-    path = Path(run)
-    if not path.exists():
-        return run.rpartition("/")[2].rpartition(":")[2]
-    path = path.resolve()
-    if path.parent.name == "checkpoints":
-        return f"{path.parent.parent.name}-{path.name}"
-    return path.stem if path.is_file() else path.parent.name if path.name == "tokenizer" else path.name
 
 
 def _check_free(folder: Path, force: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sendvae.cli.costs import Assumptions, print_costs
+from sendvae.cli.names import short_name
 from sendvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ app = typer.Typer(
 ConfigArgument = Annotated[str, typer.Argument(help="A preset (demo/send-vae) or a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes, as optimizer.lr=1e-4.")]
 RunOption = Annotated[
-    Path | None, typer.Option(help="Run folder; default runs/PRESET. The same folder resumes.")
+    Path | None, typer.Option(help="Run folder; default below runs/. The same folder resumes.")
 ]
 CacheOption = Annotated[Path, typer.Option(help="Where features that do not change are kept.")]
 PrintOption = Annotated[
@@ -91,9 +92,11 @@ def diffusion(
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
 ) -> None:
-    """Train a SiT with the REPA loss on a frozen tokenizer's latents.
+    """Train a SiT with the REPA loss on a frozen tokenizer's latents, by default into runs/PRESET-TOKENIZER.
 
-    Example:
+    Examples:
+
+        sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae
 
         sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae --run runs/sit
     """
@@ -110,7 +113,11 @@ def diffusion(
     preview = partial(Preview, resolved.preview, seed=resolved.seed) if resolved.preview else None
     with graceful(), process_group():
         exported = train_diffusion(
-            resolved, run or _default_run(config), cache, name=Path(config).stem, preview=preview
+            resolved,
+            run or _default_run(config, resolved.tokenizer),
+            cache,
+            name=Path(config).stem,
+            preview=preview,
         )
     typer.echo(f"SiT: {exported}")
 
@@ -168,5 +175,8 @@ def _shown(
     return print_config or dry_run
 
 
-def _default_run(config: str) -> Path:
-    return Path("runs") / Path(config).with_suffix("")
+def _default_run(config: str, tokenizer: str | None = None) -> Path:
+    """runs/PRESET; of a SiT runs/PRESET-TOKENIZER, so that those of several tokenizers lie apart."""
+    path = Path(config)
+    name = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    return Path("runs") / path.parent / (name if tokenizer is None else f"{name}-{short_name(tokenizer)}")

@@ -1,0 +1,169 @@
+"""Samples on their way to disk: blocks that appear whole, in a folder from which a killed command goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from sendvae.errors import UserError
+from sendvae.evaluation.gather import batch_ranges
+from sendvae.evaluation.sample_record import SAMPLES, SampleRecord, check_same, load_record
+from sendvae.files import new_file
+
+UNFINISHED = ".part"  # added to the name of the target, for the folder of what is done so far
+PNG_DIGITS = 6
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever they are written
+LABELS = "labels.txt"
+
+
+class Blocks(Protocol):
+    """Batches of images in a folder."""
+
+    def missing(self) -> list[range]:
+        """Return the batches that are not there, by image numbers."""
+        ...
+
+    def save(self, numbers: range, images: UInt8[Tensor, "B 3 H W"]) -> None:
+        """Write a batch; a killed process leaves all of a file or nothing."""
+        ...
+
+
+class ArrayBlocks:
+    """A .npy file (B, H, W, 3) for each batch of `total` images."""
+
+    def __init__(self, folder: Path, total: int, batch_size: int) -> None:
+        self.folder, self.batches = folder, batch_ranges(total, batch_size)
+        self.total = total
+
+    def missing(self) -> list[range]:
+        return [numbers for numbers in self.batches if not self._path(numbers).is_file()]
+
+    def save(self, numbers: range, images: UInt8[Tensor, "B 3 H W"]) -> None:
+        with new_file(self._path(numbers)) as file:
+            np.save(file, _channels_last(images))
+
+    def arrays(self) -> Iterator[UInt8[np.ndarray, "B H W 3"]]:
+        """Yield the images of all batches, in order."""
+        for numbers in self.batches:
+            yield np.load(self._path(numbers), allow_pickle=False)
+
+    def _path(self, numbers: range) -> Path:
+        return self.folder / f"block-{numbers.start:07d}.npy"
+
+
+class PngBlocks:
+    """A .png file for each image."""
+
+    def __init__(self, folder: Path, total: int, batch_size: int) -> None:
+        self.folder, self.batches = folder, batch_ranges(total, batch_size)
+
+    def missing(self) -> list[range]:
+        present = {path.name for path in self.folder.glob("*.png")}
+        return [batch for batch in self.batches if not all(_png_name(number) in present for number in batch)]
+
+    def save(self, numbers: range, images: UInt8[Tensor, "B 3 H W"]) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._save_one, numbers, _channels_last(images)))
+
+    def _save_one(self, number: int, pixels: np.ndarray) -> None:
+        with new_file(self.folder / _png_name(number)) as file:
+            Image.fromarray(pixels).save(file, format="PNG")
+
+
+def _png_name(number: int) -> str:
+    return f"{number:0{PNG_DIGITS}d}.png"
+
+
+def _channels_last(images: UInt8[Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W 3"]:
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+@contextmanager
+def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path]:
+    """Yield the folder TARGET.part, in which no other process works, begun anew or going on.
+
+    Raises:
+        UserError: other samples are unfinished there, or another process is at work.
+    """
+    folder = unfinished_folder(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("samples cannot be written there", given=f"{target}: {error.strerror}") from None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is sampling into {target}", next_step="wait for it, or choose another --to"
+            ) from None
+        found = load_record(folder / SAMPLES)
+        if found is not None and force:
+            _empty(folder)
+        elif found is not None:
+            check_same(found, record, folder)
+        elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise UserError(
+                f"{folder} holds something else", expected="no such folder", next_step="choose another --to"
+            )
+        record.save(folder / SAMPLES)
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def unfinished_folder(target: Path) -> Path:
+    """Return the folder beside the target in which samples wait for the last of them."""
+    return target.with_name(target.name + UNFINISHED)
+
+
+def write_npz(path: Path, blocks: ArrayBlocks, labels: Sequence[int], size: int) -> None:
+    """Write what ADM's evaluator reads: `arr_0` uint8 (N, H, W, 3), and as ADM's own samples labels as `arr_1`.
+
+    Blocks are streamed into it, uncompressed; it appears whole or not at all.
+    """
+    shape = (blocks.total, size, size, 3)
+    with new_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open(zipfile.ZipInfo("arr_0.npy", ZIP_DATE), "w", force_zip64=True) as member:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            for array in blocks.arrays():
+                member.write(array.tobytes())
+        with archive.open(zipfile.ZipInfo("arr_1.npy", ZIP_DATE), "w") as member:
+            np.lib.format.write_array(member, np.asarray(labels, np.int64), allow_pickle=False)
+
+
+def check_space(target: Path, images: int, size: int) -> int:
+    """Return the bytes of an npz file, which is twice on the disk while it is put together.
+
+    Raises:
+        UserError: there is not that much room.
+    """
+    needed = images * size * size * 3
+    free = shutil.disk_usage(target.parent).free
+    if 2 * needed > free:
+        raise UserError(
+            f"not enough room for {target}",
+            given=f"{free / 1e9:.1f} GB free",
+            expected=f"{2 * needed / 1e9:.1f} GB: {images:,} images of {size} x {size} pixels, twice while the file is put together",
+            next_step="make room, or choose another --to",
+        )
+    return needed

@@ -1,0 +1,158 @@
+"""`sendvae sample`: images of a model into an npz file or a folder, by any number of processes, killed or not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sendvae.config import SampleConfig
+from sendvae.distributed import barrier, is_main, main_value, world_size
+from sendvae.errors import UserError
+from sendvae.evaluation.diffusion_model import DiffusionModel
+from sendvae.evaluation.gather import own_share
+from sendvae.evaluation.labels import Labels, choose_labels
+from sendvae.evaluation.sample_files import (
+    LABELS,
+    ArrayBlocks,
+    Blocks,
+    PngBlocks,
+    check_space,
+    unfinished,
+    unfinished_folder,
+    write_npz,
+)
+from sendvae.evaluation.sample_record import (
+    SAMPLES,
+    SampleRecord,
+    check_same,
+    describe_samples,
+    load_record,
+    record_path,
+)
+from sendvae.evaluation.sampling import draw_images
+from sendvae.evaluation.sources import open_stream
+from sendvae.files import write_text
+from sendvae.runs import progress
+
+NPZ = ".npz"
+
+
+def write_samples(
+    model: DiffusionModel, config: SampleConfig, target: Path, device: torch.device, force: bool = False
+) -> bool:
+    """Draw images into TARGET.npz, or into a folder of PNG files, with their record; every process calls this.
+
+    What is done so far lies in TARGET.part; the same call goes on with it, and leaves finished samples alone.
+
+    Args:
+        model: on any device.
+        force: replace samples that were drawn otherwise.
+
+    Returns:
+        Whether anything was left to do.
+
+    Raises:
+        UserError: something else is at the target or in TARGET.part, labels that are no classes, too little room.
+    """
+    labels = choose_labels(config, model.classes, config.seed)
+    form = {"layout": "npz" if target.suffix == NPZ else "png"}
+    record = describe_samples(model, config, labels, device, form)
+    if main_value(is_main() and is_finished(target, record, force)):
+        return False
+    model.to(device)
+    with shared_unfinished(target, record, force) as folder:
+        if target.suffix == NPZ:
+            arrays = ArrayBlocks(folder, config.images, config.batch_size)
+            if is_main():
+                check_space(target, config.images, model.pixels)
+            draw_missing(arrays, model, config, labels, model.name)
+            if is_main():
+                _finish_npz(target, folder, arrays, record, labels, model.pixels)
+        else:
+            draw_missing(
+                PngBlocks(folder, config.images, config.batch_size), model, config, labels, model.name
+            )
+            if is_main():
+                _finish_folder(target, folder, record, labels)
+        barrier()
+    return True
+
+
+def is_finished(target: Path, record: SampleRecord, force: bool) -> bool:
+    """Whether the samples are there already. With `force`, other samples there are removed.
+
+    Raises:
+        UserError: there are other samples, or something else.
+    """
+    beside = record_path(target)
+    found = load_record(beside)
+    there = target.is_file() or (target.is_dir() and any(target.iterdir()))
+    if not there:
+        return False
+    if found is None:
+        raise UserError(
+            f"{target} exists, and is none of sendvae sample's",
+            given=f"no {beside} that says how it came about",
+            next_step="choose another --to",
+        )
+    if not force:
+        check_same(found, record, target)
+        return True
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    beside.unlink(missing_ok=True)
+    return False
+
+
+@contextmanager
+def shared_unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path]:
+    """`unfinished`, held by the main process for all of them."""
+    if not is_main():
+        barrier()
+        yield unfinished_folder(target)
+        return
+    with unfinished(target, record, force) as folder:
+        barrier()
+        yield folder
+
+
+def draw_missing(
+    blocks: Blocks, model: DiffusionModel, config: SampleConfig, labels: Labels, name: str
+) -> None:
+    """Draw the batches that are not there, each process its share; returns when all of them are."""
+    missing = main_value(blocks.missing() if is_main() else [])
+    done, several = config.images - sum(map(len, missing)), world_size() > 1
+    with progress(name, config.images, start=done) as bar:
+        for numbers in own_share(missing):
+            images = draw_images(
+                model.sit,
+                model.tokenizer,
+                numbers,
+                labels.values[numbers.start : numbers.stop],
+                config,
+                config.seed,
+            )
+            blocks.save(numbers, images)
+            bar.advance(len(numbers) * world_size(), f"{world_size()} processes" if several else "")
+    barrier()
+
+
+def _finish_npz(
+    target: Path, folder: Path, blocks: ArrayBlocks, record: SampleRecord, labels: Labels, size: int
+) -> None:
+    whole = folder / f"samples{NPZ}"
+    write_npz(whole, blocks, labels.values.tolist(), size)
+    digest = open_stream(str(whole)).digest()
+    record.model_copy(update={"digest": digest}).save(record_path(target))
+    whole.replace(target)
+    shutil.rmtree(folder)
+
+
+def _finish_folder(target: Path, folder: Path, record: SampleRecord, labels: Labels) -> None:
+    write_text(folder / LABELS, "".join(f"{label}\n" for label in labels.values.tolist()))
+    digest = open_stream(str(folder)).digest()
+    record.model_copy(update={"digest": digest}).save(folder / SAMPLES)
+    folder.replace(target)
