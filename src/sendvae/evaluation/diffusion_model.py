@@ -14,8 +14,7 @@ from torch import Tensor
 
 from sendvae.diffusion import SiT, load_repa_checkpoint, load_sit, sit_from_weights
 from sendvae.errors import UserError
-from sendvae.evaluation.networks import weights_digest
-from sendvae.nn import LatentNorm
+from sendvae.nn import LatentNorm, weights_digest
 from sendvae.runs import Checkpoint, Classes, RunFolder, latest_checkpoint, load_classes, open_checkpoint
 from sendvae.tokenizers import Autoencoder, LatentStats, load_tokenizer
 

@@ -149,21 +149,3 @@ def write_npz(path: Path, blocks: ArrayBlocks, labels: Sequence[int], size: int)
                 member.write(array.tobytes())
         with archive.open(zipfile.ZipInfo("arr_1.npy", ZIP_DATE), "w") as member:
             np.lib.format.write_array(member, np.asarray(labels, np.int64), allow_pickle=False)
-
-
-def check_space(target: Path, images: int, size: int) -> int:
-    """Return the bytes of an npz file, which is twice on the disk while it is put together.
-
-    Raises:
-        UserError: there is not that much room.
-    """
-    needed = images * size * size * 3
-    free = shutil.disk_usage(target.parent).free
-    if 2 * needed > free:
-        raise UserError(
-            f"not enough room for {target}",
-            given=f"{free / 1e9:.1f} GB free",
-            expected=f"{2 * needed / 1e9:.1f} GB: {images:,} images of {size} x {size} pixels, twice while the file is put together",
-            next_step="make room, or choose another --to",
-        )
-    return needed

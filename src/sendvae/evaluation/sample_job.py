@@ -20,7 +20,6 @@ from sendvae.evaluation.sample_files import (
     ArrayBlocks,
     Blocks,
     PngBlocks,
-    check_space,
     unfinished,
     unfinished_folder,
     write_npz,
@@ -36,9 +35,11 @@ from sendvae.evaluation.sample_record import (
 from sendvae.evaluation.sampling import draw_images
 from sendvae.evaluation.sources import open_stream
 from sendvae.files import write_text
-from sendvae.runs import progress
+from sendvae.runs import check_space, progress
 
 NPZ = ".npz"
+CHANNELS = 3
+ADVICE = "make room, or choose another --to"
 
 
 def write_samples(
@@ -67,8 +68,9 @@ def write_samples(
     with shared_unfinished(target, record, force) as folder:
         if target.suffix == NPZ:
             arrays = ArrayBlocks(folder, config.images, config.batch_size)
-            if is_main():
-                check_space(target, config.images, model.pixels)
+            waiting = sum(map(len, arrays.missing())) * model.pixels**2 * CHANNELS
+            whole = config.images * model.pixels**2 * CHANNELS  # the batches stay until the file is whole
+            check_space(target.parent, waiting + whole, f"samples for {target.name}", ADVICE)
             draw_missing(arrays, model, config, labels, model.name)
             if is_main():
                 _finish_npz(target, folder, arrays, record, labels, model.pixels)

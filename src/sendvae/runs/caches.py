@@ -79,6 +79,12 @@ class CacheKey:
         }
 
 
+CACHE_ADVICE = (
+    "make room (sendvae cache list, sendvae cache prune), choose another --cache, or compute them "
+    "at every step (data.tokens=online, data.latents=online; --no-cache for scores)"
+)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a cache for the processes of this command, on all of which this is called.
@@ -127,13 +133,14 @@ class _Lock:
             self.file = None
 
 
-def check_space(folder: Path, needed: int, what: str) -> None:
+def check_space(folder: Path, needed: int, what: str, advice: str = CACHE_ADVICE) -> None:
     """Say how much is going to be written, and refuse what does not fit.
 
     Args:
         folder: where; it need not exist.
         needed: bytes.
         what: is written.
+        advice: what to do where there is too little room.
 
     Raises:
         UserError: the file system has less room.
@@ -148,8 +155,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
             f"{what} do not fit onto the disk",
             given=f"{in_units(free)} free in {folder}",
             expected=in_units(needed),
-            next_step="make room (sendvae cache list, sendvae cache prune), choose another --cache, or compute them "
-            "at every step (data.tokens=online, data.latents=online; --no-cache for scores)",
+            next_step=advice,
         )
 
 
