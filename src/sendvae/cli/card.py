@@ -29,13 +29,14 @@ def gather_card(source: str, licence: str | None = None) -> dict[str, Any]:
 
 def _of_name(name: str) -> dict[str, Any]:
     from sendvae.tokenizers import TOKENIZERS
+    from sendvae.weights import Shipped
 
     spec = TOKENIZERS[name]
-    card = {"source": f"{name}: {spec.description} ({spec.source})", "licence": spec.licence}
+    source = spec.weights.source
+    card = {"source": f"{name}: {spec.description} ({source})", "licence": spec.weights.licence}
     if spec.paper:
         card["paper"] = f"https://arxiv.org/abs/{spec.paper}"
-    recorded = _recorded(spec.packaged) if spec.packaged else {}
-    return card | recorded
+    return card | (_recorded(source.folder) if isinstance(source, Shipped) else {})
 
 
 def _of_path(path: Path) -> dict[str, Any]:

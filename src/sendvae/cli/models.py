@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from sendvae.weights import Weights
 
 
 class ListByDefault(TyperGroup):
@@ -30,7 +33,6 @@ app = typer.Typer(
     """,
 )
 
-HUB = "hf-hub:"
 FLOAT32 = 4  # bytes
 UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
@@ -66,7 +68,7 @@ def list_models(
 
         sendvae models --json
     """
-    rows = [*_tokenizers(), *_backbones(), *_others()]
+    rows = [_row(kind, name, weights) for kind, name, weights in networks()]
     if as_json:
         import json
 
@@ -90,77 +92,57 @@ def pull(
         sendvae models pull dinov2-b e2e-vavae-f16d32
     """
     for name in names:
-        for path in _puller(name)():
+        for path in (path for weights in _weights_of(name) for path in weights.pull()):
             typer.echo(f"{name}: {path} ({_bytes(path.stat().st_size)})")
 
 
-def _puller(name: str) -> Callable[[], list[Path]]:
-    """What fetches the weights of a network.
+def networks() -> Iterator[tuple[str, str, tuple[Weights, ...]]]:
+    """Yield kind, name and weights of every network of every registry."""
+    from sendvae.autoencoding import PERCEPTUAL_WEIGHTS
+    from sendvae.metrics import FEATURE_WEIGHTS
+    from sendvae.tokenizers import TOKENIZERS
+    from sendvae.vision import BACKBONES
+
+    yield from (("tokenizer", name, (spec.weights,)) for name, spec in TOKENIZERS.items())
+    yield from (("vision backbone", name, (spec.weights,)) for name, spec in BACKBONES.items())
+    yield from (("perceptual network", name, weights) for name, weights in PERCEPTUAL_WEIGHTS.items())
+    yield from (("feature network", name, (weights,)) for name, weights in FEATURE_WEIGHTS.items())
+
+
+def _weights_of(name: str) -> tuple[Weights, ...]:
+    """Return what there is to fetch of a network.
 
     Raises:
         UserError: unknown name.
     """
-    from sendvae.autoencoding import PERCEPTUAL_FILES
-    from sendvae.metrics import FEATURE_FILES
     from sendvae.registry import unknown_name
-    from sendvae.tokenizers import TOKENIZERS
-    from sendvae.tokenizers.sources import locate
-    from sendvae.vision import BACKBONES, pull_weights
+    from sendvae.tokenizers.sources import weights_of
+    from sendvae.weights.hub import HUB
 
-    if name in TOKENIZERS or name.startswith(HUB):
-        return lambda: locate(name).existing()
-    if name in BACKBONES:
-        return lambda: [pull_weights(name)]
-    if name in PERCEPTUAL_FILES:
-        return lambda: [file.pull() for file in PERCEPTUAL_FILES[name]]
-    if name in FEATURE_FILES:
-        return lambda: [FEATURE_FILES[name].pull()]
-    raise unknown_name("model", name, [*TOKENIZERS, *BACKBONES, *PERCEPTUAL_FILES, *FEATURE_FILES])
+    if name.startswith(HUB):
+        return (weights_of(name),)
+    known = {other: weights for _, other, weights in networks()}
+    if name not in known:
+        raise unknown_name("model", name, list(known))
+    return known[name]
 
 
-def _tokenizers() -> Iterator[Row]:
-    from sendvae.tokenizers import TOKENIZERS
-    from sendvae.tokenizers.sources import find_tokenizer
-
-    for name, spec in TOKENIZERS.items():
-        found = find_tokenizer(name)
-        size = sum(path.stat().st_size for path in found.existing()) if found else None
-        here = found.weights if found else None
-        yield Row("tokenizer", name, spec.licence, spec.source, spec.parameters, spec.files, size, here)
-
-
-def _backbones() -> Iterator[Row]:
-    from sendvae.vision import BACKBONES, find_weights
-    from sendvae.vision.weights import FILE
-
-    for name, spec in BACKBONES.items():
-        here = find_weights(name)
-        size = here.stat().st_size if here else None
-        file = FILE if spec.repository else here.name if here else ""
-        yield Row("vision backbone", name, spec.licence, spec.source, spec.parameters, (file,), size, here)
-
-
-def _others() -> Iterator[Row]:
-    from sendvae.autoencoding import PERCEPTUAL_FILES
-    from sendvae.metrics import FEATURE_FILES
-
-    perceptual = [("perceptual network", name, files) for name, files in PERCEPTUAL_FILES.items()]
-    features = [("feature network", name, (file,)) for name, file in FEATURE_FILES.items()]
-    for kind, name, files in [*perceptual, *features]:
-        places = [file.find() for file in files]
-        sizes = [
-            place.stat().st_size if place else file.size for place, file in zip(places, files, strict=True)
-        ]
-        yield Row(
-            kind,
-            name,
-            " + ".join(dict.fromkeys(file.licence for file in files)),
-            " + ".join(file.source for file in files),
-            sum(file.parameters for file in files),
-            tuple(file.name for file in files),
-            None if None in sizes else sum(size for size in sizes if size is not None),
-            places[0] if None not in places else None,
-        )
+def _row(kind: str, name: str, weights: tuple[Weights, ...]) -> Row:
+    found = [one.find() for one in weights]
+    sizes = [
+        sum(path.stat().st_size for path in paths) if paths else one.size
+        for one, paths in zip(weights, found, strict=True)
+    ]
+    return Row(
+        kind,
+        name,
+        " + ".join(dict.fromkeys(str(one.licence) for one in weights)),
+        " + ".join(str(one.source) for one in weights),
+        sum(one.parameters or 0 for one in weights),
+        tuple(file for one in weights for file in one.files),
+        None if None in sizes else sum(size for size in sizes if size is not None),
+        found[0][0] if all(found) else None,
+    )
 
 
 def _show(rows: list[Row]) -> None:

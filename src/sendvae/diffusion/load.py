@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,6 +16,7 @@ from sendvae.diffusion.zoo import SIZES
 from sendvae.errors import UserError
 from sendvae.files import new_folder
 from sendvae.nn import LatentNorm
+from sendvae.weights import read_weight_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 EXPORTED = "sit"  # where a training run keeps its result
@@ -72,7 +70,7 @@ def load_repa_checkpoint(path: Path) -> tuple[SiT, LatentNorm | None]:
     Raises:
         UserError: the file is damaged, holds code, or is no SiT of a published size.
     """
-    content = _read(path)
+    content = read_weight_file(path)
     weights: dict[str, Tensor] = dict(content.get("ema", content))
     statistics = {
         name.removeprefix(LATENT_NORM): weights.pop(name)
@@ -107,27 +105,6 @@ def sit_from_weights(weights: Mapping[str, Tensor], source: Path, repa_depth: in
     if repa_depth is not None and arguments["repa_width"] is not None:
         arguments["repa_depth"] = repa_depth
     return _load_strictly(arguments, weights, source)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """The dictionary in a .pt or .safetensors file; nothing in it is executed."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the trainer's options
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"{path} cannot be read as weights",
-            given=f"{type(error).__name__}: {reason}",
-            expected="tensors in safetensors or PyTorch format; files that hold code are refused",
-        ) from None
-    if not isinstance(content, Mapping):
-        raise UserError(
-            f"{path} holds no SiT", given=type(content).__name__, expected="a dictionary of tensors"
-        )
-    return content
 
 
 def _arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:

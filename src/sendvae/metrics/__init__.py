@@ -1,7 +1,7 @@
 """Features -> statistics -> number."""
 
 from sendvae.metrics.features import (
-    FEATURE_FILES,
+    FEATURE_WEIGHTS,
     FEATURES,
     InceptionFeatures,
     InceptionOutputs,
@@ -19,7 +19,7 @@ from sendvae.metrics.uncertainty import bootstrap_mean, chunk_interval, frechet_
 
 __all__ = [
     "FEATURES",
-    "FEATURE_FILES",
+    "FEATURE_WEIGHTS",
     "METRICS",
     "FeatureStatistics",
     "InceptionFeatures",

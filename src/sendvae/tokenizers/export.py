@@ -13,9 +13,9 @@ from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.diffusers_layout import diffusers_config, diffusers_statistics
+from sendvae.tokenizers.files import CONFIG, STATISTICS
 from sendvae.tokenizers.keymaps import to_diffusers_state_dict
 from sendvae.tokenizers.load import stored, write_folder, write_safetensors
-from sendvae.tokenizers.sources import CONFIG, STATISTICS
 
 Card = Mapping[str, Any]
 LICENCE_FIELDS = ("licence", "license")

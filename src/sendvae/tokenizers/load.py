@@ -18,10 +18,11 @@ from sendvae.files import new_folder
 from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
 from sendvae.tokenizers.contents import Contents, sort_out
 from sendvae.tokenizers.diffusers_layout import is_diffusers_config, latent_stats_of
+from sendvae.tokenizers.files import CONFIG, TokenizerFiles
 from sendvae.tokenizers.infer import infer_architecture
-from sendvae.tokenizers.sources import CONFIG, TokenizerFiles, locate
-from sendvae.tokenizers.statistics import LatentStats
-from sendvae.tokenizers.weight_files import read_latent_stats, read_weight_file
+from sendvae.tokenizers.sources import locate
+from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
+from sendvae.weights import read_weight_file
 
 WEIGHTS = "model.safetensors"
 SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from sendvae.errors import UserError
+from sendvae.weights import read_weight_file
 
 
 @dataclass(frozen=True)
@@ -64,3 +68,22 @@ class LatentStatsAccumulator:
         mean = self.total / self.count
         variance = self.total_square / self.count - mean.square()
         return LatentStats((self.shift + mean).float(), variance.clamp_min(0).sqrt().float())
+
+
+def read_latent_stats(path: Path) -> LatentStats:
+    """Return the statistics of a side file: `latents_scale`, `latents_bias` (REPA-E) or `mean`, `std` (LightningDiT).
+
+    Raises:
+        UserError: the file cannot be read, or holds neither pair.
+    """
+    content = read_weight_file(path)
+    if "latents_scale" in content and "latents_bias" in content:
+        scale, shift = content["latents_scale"].flatten().float(), content["latents_bias"].flatten().float()
+        return LatentStats(shift, scale.reciprocal())  # of (z - bias) * scale
+    if "mean" in content and "std" in content:
+        return LatentStats(content["mean"].flatten().float(), content["std"].flatten().float())
+    raise UserError(
+        f"{path} holds no latent statistics",
+        given=", ".join(map(str, content)),
+        expected="latents_scale and latents_bias, or mean and std",
+    )

@@ -1,4 +1,4 @@
-"""Tokenizers by name: architecture, where the weights are, licence, paper."""
+"""Tokenizers by name: architecture, weights, paper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sendvae.registry import Registry
+from sendvae.tokenizers.files import choose_files
+from sendvae.weights import SUFFIXES, Shipped, Weights
+from sendvae.weights.hub import hub_source
 
 
 @dataclass(frozen=True)
@@ -14,157 +17,145 @@ class TokenizerSpec:
 
     Attributes:
         architecture: name in `ARCHITECTURES`.
-        source: "package:FOLDER" for weights that ship with sendvae, or "hf-hub:OWNER/REPOSITORY[/FILE]".
-        licence: of the weights.
+        weights: where they come from; the parameters are those of encoder, decoder and the two 1x1
+            convolutions.
         description: one line for people.
-        parameters: of encoder, decoder and the two 1x1 convolutions.
         paper: arXiv identifier, where there is one.
-        files: of the source that belong to it, the weights first; "*" where the makers do not document a name.
     """
 
     architecture: str
-    source: str
-    licence: str
+    weights: Weights
     description: str
-    parameters: int
     paper: str | None = None
-    files: tuple[str, ...] = ()
-
-    @property
-    def packaged(self) -> Path | None:
-        """The folder inside this package, if the weights ship with it."""
-        if not self.source.startswith("package:"):
-            return None
-        return Path(__file__).parent / self.source.removeprefix("package:")
 
 
-F8D4, F16D32 = 83_653_863, 69_836_067
+F8D4, F16D32 = 83_653_863, 69_836_067  # parameters
 DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "config.json")
 
 
 def _repa_e_files(stem: str) -> tuple[str, ...]:
-    """What REPA-E publishes for a VAE: weights, statistics of its latents, discriminator."""
+    """Return what REPA-E publishes for a VAE: weights, statistics of its latents, discriminator."""
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
+
+
+def _on_hub(name: str, address: str, files: tuple[str, ...], parameters: int) -> Weights:
+    """Return the weights of a row at a hub address; those listed here are all under the MIT licence."""
+    return Weights(
+        name=name,
+        source=hub_source(address, SUFFIXES),
+        files=files,
+        licence="MIT",
+        parameters=parameters,
+        choose=choose_files,
+    )
 
 
 TOKENIZERS: Registry[TokenizerSpec] = Registry(
     "tokenizer",
     {
         "demo-f8d16": TokenizerSpec(
-            architecture="demo-f8d16",
-            source="package:weights/demo-f8d16",
-            licence="Apache-2.0",
-            description="the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
-            parameters=2_768_355,
-            files=("model.safetensors", "config.json"),
+            "demo-f8d16",
+            Weights(
+                name="demo-f8d16",
+                source=Shipped(Path(__file__).parent / "weights" / "demo-f8d16"),
+                files=("model.safetensors", "config.json"),
+                licence="Apache-2.0",
+                parameters=2_768_355,
+                choose=choose_files,
+            ),
+            "the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
         ),
         "sd-vae-ft-mse": TokenizerSpec(
             "f8d4",
-            "hf-hub:stabilityai/sd-vae-ft-mse",
-            "MIT",
+            _on_hub("sd-vae-ft-mse", "hf-hub:stabilityai/sd-vae-ft-mse", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned with a stronger MSE",
-            F8D4,
             "2112.10752",
-            DIFFUSERS_FILES,
         ),
         "sd-vae-ft-ema": TokenizerSpec(
             "f8d4",
-            "hf-hub:stabilityai/sd-vae-ft-ema",
-            "MIT",
+            _on_hub("sd-vae-ft-ema", "hf-hub:stabilityai/sd-vae-ft-ema", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned, EMA weights",
-            F8D4,
             "2112.10752",
-            DIFFUSERS_FILES,
         ),
         "sdvae-f8d4": TokenizerSpec(
             "f8d4",
-            "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt",
-            "MIT",
+            _on_hub("sdvae-f8d4", "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt", _repa_e_files("sdvae-f8d4"), F8D4),
             "SD-VAE as REPA-E and Send-VAE start from it, with statistics and discriminator",
-            F8D4,
             "2504.10483",
-            _repa_e_files("sdvae-f8d4"),
         ),
         "invae-f16d32": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/invae",
-            "MIT",
+            _on_hub("invae-f16d32", "hf-hub:REPA-E/invae", _repa_e_files("*"), F16D32),
             "IN-VAE: trained on ImageNet without alignment",
-            F16D32,
             "2504.10483",
-            _repa_e_files("*"),
         ),
         "vavae-f16d32": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/vavae",
-            "MIT",
+            _on_hub("vavae-f16d32", "hf-hub:REPA-E/vavae", _repa_e_files("*"), F16D32),
             "VA-VAE as REPA-E repackaged it, with statistics and discriminator",
-            F16D32,
             "2501.01423",
-            _repa_e_files("*"),
         ),
         "vavae-f16d32-lightningdit": TokenizerSpec(
             "f16d32",
-            "hf-hub:hustvl/vavae-imagenet256-f16d32-dinov2/vavae-imagenet256-f16d32-dinov2.pt",
-            "MIT",
+            _on_hub(
+                "vavae-f16d32-lightningdit",
+                "hf-hub:hustvl/vavae-imagenet256-f16d32-dinov2/vavae-imagenet256-f16d32-dinov2.pt",
+                ("vavae-imagenet256-f16d32-dinov2.pt", "latents_stats.pt"),
+                F16D32,
+            ),
             "VA-VAE as released, with projection and discriminator",
-            F16D32,
             "2501.01423",
-            ("vavae-imagenet256-f16d32-dinov2.pt", "latents_stats.pt"),
         ),
         "e2e-sdvae-f8d4": TokenizerSpec(
             "f8d4",
-            "hf-hub:REPA-E/e2e-sdvae/e2e-sdvae-400k.pt",
-            "MIT",
+            _on_hub(
+                "e2e-sdvae-f8d4",
+                "hf-hub:REPA-E/e2e-sdvae/e2e-sdvae-400k.pt",
+                _repa_e_files("e2e-sdvae-400k"),
+                F8D4,
+            ),
             "SD-VAE tuned end to end with a SiT",
-            F8D4,
             "2504.10483",
-            _repa_e_files("e2e-sdvae-400k"),
         ),
         "e2e-sdvae-f8d4-hf": TokenizerSpec(
             "f8d4",
-            "hf-hub:REPA-E/e2e-sdvae-hf",
-            "MIT",
+            _on_hub("e2e-sdvae-f8d4-hf", "hf-hub:REPA-E/e2e-sdvae-hf", DIFFUSERS_FILES, F8D4),
             "SD-VAE tuned end to end, as its makers' diffusers folder",
-            F8D4,
             "2504.10483",
-            DIFFUSERS_FILES,
         ),
         "e2e-invae-f16d32": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/e2e-invae/e2e-invae-400k.pt",
-            "MIT",
+            _on_hub(
+                "e2e-invae-f16d32",
+                "hf-hub:REPA-E/e2e-invae/e2e-invae-400k.pt",
+                _repa_e_files("e2e-invae-400k"),
+                F16D32,
+            ),
             "IN-VAE tuned end to end with a SiT",
-            F16D32,
             "2504.10483",
-            _repa_e_files("e2e-invae-400k"),
         ),
         "e2e-invae-f16d32-hf": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/e2e-invae-hf",
-            "MIT",
+            _on_hub("e2e-invae-f16d32-hf", "hf-hub:REPA-E/e2e-invae-hf", DIFFUSERS_FILES, F16D32),
             "IN-VAE tuned end to end, as its makers' diffusers folder",
-            F16D32,
             "2504.10483",
-            DIFFUSERS_FILES,
         ),
         "e2e-vavae-f16d32": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/e2e-vavae/e2e-vavae-400k.pt",
-            "MIT",
+            _on_hub(
+                "e2e-vavae-f16d32",
+                "hf-hub:REPA-E/e2e-vavae/e2e-vavae-400k.pt",
+                _repa_e_files("e2e-vavae-400k"),
+                F16D32,
+            ),
             "VA-VAE tuned end to end with a SiT",
-            F16D32,
             "2504.10483",
-            _repa_e_files("e2e-vavae-400k"),
         ),
         "e2e-vavae-f16d32-hf": TokenizerSpec(
             "f16d32",
-            "hf-hub:REPA-E/e2e-vavae-hf",
-            "MIT",
+            _on_hub("e2e-vavae-f16d32-hf", "hf-hub:REPA-E/e2e-vavae-hf", DIFFUSERS_FILES, F16D32),
             "VA-VAE tuned end to end, as its makers' diffusers folder",
-            F16D32,
             "2504.10483",
-            DIFFUSERS_FILES,
         ),
     },
 )

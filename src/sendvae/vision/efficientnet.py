@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sendvae.vision.zoo import BackboneSpec
+from sendvae.weights import read_weight_file
 
 
 class EfficientNetLite0(nn.Module):
@@ -27,7 +28,7 @@ class EfficientNetLite0(nn.Module):
             raise ValueError(f"{spec.tower} is small and has no variant of another depth")
         self.network = EfficientNet.from_name("efficientnet-lite0")
         if weights is not None:
-            self.network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+            self.network.load_state_dict(read_weight_file(weights))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:

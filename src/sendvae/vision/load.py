@@ -13,7 +13,6 @@ from sendvae.vision.backbone import Backbone
 from sendvae.vision.efficientnet import EfficientNetLite0
 from sendvae.vision.timm_backbone import TimmBackbone
 from sendvae.vision.transformers_backbone import build_ijepa, build_siglip
-from sendvae.vision.weights import pull_weights
 from sendvae.vision.zoo import BACKBONES, BackboneSpec
 
 # Builders of the row's `tower`: (row, weight file or None for random weights, depth or None).
@@ -36,7 +35,7 @@ def load_backbone(name: str, pretrained: bool = True, *, depth: int | None = Non
         UserError: unknown name, weights that cannot be had, or a weight file that does not fit.
     """
     spec = BACKBONES[name]
-    weights = pull_weights(name) if pretrained else None
+    weights = spec.weights.pull()[0] if pretrained else None
     try:
         tower = TOWERS[spec.tower](spec, weights, depth)
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -45,7 +44,7 @@ def load_backbone(name: str, pretrained: bool = True, *, depth: int | None = Non
         raise UserError(
             f"the weights in {weights} do not fit {name}",
             given=str(error),
-            expected=f"{weights.name} of {spec.source}, undamaged",
+            expected=f"{weights.name} of {spec.weights.source}, undamaged",
             next_step=f"remove the file, then: sendvae models pull {name}",
         ) from None
     return Backbone(name, spec, tower)

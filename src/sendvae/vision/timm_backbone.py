@@ -28,7 +28,7 @@ class TimmBackbone(nn.Module):
         super().__init__()
         import timm
 
-        name = spec.source.rpartition("/")[2]
+        name = str(spec.weights.source).rpartition("/")[2]
         options: dict[str, Any] = {"dynamic_img_size": True}
         if depth is not None:
             options["depth"] = depth

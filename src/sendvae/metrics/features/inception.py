@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,11 +12,26 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from sendvae.errors import UserError
+from sendvae.weights import Stated, Web, Weights, read_weight_file
 
-WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"  # of torch-fidelity's release v0.2.0
-PYTORCH_FID_NAME = "pt_inception-2015-12-05-6726825d.pth"  # the same bytes, of pytorch-fid's release
-WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS_NAME}"
-WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+# Of torch-fidelity's release; pytorch-fid's release has the same bytes.
+FILE = "weights-inception-2015-12-05-6726825d.pth"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+WEIGHTS = Weights(
+    name="Inception",
+    source=Web(f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"),
+    copies=(
+        Web(
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+            "pt_inception-2015-12-05-6726825d.pth"
+        ),
+    ),
+    files=(FILE,),
+    licence="Apache-2.0",
+    parameters=23_850_960,
+    size=95_628_359,
+    digest=f"sha256:{SHA256}",
+)
 INPUT_SIZE = 299  # pixels, of the network's input
 SPATIAL_CHANNELS = 7  # guided-diffusion, evaluations/evaluator.py: mixed_6/conv:0[..., :7]
 
@@ -88,50 +101,40 @@ class InceptionFeatures(nn.Module):
         self._spatial = output[:, :SPATIAL_CHANNELS].movedim(1, -1).flatten(1)
 
 
-def weights_place() -> Path:
-    """Where torch-fidelity keeps its file: torch's hub folder; pytorch-fid's copy there if only that exists."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    ours, theirs = folder / WEIGHTS_NAME, folder / PYTORCH_FID_NAME
-    return theirs if theirs.is_file() and not ours.is_file() else ours
-
-
 def load_inception(
     weights: Path | None = None,
-    sha256: str | None = WEIGHTS_SHA256,
+    sha256: str | None = SHA256,
     resize: Literal["tensorflow", "pytorch-fid"] = "tensorflow",
 ) -> InceptionFeatures:
-    """The network with the weights of a file; nothing is downloaded.
+    """Return the network with the weights of a file.
 
     Args:
-        weights: by default torch-fidelity's file in torch.hub's cache.
-        sha256: the digest the file must have; None takes any weights that fit, whose numbers are not FID.
+        weights: by default torch-fidelity's file, or pytorch-fid's, in torch's hub folder; downloaded if
+            neither is there.
+        sha256: the digest that a given file must have; None takes any weights that fit, whose numbers are
+            not FID.
         resize: as for `InceptionFeatures`.
 
     Raises:
         UserError: the file is missing, differs from the published one, or does not fit the network.
     """
-    path = weights if weights is not None else weights_place()
-    expected = f"{WEIGHTS_NAME}, SHA-256 {WEIGHTS_SHA256[:8]}..."
-    if not path.is_file():
+    if weights is None:
+        path = WEIGHTS.pull()[0]
+    elif weights.is_file():
+        path = weights
+        Stated(digest=f"sha256:{sha256}" if sha256 else None).check(path, f"give {FILE} of {WEIGHTS.source}")
+    else:
         raise UserError(
-            "the Inception weights are missing",
-            given=path,
-            expected=expected,
-            next_step=f"download {WEIGHTS_URL} and put it there",
+            f"there is no file {weights}",
+            expected=f"{FILE}, SHA-256 {SHA256[:8]}...",
+            next_step=f"download {WEIGHTS.source}",
         )
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and digest != sha256:
-        raise UserError(
-            "the Inception weights differ from the published file",
-            given=f"{path}, SHA-256 {digest[:8]}...",
-            expected=expected,
-            next_step=f"download {WEIGHTS_URL} again",
-        )
+    tensors = read_weight_file(path)
     try:
-        tensors = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         return InceptionFeatures(tensors, resize)
-    except (RuntimeError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, TypeError, KeyError) as error:
         raise UserError(
-            f"the Inception weights cannot be read: {str(error)[:300]}", given=path, expected=expected
+            f"the weights in {path} do not fit Inception",
+            given=str(error)[:300],
+            expected=f"{FILE}, SHA-256 {SHA256[:8]}...",
         ) from error

