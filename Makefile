@@ -1,8 +1,6 @@
 # Needs only Python 3.11+ and make. Everything is installed into .venv from pyproject.toml.
 PYTHON ?= python3
 BIN := .venv/bin
-# trackio asks for a Pillow older than the tested one, of which it uses nothing: it is installed beside what it needs.
-FOR_TRACKIO := brotli gradio-client httpx orjson python-multipart starlette 'uvicorn[standard]'
 
 .PHONY: setup demo test slow mutants check bench
 
@@ -10,8 +8,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' $(FOR_TRACKIO)
-	$(BIN)/pip install --quiet --no-deps 'trackio==0.43.0'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: setup
