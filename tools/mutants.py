@@ -51,6 +51,7 @@ class Mutant:
 
 RANDOMNESS = ("test_randomness.py",)
 GRADIENTS = ("training/test_gradients.py",)
+STATE = ("training/test_state.py",)
 MUTANTS = [
     Mutant(
         "draws-position",
@@ -88,8 +89,8 @@ MUTANTS = [
         "piece-rows",
         "Every accumulated piece has the first one's numbers.",
         "training/micro_batches.py",
-        "start = first + i * size",
-        "start = first",
+        "range(first, first + share, size)",
+        "[first] * count",
         ("training/test_micro_batches.py",),
     ),
     Mutant(
@@ -120,8 +121,8 @@ MUTANTS = [
         "sit-raw-latents",
         "The SiT is trained on latents that are not normalised.",
         "training/stages/diffusion.py",
-        'z = self.stats.normalize(posterior.sample(noise=draws.normal("posterior", shape)).float())',
-        'z = posterior.sample(noise=draws.normal("posterior", shape)).float()',
+        "z = self.stats.normalize(posterior.sample(noise=noise).float())",
+        "z = posterior.sample(noise=noise).float()",
         GRADIENTS,
     ),
     Mutant(
@@ -131,6 +132,56 @@ MUTANTS = [
         "normalised = self.latent_norm.by_batch(z, distributed.all_reduce_mean)",
         "normalised = self.latent_norm(z)",
         GRADIENTS,
+    ),
+    Mutant(
+        "updater-not-restored",
+        "A resumed run begins the last optimiser anew.",
+        "training/state.py",
+        """        for name, updater in self.updaters.items():
+            tensors =""",
+        """        for name, updater in list(self.updaters.items())[:-1]:
+            tensors =""",
+        STATE,
+    ),
+    Mutant(
+        "average-not-restored",
+        "A resumed run begins the average anew.",
+        "training/state.py",
+        "for name, network in self._modules().items():\n            load_state",
+        "for name, network in self.networks.items():\n            load_state",
+        STATE,
+    ),
+    Mutant(
+        "average-not-saved",
+        "A checkpoint lacks the average, and a resumed run does not ask for it.",
+        "training/state.py",
+        "return {**self.networks, **{name: average.network for name, average in self.averages.items()}}",
+        "return {**self.networks}",
+        STATE,
+    ),
+    Mutant(
+        "rates-of-the-first-network",
+        "Every network's rate is reported as the first one's.",
+        "training/state.py",
+        'self._labelled("lr", name): updater.lr for name, updater in self.updaters.items()',
+        'self._labelled("lr", name): next(iter(self.updaters.values())).lr for name in self.updaters',
+        STATE,
+    ),
+    Mutant(
+        "pieces-summed",
+        "Accumulated pieces add their gradients up instead of averaging them.",
+        "training/parts.py",
+        "(found.total / len(pieces)).backward()",
+        "found.total.backward()",
+        ("training/test_parts.py",),
+    ),
+    Mutant(
+        "estimate-without-discriminator",
+        "An estimate leaves a part of a step out.",
+        "training/estimate.py",
+        "for part in parts:",
+        'for part in (part for part in parts if part.name != "discriminator"):',
+        ("training/test_estimate.py",),
     ),
     Mutant(
         "joint-exports-variance",

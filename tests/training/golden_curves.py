@@ -34,6 +34,7 @@ from sendvae.diffusion import SiT
 from sendvae.runs import RunFolder, read_journal
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
+from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
@@ -103,7 +104,7 @@ def joint(folder: Path, *overrides: str) -> JointStage:
     """The VAE through the frozen SiT, then the SiT."""
     config = load_config(JointConfig, "demo/joint", [*LOOP, *LOSSES, "ema=0.9", *overrides])
     source = Source(open_embedded("emoji", "train", limit=IMAGES), tokens=_tokens(folder))
-    return _steadied(JointStage(config, _autoencoder(), _sit(), source, CPU))
+    return _steadied(JointStage(config, vae_networks(config, _autoencoder()), _sit(), source, CPU))
 
 
 STAGES: dict[str, Callable[[Path], TokenizerStage | DiffusionStage | JointStage]] = {
@@ -126,10 +127,10 @@ def curves(name: str) -> Curves:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         stage = STAGES[name](folder)
-        before = {group: _joined(named) for group, named in stage.tensors().items()}
+        before = {group: _joined(named) for group, named in stage.state.tensors().items()}
         with RunFolder(folder / "run").prepare({}, {}) as run:
             train(stage, run, stage.config.loop, stage.config.seed)
-        after = {group: _joined(named) for group, named in stage.tensors().items()}
+        after = {group: _joined(named) for group, named in stage.state.tensors().items()}
         columns = read_journal(run.journal_path)
     measured = {"images_per_second", "memory_gib"}
     return {
@@ -204,7 +205,8 @@ def _tokenizer(folder: Path, preset: str, *overrides: str) -> TokenizerStage:
     images = open_embedded("emoji", "train", limit=IMAGES)
     tokens = _tokens(folder) if config.alignment is not None else None
     source = Source(images, tokens=tokens, flip=config.data.flip)
-    return _steadied(TokenizerStage(config, _autoencoder(), source, CPU, token_width=WIDTH))
+    networks = tokenizer_networks(config, _autoencoder(), images[0].image.shape[-1], WIDTH)
+    return _steadied(TokenizerStage(config, networks, source, CPU))
 
 
 def _autoencoder() -> Autoencoder:

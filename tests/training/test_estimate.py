@@ -13,8 +13,10 @@ from sendvae.data import open_embedded
 from sendvae.diffusion import build_sit
 from sendvae.errors import UserError
 from sendvae.tokenizers import build_tokenizer, load_tokenizer
-from sendvae.training.estimate import Estimate, Network, estimate
+from sendvae.training.cost import Estimate, Network
+from sendvae.training.estimate import estimate
 from sendvae.training.meta import COUNTED, META, Counter
+from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
@@ -47,7 +49,8 @@ def test_tokenizer_flops_are_those_of_a_step(preset: str, overrides: list[str]) 
     config = load_config(TokenizerConfig, f"demo/{preset}", [*SMALL, *overrides])
     source, batch = real_batch(4 if config.alignment else None)
     width = 1280 if config.alignment else None
-    stage = TokenizerStage(config, load_tokenizer("demo-f8d16"), source, CPU, token_width=width)
+    networks = tokenizer_networks(config, load_tokenizer("demo-f8d16"), 64, width)
+    stage = TokenizerStage(config, networks, source, CPU)
     found = estimate(config)
     assert counted(stage.step, batch, 20_004) == found.flops_per_step
 
@@ -66,7 +69,7 @@ def test_joint_flops_are_those_of_a_step() -> None:
     config = load_config(JointConfig, "demo/joint", SMALL)
     source, batch = real_batch(4)
     sit = build_sit("SiT-Tiny/2", latent_channels=16, latent_size=8, num_classes=10, repa_width=1280)
-    stage = JointStage(config, load_tokenizer("demo-f8d16"), sit, source, CPU)
+    stage = JointStage(config, vae_networks(config, load_tokenizer("demo-f8d16")), sit, source, CPU)
     assert counted(stage.step, batch, 0) == estimate(config).flops_per_step
 
 

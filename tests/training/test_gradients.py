@@ -30,7 +30,7 @@ def batch_of(stage: TokenizerStage | DiffusionStage | JointStage) -> Batch:
 def gradients_of_a_step(stage: Trained) -> Gradients:
     """What each optimiser was given, before clipping; None counts as zero."""
     found: Gradients = {}
-    for name, updater in stage.updaters.items():
+    for name, updater in stage.state.updaters.items():
 
         def record(_seen: int, name: str = name, updater: Any = updater) -> Tensor:
             found[name] = [
@@ -166,7 +166,7 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     repa = -functional.cosine_similarity(hidden, batch.tokens.float(), dim=-1).mean()
 
     found: list[Tensor] = []
-    updater: Any = stage.updater
+    updater: Any = stage.state.updaters["sit"]
     updater.step = lambda _seen: (found.extend(p.grad.clone() for p in updater.parameters), torch.zeros(()))[
         1
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from sendvae.diffusion import SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
+from sendvae.training.micro_batches import MicroBatch
+from sendvae.training.networks import vae_networks
+from sendvae.training.parts import Losses
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import JointStage
 
@@ -44,11 +48,11 @@ def joint_stage(
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
     source = Source(open_embedded("emoji", "train", limit=24), tokens=tokens)
-    return JointStage(config, tokenizer, sit, source, device)
+    return JointStage(config, vae_networks(config, tokenizer), sit, source, device)
 
 
 def weights(stage: JointStage) -> dict[str, Tensor]:
-    return {f"{g}/{n}": t.clone() for g, named in stage.tensors().items() for n, t in named.items()}
+    return {f"{g}/{n}": t.clone() for g, named in stage.state.tensors().items() for n, t in named.items()}
 
 
 def step(stage: JointStage, images_seen: int = 0) -> dict[str, Tensor]:
@@ -64,7 +68,7 @@ def test_each_optimiser_changes_exactly_its_parameters(
 ) -> None:
     """The other two optimisers are stopped; buffers (BatchNorm's, the latents') move without any."""
     stage = joint_stage(tokens)
-    for name, other in stage.updaters.items():
+    for name, other in stage.state.updaters.items():
         if name != updater:
             other.optimizer.step = lambda: None  # type: ignore[method-assign]
     before = {n: p.detach().clone() for n, p in _parameters(stage)}
@@ -82,9 +86,8 @@ def test_each_optimiser_changes_exactly_its_parameters(
 
 
 def _parameters(stage: JointStage) -> list[tuple[str, Tensor]]:
-    return [
-        (f"{g}/{n}", p) for g, network in stage._networks().items() for n, p in network.named_parameters()
-    ]
+    networks = {**stage.state.networks, "ema": stage.ema.network}
+    return [(f"{g}/{n}", p) for g, network in networks.items() for n, p in network.named_parameters()]
 
 
 def test_alignment_reaches_the_encoder_through_the_sit_and_not_the_decoder(tokens: LatentCache) -> None:
@@ -109,8 +112,13 @@ def test_the_vae_sees_running_statistics_and_the_sit_the_batchs(tokens: LatentCa
     seen: list[Tensor] = []
     handle = stage.latent_norm.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].detach()))
     given: list[Tensor] = []
-    losses = stage._sit_losses
-    stage._sit_losses = lambda batch, z, draws: (given.append(z), losses(batch, z, draws))[1]  # type: ignore[method-assign]
+
+    def noting(piece: MicroBatch) -> Losses:
+        assert piece.latent is not None
+        given.append(piece.latent)
+        return stage.sit_losses(piece)
+
+    stage.sit_part = replace(stage.sit_part, losses=noting)
     before = copy.deepcopy(stage.latent_norm)
     step(stage)
     handle.remove()

@@ -19,6 +19,7 @@ from sendvae.errors import UserError
 from sendvae.runs import RunFolder, latest_checkpoint, read_journal
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import Stopped, train
+from sendvae.training.networks import tokenizer_networks
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, TokenizerStage
 
@@ -46,7 +47,7 @@ def tokenizer_stage(
     )
     images, tokens = data
     source = Source(images, tokens=tokens if config.alignment else None)
-    return TokenizerStage(config, tokenizer, source, device, token_width=WIDTH)
+    return TokenizerStage(config, tokenizer_networks(config, tokenizer, 64, WIDTH), source, device)
 
 
 def diffusion_stage(data: Data, *overrides: str, device: torch.device = CPU) -> DiffusionStage:
@@ -65,7 +66,7 @@ def diffusion_stage(data: Data, *overrides: str, device: torch.device = CPU) -> 
 
 
 def weights(stage: TokenizerStage | DiffusionStage) -> dict[str, Tensor]:
-    return {f"{g}/{n}": t.clone() for g, named in stage.tensors().items() for n, t in named.items()}
+    return {f"{g}/{n}": t.clone() for g, named in stage.state.tensors().items() for n, t in named.items()}
 
 
 def run_in(folder: Path, stage: TokenizerStage | DiffusionStage) -> None:

@@ -13,13 +13,16 @@ from sendvae.autoencoding import PatchDiscriminator, load_perceptual
 from sendvae.config import TokenizerConfig, load_config
 from sendvae.data import open_embedded, to_float
 from sendvae.errors import UserError
+from sendvae.randomness import Draws
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats, save_tokenizer
+from sendvae.training.micro_batches import MicroBatch
+from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import TokenizerStage
 from sendvae.training.stages.vae import VAETraining
 
 SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 2, 2), num_res_blocks=1, norm_groups=4, resolution=64)
-CPU, WIDTH, COUNT = torch.device("cpu"), 12, 4
+CPU, SIZE, WIDTH, COUNT = torch.device("cpu"), 64, 12, 4
 WEIGHTS = {"reconstruction": 1.0, "perceptual": 0.7, "kl": 1e-3, "adversarial": 0.05}
 OVERRIDES = [
     "loop.images=100", "loop.batch_size=4", "loop.precision=fp32", "optimizer.warmup=0", "losses.discriminator_width=4",
@@ -39,9 +42,13 @@ def config_of(*overrides: str, preset: str = "send-vae") -> TokenizerConfig:
 
 def stage_of(*overrides: str, preset: str = "send-vae", stats: bool = True) -> TokenizerStage:
     source = Source(open_embedded("emoji", "train", limit=COUNT))
-    return TokenizerStage(
-        config_of(*overrides, preset=preset), tokenizer(stats), source, CPU, token_width=WIDTH
-    )
+    config = config_of(*overrides, preset=preset)
+    return TokenizerStage(config, tokenizer_networks(config, tokenizer(stats), SIZE, WIDTH), source, CPU)
+
+
+def training_of(*overrides: str) -> VAETraining:
+    config = config_of(*overrides)
+    return VAETraining(config, vae_networks(config, tokenizer()), CPU)
 
 
 def batch() -> Batch:
@@ -66,7 +73,7 @@ def numbers(tensor: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("reconstruction", ["l1", "l2"])
 def test_every_term_in_float64(reconstruction: str) -> None:
-    vae = VAETraining(config_of(f"losses.reconstruction={reconstruction}"), tokenizer(), CPU)
+    vae = training_of(f"losses.reconstruction={reconstruction}")
     found = vae.terms(images(), noise(), images_seen=0)
     x, y = numbers(images()), numbers(found.reconstruction)
     mean, logvar = numbers(found.posterior.mean), numbers(found.posterior.logvar)
@@ -87,9 +94,10 @@ def test_every_term_in_float64(reconstruction: str) -> None:
 
 
 def test_the_discriminators_loss_in_float64() -> None:
-    vae = VAETraining(config_of(), tokenizer(), CPU)
+    vae = training_of()
     real, fake = images(), 0.5 * torch.randn_like(images())
-    found = vae._discriminator_loss(real, fake)
+    piece = MicroBatch(batch(), Draws(0, 0, COUNT, slice(None), CPU), 0, reconstruction=fake)
+    found = vae.discriminator_losses(piece).total
     judged = [numbers(vae.discriminator(x)) for x in (real, fake)]
     expected = 0.5 * (np.maximum(0, 1 - judged[0]).mean() + np.maximum(0, 1 + judged[1]).mean())
     assert float(found.detach()) == pytest.approx(expected, rel=1e-6)
@@ -101,7 +109,7 @@ def test_the_adversarial_weight_adapts_at_the_decoders_end(contrast: float, clam
 
     A fresh discriminator hardly reacts, and the published clamp of 1e4 binds; a contrasty one is weighed freely.
     """
-    vae = VAETraining(config_of("losses.adversarial_weighting=adaptive"), tokenizer(), CPU)
+    vae = training_of("losses.adversarial_weighting=adaptive")
     with torch.no_grad():
         vae.discriminator.main[-1].weight *= contrast
     wide, elements = images()[..., :48, :], 3 * 48 * 64
@@ -130,10 +138,10 @@ def test_the_alignments_weight_adapts_at_the_encoders_end() -> None:
     (a,) = torch.autograd.grad(terms.pixels, layer, retain_graph=True)
     (b,) = torch.autograd.grad(loss, layer, retain_graph=True)
     ratio = np.linalg.norm(numbers(a)) / (np.linalg.norm(numbers(b)) + 1e-4)
-    weight = stage._alignment_weight(terms, loss)
+    weight = stage.alignment_weight(terms, loss)
     assert float(weight) == pytest.approx(0.1 * ratio, rel=1e-4)
     terms.weighted["reconstruction"] = 1e9 * terms.weighted["reconstruction"]
-    assert float(stage._alignment_weight(terms, loss)) == pytest.approx(0.1 * 1e8 / (3 * 64 * 64))  # clamped
+    assert float(stage.alignment_weight(terms, loss)) == pytest.approx(0.1 * 1e8 / (3 * 64 * 64))  # clamped
 
 
 @pytest.mark.parametrize("preset", ["plain", "send-vae"])
@@ -144,7 +152,7 @@ def test_encoder_only_leaves_the_decoder(preset: str) -> None:
     after = stage.tokenizer.state_dict()
     moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"encoder", "quant_conv"}
-    saved = {name.partition(".")[0] for name in stage.tensors()["optimizer_tokenizer"]}
+    saved = {name.partition(".")[0] for name in stage.state.tensors()["optimizer_tokenizer"]}
     assert saved == {"encoder", "quant_conv"}
 
 
@@ -201,7 +209,7 @@ def test_no_clip_is_an_infinite_one() -> None:
     for clip in (".inf", "1e-3"):
         stage = stage_of(f"optimizer.clip={clip}", preset="plain")
         norm = float(stage.step(batch(), 0)["grad_norm_tokenizer"])
-        state = stage.updaters["tokenizer"].optimizer.state
+        state = stage.state.updaters["tokenizer"].optimizer.state
         moments = torch.cat([s["exp_avg"].flatten() for s in state.values()])
         steps.append(float(moments.norm()) / 0.1)  # the first moment after one step: a tenth of the gradient
         assert norm > 1e-3

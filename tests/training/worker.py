@@ -21,6 +21,7 @@ from sendvae.diffusion import SIZES, SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
+from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
@@ -82,7 +83,8 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
         )  # fmt: skip
         torch.manual_seed(0)
         tokenizer = Autoencoder(SMALL, STATISTICS)
-        return TokenizerStage(config, tokenizer, Recorded(4), CPU, token_width=WIDTH)
+        networks = tokenizer_networks(config, tokenizer, 64, WIDTH)
+        return TokenizerStage(config, networks, Recorded(4), CPU)
     if kind == "joint":
         config = load_config(
             JointConfig,
@@ -92,7 +94,7 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
         )  # fmt: skip
         torch.manual_seed(0)
         tokenizer = Autoencoder(SMALL, STATISTICS)
-        return JointStage(config, tokenizer, small_sit(), Recorded(4), CPU)
+        return JointStage(config, vae_networks(config, tokenizer), small_sit(), Recorded(4), CPU)
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
     sit = extra_large_sit() if kind == "diffusion-xl" else small_sit()
     stats = STATISTICS
@@ -103,21 +105,21 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
 def run(folder: Path, kind: str, overrides: list[str]) -> None:
     stage = stage_of(kind, overrides)
     reductions = Counter[str]()
-    parallel = stage.parallel_sit if isinstance(stage, JointStage) else stage.parallel
-    if isinstance(parallel.module, DistributedDataParallel):
+    part = stage.vae_part if isinstance(stage, TokenizerStage) else stage.sit_part
+    if isinstance(part.parallel.module, DistributedDataParallel):
 
         def counted(state, bucket):  # type: ignore[no-untyped-def]
             state["buckets"] += 1
             return allreduce_hook(dist.group.WORLD, bucket)
 
-        parallel.module.register_comm_hook(reductions, counted)
+        part.parallel.module.register_comm_hook(reductions, counted)
     with RunFolder(folder).prepare({}, {}) as prepared:
         distributed.barrier()
         train(stage, prepared, stage.config.loop, seed=0)
     rank = distributed.rank()
     record = {"read": stage.source.read, "buckets": reductions["buckets"]}  # type: ignore[attr-defined]
     (folder / f"record-{rank}.json").write_text(json.dumps(record))
-    weights = {f"{g}/{n}": distributed.whole(t.detach()).clone() for g, named in stage.tensors().items() for n, t in named.items()}  # fmt: skip
+    weights = {f"{g}/{n}": distributed.whole(t.detach()).clone() for g, named in stage.state.tensors().items() for n, t in named.items()}  # fmt: skip
     save_file(weights, folder / f"weights-{rank}.safetensors")
     distributed.barrier()
 

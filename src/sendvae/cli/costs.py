@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from sendvae.config import TrainingConfig
-    from sendvae.training.estimate import Estimate
+    from sendvae.training.cost import Estimate
 
 GIB = 2**30
 PREFIXES = {1e6: "M", 1e9: "G", 1e12: "T", 1e15: "P", 1e18: "E"}

@@ -7,101 +7,36 @@ counter. So an estimate follows the code, adaptive weights and frozen parts incl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig
 from sendvae.data import open_images, to_float
 from sendvae.diffusion import SiT, build_sit
 from sendvae.errors import UserError
 from sendvae.tokenizers import ARCHITECTURES, TOKENIZERS, Architecture, load_tokenizer
+from sendvae.training.cost import Estimate, Network
 from sendvae.training.jobs import FRESH
-from sendvae.training.meta import COUNTED, META, BlankDraws, BlankImages, Counter, blank_tokenizer
+from sendvae.training.meta import (
+    COUNTED,
+    META,
+    BlankDraws,
+    BlankImages,
+    Counter,
+    blank_batch,
+    blank_tokenizer,
+)
+from sendvae.training.micro_batches import MicroBatch
+from sendvae.training.networks import VAENetworks, tokenizer_networks, vae_networks
+from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
-from sendvae.training.stages.vae import VAETraining
 from sendvae.vision import BACKBONES, load_backbone
 
-FLOAT = 4  # bytes: weights, gradients and averages are float32
-ADAM = 2  # running moments of a parameter
 Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
-
-
-@dataclass(frozen=True)
-class Network:
-    """Parameters of one network: all, those that are trained, those kept a second time as an average."""
-
-    name: str
-    parameters: int
-    trained: int
-    averaged: int = 0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What was counted.
-
-    Attributes:
-        networks: everything in memory.
-        flops: an image of a step, forward and backward, by part. A multiplication with an addition counts as
-            two; normalisation and other elementwise work, and the optimiser, count nothing.
-        once: FLOPs an image of the data set, before training: what is cached.
-        activations: bytes an image: what the largest part of a step keeps for its backward pass, in float32 and
-            with attention weights stored. An upper estimate: bf16 and fused attention keep less.
-        images, batch_size, accumulate: of the configuration.
-        sharded: whether FSDP2 spreads the SiT over the processes.
-    """
-
-    networks: Sequence[Network]
-    flops: dict[str, float]
-    once: dict[str, float]
-    activations: float
-    images: int
-    batch_size: int
-    accumulate: int
-    sharded: bool
-
-    @property
-    def steps(self) -> int:
-        return -(-self.images // self.batch_size)
-
-    @property
-    def flops_per_image(self) -> float:
-        return sum(self.flops.values())
-
-    @property
-    def flops_per_step(self) -> float:
-        return self.flops_per_image * self.batch_size
-
-    @property
-    def flops_total(self) -> float:
-        return self.flops_per_step * self.steps
-
-    def share(self, processes: int = 1) -> int:
-        """Images that go through a process at a time."""
-        return -(-self.batch_size // (processes * self.accumulate))
-
-    def memory(self, processes: int = 1) -> dict[str, float]:
-        """Bytes of one process: weights, gradients, optimiser, average; activations of its share."""
-        totals = dict.fromkeys(("weights", "gradients", "optimiser", "average"), 0.0)
-        for network in self.networks:
-            parts = processes if self.sharded and network.name == "SiT" else 1
-            totals["weights"] += FLOAT * network.parameters / parts
-            totals["gradients"] += FLOAT * network.trained / parts
-            totals["optimiser"] += ADAM * FLOAT * network.trained / parts
-            totals["average"] += FLOAT * network.averaged / parts
-        return totals | {"activations": self.activations * self.share(processes)}
-
-    def hours(self, images_per_second: float | None = None, tflops: float | None = None) -> float:
-        """Of the whole run, at a throughput, or at sustained TFLOP/s, of all devices together."""
-        if images_per_second is not None:
-            return self.images / images_per_second / 3600
-        if tflops is not None:
-            return self.flops_total / (tflops * 1e12) / 3600
-        raise ValueError("hours need images_per_second or tflops")
 
 
 def estimate(config: TrainingConfig) -> Estimate:
@@ -131,17 +66,13 @@ def _estimate_tokenizer(config: TokenizerConfig, size: int) -> Estimate:
     tokenizer, a = blank_tokenizer(architecture_of(config.init)), config.alignment
     width = BACKBONES[a.backbone].width if a else None
     with META:
-        stage = TokenizerStage(config, tokenizer, Source(BlankImages(size)), META, token_width=width)
-    batch, images = _batch(size, a.grid if a else None, width)
-    count = Counter(stage.tokenizer, stage.discriminator, stage.vae.perceptual, stage.alignment)
-    with count("tokenizer"):
-        total, _, _, reconstruction = stage._losses(batch, images, BlankDraws(), _position(config))
-        total.backward()
-    _count_discriminator(count, stage.vae, images, reconstruction)
-    networks = _vae_networks(stage.vae, averaged=stage.ema is not None)
-    if stage.alignment is not None:
-        networks.append(_network("alignment head", stage.alignment))
-    return _estimate(config, networks, count, (a.backbone, a.grid) if a else None, size)
+        networks = tokenizer_networks(config, tokenizer, size, width, pretrained=False)
+    stage = TokenizerStage(config, networks, Source(BlankImages(size)), META)
+    count = _count(
+        stage.parts, blank_batch(size, a.grid if a else None, width), config, *_modules(networks).values()
+    )
+    found = _vae_networks(networks, averaged=stage.ema is not None)
+    return _estimate(config, found, count, (a.backbone, a.grid) if a else None, size)
 
 
 def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Estimate:
@@ -150,23 +81,20 @@ def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Est
     sit = _sit(config, tokenizer.architecture, size, classes)
     stage = DiffusionStage(config, sit, tokenizer.latent_stats, Source(BlankImages(size)), META)
     width = BACKBONES[config.repa.backbone].width if config.repa else None
-    batch, images = _batch(size, sit.grid if config.repa else None, width)
+    batch = blank_batch(size, sit.grid if config.repa else None, width)
     latent = torch.zeros(COUNTED, sit.latent_channels, sit.latent_size, sit.latent_size, device=META)
-    count = Counter(stage.sit)
-    with count("SiT"):
-        stage._losses(Batch(None, batch.labels, latent, latent, batch.tokens), BlankDraws())[
-            "loss"
-        ].backward()
+    cached = replace(batch, latent_mean=latent, latent_std=latent)
     found = _estimate(
         config,
         [_network("SiT", stage.sit, averaged=True)],
-        count,
+        _count(stage.parts, cached, config, stage.sit),
         (config.repa.backbone, sit.grid) if config.repa else None,
         size,
     )
+    assert batch.images is not None
     encoding = Counter()
     with encoding("latents"), torch.no_grad():
-        tokenizer.encode(images)
+        tokenizer.encode(to_float(batch.images))
     if config.data.latents == "cached":
         found.once.update(_views(config, encoding.flops))
         return found
@@ -178,22 +106,21 @@ def _estimate_joint(config: JointConfig, size: int, classes: int) -> Estimate:
     tokenizer = blank_tokenizer(architecture_of(config.init))
     sit = _sit(config, tokenizer.architecture, size, classes)
     with META:
-        stage = JointStage(config, tokenizer, sit, Source(BlankImages(size)), META)
-    batch, images = _batch(size, sit.grid, BACKBONES[config.repa.backbone].width)
-    count = Counter(stage.tokenizer, stage.discriminator, stage.vae.perceptual, stage.sit)
-    with count("tokenizer, through the frozen SiT"):
-        total, _, z, reconstruction = stage._vae_losses(batch, images, BlankDraws(), _position(config))
-        total.backward()
-    _count_discriminator(count, stage.vae, images, reconstruction)
-    with count("SiT"):
-        stage._sit_losses(batch, z.detach(), BlankDraws())["loss"].backward()
-    networks = [*_vae_networks(stage.vae), _network("SiT", stage.sit, averaged=True)]
-    return _estimate(config, networks, count, (config.repa.backbone, sit.grid), size)
+        networks = vae_networks(config, tokenizer, pretrained=False)
+    stage = JointStage(config, networks, sit, Source(BlankImages(size)), META)
+    batch = blank_batch(size, sit.grid, BACKBONES[config.repa.backbone].width)
+    count = _count(stage.parts, batch, config, *_modules(networks).values(), stage.sit)
+    found = [*_vae_networks(networks), _network("SiT", stage.sit, averaged=True)]
+    return _estimate(config, found, count, (config.repa.backbone, sit.grid), size)
 
 
-def _count_discriminator(count: Counter, vae: VAETraining, images: Tensor, reconstruction: Tensor) -> None:
-    with count("discriminator"):
-        vae._discriminator_loss(images, reconstruction.detach()).backward()
+def _count(parts: Sequence[Part], batch: Batch, config: TrainingConfig, *networks: nn.Module) -> Counter:
+    """Run every part of a step, forward and backward, on one micro-batch."""
+    count, piece = Counter(*networks), MicroBatch(batch, BlankDraws(), _position(config))
+    for part in parts:
+        with count(part.name):
+            part.losses(piece).total.backward()
+    return count
 
 
 def _estimate(
@@ -237,11 +164,8 @@ def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
 
 
 def _plain(config: Configuration) -> Configuration:
-    """The same computation without files to load, and without a device's number format."""
-    changes: dict[str, Any] = {"loop": config.loop.model_copy(update={"precision": "fp32"})}
-    if not isinstance(config, DiffusionConfig):
-        changes["losses"] = config.losses.model_copy(update={"discriminator_init": None})
-    return config.model_copy(update=changes)
+    """The same computation without a device's number format."""
+    return config.model_copy(update={"loop": config.loop.model_copy(update={"precision": "fp32"})})
 
 
 def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
@@ -260,15 +184,6 @@ def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
     return size, classes or 0
 
 
-def _batch(size: int, grid: int | None, width: int | None) -> tuple[Batch, Tensor]:
-    """With tokens if there is a grid; and its images as the losses take them."""
-    blank = BlankImages(size).batch([0] * COUNTED)
-    tokens = None
-    if grid is not None and width is not None:
-        tokens = torch.zeros(COUNTED, grid * grid, width, device=META)
-    return Batch(blank.images, blank.labels, tokens=tokens), to_float(blank.images)
-
-
 def _sit(config: DiffusionConfig | JointConfig, latent: Architecture, size: int, classes: int) -> SiT:
     with META:
         return build_sit(
@@ -281,8 +196,10 @@ def _sit(config: DiffusionConfig | JointConfig, latent: Architecture, size: int,
         )
 
 
-def _position(config: TokenizerConfig | JointConfig) -> int:
+def _position(config: TrainingConfig) -> int:
     """Images seen at a step with every loss and without the measurement of gradient shares."""
+    if isinstance(config, DiffusionConfig):
+        return 0
     start = max(config.losses.adversarial_start, config.losses.discriminator_start)
     if isinstance(config, JointConfig):
         return start
@@ -290,11 +207,21 @@ def _position(config: TokenizerConfig | JointConfig) -> int:
     return (start // every + 1) * every + config.loop.batch_size
 
 
-def _vae_networks(vae: VAETraining, averaged: bool = False) -> list[Network]:
+def _modules(networks: VAENetworks) -> dict[str, nn.Module]:
+    """By the names that people read."""
+    found = {
+        "tokenizer": networks.tokenizer,
+        "discriminator": networks.discriminator,
+        "perceptual network": networks.perceptual,
+        "alignment head": networks.alignment,
+    }
+    return {name: network for name, network in found.items() if network is not None}
+
+
+def _vae_networks(networks: VAENetworks, averaged: bool = False) -> list[Network]:
     return [
-        _network("tokenizer", vae.tokenizer, averaged),
-        _network("discriminator", vae.discriminator),
-        _network("perceptual network", vae.perceptual),
+        _network(name, network, averaged and network is networks.tokenizer)
+        for name, network in _modules(networks).items()
     ]
 
 

@@ -19,6 +19,7 @@ from sendvae.runs import Classes, RunFolder, describe_environment
 from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
 from sendvae.training.loop import train
+from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.vision import Backbone, load_backbone
@@ -51,15 +52,11 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         if config.alignment is not None:
             a = config.alignment
             target = _target(a.backbone, a.grid, images, config.data, cache, device)
-        stage = TokenizerStage(
-            config,
-            starting_tokenizer(config.init),
-            Source(images, tokens=target.tokens, flip=config.data.flip),
-            device,
-            target.backbone,
-            target.width,
-            name=name,
+        networks = tokenizer_networks(
+            config, starting_tokenizer(config.init), images[0].image.shape[-1], target.width
         )
+        source = Source(images, tokens=target.tokens, flip=config.data.flip)
+        stage = TokenizerStage(config, networks, source, device, target.backbone, name)
         train(stage, run, config.loop, config.seed, config.data.workers)
         tokenizer = stage.ema.network if stage.ema else stage.tokenizer
         tokenizer.latent_stats = measure_statistics(
@@ -161,7 +158,8 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             label_dropout=config.label_dropout,
         )
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
-        stage = JointStage(config, tokenizer, sit, source, device, target.backbone, name=name)
+        networks = vae_networks(config, tokenizer)
+        stage = JointStage(config, networks, sit, source, device, target.backbone, name)
         train(stage, run, config.loop, config.seed, config.data.workers)
         averaged = stage.ema.network
         sit, norm = averaged["sit"], averaged["latent_norm"]

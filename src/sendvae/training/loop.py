@@ -18,9 +18,10 @@ from sendvae.data import batch_indices
 from sendvae.distributed import any_process, is_main, world_size
 from sendvae.errors import UserError
 from sendvae.files import write_text
-from sendvae.runs import Checkpoint, RunFolder, latest_checkpoint, progress, save_checkpoint
+from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
+from sendvae.training.state import State
 
 
 @runtime_checkable
@@ -29,23 +30,14 @@ class Stage(Protocol):
 
     name: str
     source: Source
+    state: State
 
     @property
     def device(self) -> torch.device: ...
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        """Updates every network once; returns detached scalars, still on the device."""
+        """Update every network once; return detached scalars, still on the device."""
         ...
-
-    def rates(self) -> dict[str, float]:
-        """The learning rates of the last step, as "lr_NETWORK"."""
-        ...
-
-    def tensors(self) -> Mapping[str, Mapping[str, Tensor]]:
-        """All state, by group: networks, optimisers, averages."""
-        ...
-
-    def restore(self, checkpoint: Checkpoint) -> None: ...
 
 
 Preview = Callable[[int], dict[str, float]]
@@ -85,7 +77,7 @@ def train(
     images_seen, step, window = 0, 0, Window(loop.nonfinite_limit)
     checkpoint = latest_checkpoint(run.checkpoints)
     if checkpoint is not None:
-        stage.restore(checkpoint)
+        stage.state.restore(checkpoint)
         images_seen, step = checkpoint.images_seen, checkpoint.step
         window.restore(checkpoint.state["window"])
     if images_seen >= loop.images:
@@ -108,7 +100,7 @@ def train(
                 stopping = any_process(bool(received))
                 scalars = window.flush()
                 note = _note(scalars)
-                scalars |= stage.rates()
+                scalars |= stage.state.rates()
                 if preview is not None and _crossed(previewed, images_seen, preview[0]):
                     scalars |= preview[1](images_seen)
                     previewed = images_seen
@@ -122,7 +114,7 @@ def train(
                     run.checkpoints,
                     step,
                     images_seen,
-                    stage.tensors(),
+                    stage.state.tensors(),
                     {"window": window.state()},
                     keep_last=loop.keep_last,
                     milestone=_crossed(previous, images_seen, loop.milestone_every),

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sendvae.data.images import ImageBatch, Indices, Sample
 from sendvae.randomness import Draws
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.training.source import Batch
 
 META = torch.device("meta")
 COUNTED = 2  # images that go through; everything counted is proportional to them
@@ -61,6 +62,15 @@ def blank_tokenizer(architecture: Architecture) -> Autoencoder:
     channels = architecture.z_channels
     tokenizer.latent_stats = LatentStats(torch.zeros(channels), torch.ones(channels))
     return tokenizer
+
+
+def blank_batch(size: int, grid: int | None, width: int | None) -> Batch:
+    """Return `COUNTED` images of `size` pixels a side, with tokens (grid * grid, width) each if there is a grid."""
+    blank = BlankImages(size).batch([0] * COUNTED)
+    tokens = None
+    if grid is not None and width is not None:
+        tokens = torch.zeros(COUNTED, grid * grid, width, device=META)
+    return Batch(blank.images, blank.labels, tokens=tokens)
 
 
 class Counter:

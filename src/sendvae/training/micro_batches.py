@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from sendvae import distributed
+from sendvae.data import to_float
+from sendvae.nn.precision import autocast
 from sendvae.randomness import Draws
 from sendvae.training.source import Batch
+from sendvae.vision import Backbone
+
+
+@dataclass
+class MicroBatch:
+    """Rows of a batch that go through the networks together, and what a part of a step leaves to later parts.
+
+    Attributes:
+        batch: images or cached latents, labels, cached tokens.
+        draws: the random numbers of these rows.
+        images_seen: before this step.
+        latent: float32 (B, C, h, w), detached: the posterior sample.
+        reconstruction: (B, 3, H, W) in [-1, 1], detached.
+    """
+
+    batch: Batch
+    draws: Draws
+    images_seen: int
+    latent: Tensor | None = None
+    reconstruction: Tensor | None = None
+
+    @property
+    def images(self) -> Tensor:
+        """Return the pixels, float32 (B, 3, H, W) in [-1, 1]."""
+        assert self.batch.images is not None
+        return to_float(self.batch.images)
+
+    def tokens(self, backbone: Backbone | None, grid: int, precision: str) -> Tensor:
+        """Return patch tokens (B, grid * grid, D): the cached ones, else those that `backbone` computes."""
+        if self.batch.tokens is not None:
+            return self.batch.tokens
+        assert backbone is not None
+        images = self.images
+        with autocast(precision, images.device):
+            return backbone.patch_tokens(images, grid)
 
 
 def micro_batches(
-    batch: Batch, seed: int, images_seen: int, parts: int, device: torch.device
-) -> Iterator[tuple[Batch, Draws, bool]]:
-    """This process's batch in `parts` equal pieces: each with its draws, and whether it is the last."""
+    batch: Batch, seed: int, images_seen: int, count: int, device: torch.device
+) -> list[MicroBatch]:
+    """Return this process's share of a batch in `count` equal pieces, each with the draws of its rows."""
     share = len(batch.labels)
     total, first = share * distributed.world_size(), share * distributed.rank()
-    size = share // parts
-    for i, piece in enumerate(batch.split(size)):
-        start = first + i * size
-        yield piece, Draws(seed, images_seen, total, slice(start, start + size), device), i == parts - 1
+    size = share // count
+    return [
+        MicroBatch(piece, Draws(seed, images_seen, total, slice(start, start + size), device), images_seen)
+        for start, piece in zip(range(first, first + share, size), batch.split(size), strict=True)
+    ]

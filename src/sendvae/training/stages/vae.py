@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sendvae.autoencoding import (
-    PatchDiscriminator,
     adaptive_weight,
     hinge_discriminator_loss,
     hinge_generator_loss,
     kl_loss,
-    load_perceptual,
     reconstruction_loss,
 )
 from sendvae.config import JointConfig, TokenizerConfig
 from sendvae.errors import UserError
+from sendvae.nn import LatentNorm
 from sendvae.nn.precision import autocast, resolve_precision
-from sendvae.tokenizers import Autoencoder, Posterior
-from sendvae.tokenizers.load import load_parts
+from sendvae.tokenizers import Posterior
+from sendvae.training.micro_batches import MicroBatch
+from sendvae.training.networks import VAENetworks
 from sendvae.training.optim import Updater, frozen
 from sendvae.training.parallel import Parallel
+from sendvae.training.parts import Losses, Part
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ class VAETerms:
         return self.weighted["reconstruction"] + self.weighted["perceptual"]
 
     def total(self) -> Tensor:
+        """Return the loss."""
         return torch.stack(list(self.weighted.values())).sum()
 
     def gradient_shares(self) -> dict[str, Tensor]:
-        """Each term's part in the sum of the norms of their gradients at the posterior mean."""
+        """Return each term's part in the sum of the norms of their gradients at the posterior mean."""
         norms = {
             name: torch.autograd.grad(loss, self.posterior.mean, retain_graph=True)[0].float().norm()
             for name, loss in self.weighted.items()
@@ -61,25 +62,28 @@ class VAETerms:
 
 
 class VAETraining:
-    """The tokenizer, what judges its reconstructions, and what updates both.
+    """The tokenizer, what judges its reconstructions, what updates both, and what normalises its latents.
 
     Args:
         config: losses, optimiser and loop of either stage.
-        tokenizer: trained in place.
+        networks: ready-made; the tokenizer and the discriminator are trained in place.
         encoder_only: leaves decoder and post-quantisation as they are.
+
+    Raises:
+        UserError: an adaptive adversarial weight for a decoder that is not trained.
     """
 
     def __init__(
         self,
         config: TokenizerConfig | JointConfig,
-        tokenizer: Autoencoder,
+        networks: VAENetworks,
         device: torch.device,
         encoder_only: bool = False,
     ) -> None:
         self.config, self.device = config, device
         self.precision = resolve_precision(config.loop.precision, device)
         losses, total = config.losses, config.loop.images
-        self.tokenizer = tokenizer.to(device).train()
+        self.tokenizer = networks.tokenizer.to(device).train()
         if encoder_only:
             if losses.adversarial_weighting == "adaptive":
                 raise UserError(
@@ -87,22 +91,38 @@ class VAETraining:
                     given="trained=encoder, losses.adversarial_weighting=adaptive",
                     next_step="set losses.adversarial_weighting=fixed",
                 )
-            tokenizer.decoder.requires_grad_(False)
-            tokenizer.post_quant_conv.requires_grad_(False)
-        # On the meta device a run is only estimated, and nothing is loaded.
-        self.perceptual = load_perceptual(losses.perceptual, pretrained=device.type != "meta").to(device)
-        self.discriminator = PatchDiscriminator(losses.discriminator_width, losses.discriminator_layers)
-        if losses.discriminator_init is not None:
-            _warm_start(self.discriminator, losses.discriminator_init)
-        self.discriminator.to(device)
+            self.tokenizer.decoder.requires_grad_(False)
+            self.tokenizer.post_quant_conv.requires_grad_(False)
+        self.latent_norm = LatentNorm(self.tokenizer.architecture.z_channels).to(device)
+        if self.tokenizer.latent_stats is not None:
+            self.latent_norm.initialise(self.tokenizer.latent_stats.mean, self.tokenizer.latent_stats.std)
+        self.perceptual = networks.perceptual.to(device)
+        self.discriminator = networks.discriminator.to(device)
         self.updaters = {
             "tokenizer": Updater(self.tokenizer, config.optimizer, total),
             "discriminator": Updater(self.discriminator, config.optimizer, total, losses.discriminator_lr),
         }
-        self.parallel_discriminator = Parallel(self.discriminator)
+        self.discriminator_part = Part(
+            "discriminator", self.discriminator_losses, Parallel(self.discriminator), ("discriminator",)
+        )
+
+    def terms_of(self, piece: MicroBatch) -> VAETerms:
+        """Return `terms` of a micro-batch, and leave in it what later parts of a step need."""
+        architecture, images = self.tokenizer.architecture, piece.images
+        side = images.shape[-1] // architecture.downsampling
+        noise = piece.draws.normal("posterior", (architecture.z_channels, side, side))
+        terms = self.terms(images, noise, piece.images_seen)
+        piece.latent, piece.reconstruction = terms.z.detach().float(), terms.reconstruction.detach()
+        return terms
 
     def terms(self, images: Tensor, noise: Tensor, images_seen: int) -> VAETerms:
-        """L_VAE of images in [-1, 1]; `noise` draws the posterior sample."""
+        """Return L_VAE of images (B, 3, H, W) in [-1, 1].
+
+        Args:
+            images: the originals.
+            noise: standard normal (B, C, h, w), which draws the posterior sample.
+            images_seen: before this step; the adversarial term begins at `losses.adversarial_start`.
+        """
         losses, scalars = self.config.losses, {}
         with autocast(self.precision, self.device):
             posterior = self.tokenizer.encode(images)
@@ -133,55 +153,11 @@ class VAETraining:
             scalars["adversarial_ratio"] = ratio
         return terms
 
-    def train_discriminator(
-        self, pairs: Sequence[tuple[Tensor, Tensor]], images_seen: int
-    ) -> dict[str, Tensor]:
-        """One update from (images, detached reconstructions), a pair for each accumulated piece."""
-        if images_seen < self.config.losses.discriminator_start:
-            return {}
-        mean = torch.zeros((), device=self.device)
-        for i, (images, reconstruction) in enumerate(pairs):
-            with self.parallel_discriminator.backward_of(i == len(pairs) - 1):
-                loss = self.parallel_discriminator(self._discriminator_loss, images, reconstruction)
-                (loss / len(pairs)).backward()
-            mean += loss.detach() / len(pairs)
-        norm = self.updaters["discriminator"].step(images_seen)
-        return {"discriminator": mean, "grad_norm_discriminator": norm}
-
-    def _discriminator_loss(self, images: Tensor, reconstruction: Tensor) -> Tensor:
+    def discriminator_losses(self, piece: MicroBatch) -> Losses:
+        """Return the hinge loss between a micro-batch's images and their reconstructions."""
+        assert piece.reconstruction is not None
         with autocast(self.precision, self.device):
             # Two passes: BatchNorm must not mix real and reconstructed images.
-            return hinge_discriminator_loss(self.discriminator(images), self.discriminator(reconstruction))
-
-
-def add_means(scalars: dict[str, Tensor], terms: Mapping[str, Tensor], parts: int) -> None:
-    """Adds one of `parts` pieces' scalars to their means."""
-    for name, value in terms.items():
-        scalars[name] = scalars.get(name, 0.0) + value.detach() / parts
-
-
-def _warm_start(discriminator: PatchDiscriminator, source: str) -> None:
-    """Takes the discriminator that a released checkpoint keeps or stands beside.
-
-    Raises:
-        UserError: there is none, or it is of another size.
-    """
-    weights = load_parts(source).get("discriminator")
-    if weights is None:
-        raise UserError(
-            "no discriminator to start from",
-            given=f"losses.discriminator_init={source}",
-            expected="a checkpoint that holds one, or a discriminator's file",
-            next_step="leave it out, and delay losses.adversarial_start until a fresh one has trained",
-        )
-    expected = {name: tuple(tensor.shape) for name, tensor in discriminator.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found:
-        differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-        raise UserError(
-            f"the discriminator of {source} does not fit",
-            given=f"differing: {', '.join(differing[:4])}",
-            expected=f"{len(expected)} tensors of a PatchGAN with losses.discriminator_width and _layers",
-            next_step="set losses.discriminator_width and losses.discriminator_layers to the checkpoint's",
-        )
-    discriminator.load_state_dict(weights)
+            real, fake = self.discriminator(piece.images), self.discriminator(piece.reconstruction)
+            loss = hinge_discriminator_loss(real, fake)
+        return Losses(loss, {"discriminator": loss})

@@ -1,0 +1,83 @@
+"""From counts of parameters, FLOPs and activations to the memory and the hours of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FLOAT = 4  # bytes: weights, gradients and averages are float32
+ADAM = 2  # running moments of a parameter
+
+
+@dataclass(frozen=True)
+class Network:
+    """Parameters of one network: all, those that are trained, those kept a second time as an average."""
+
+    name: str
+    parameters: int
+    trained: int
+    averaged: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was counted.
+
+    Attributes:
+        networks: everything in memory.
+        flops: an image of a step, forward and backward, by part. A multiplication with an addition counts as
+            two; normalisation and other elementwise work, and the optimiser, count nothing.
+        once: FLOPs an image of the data set, before training: what is cached.
+        activations: bytes an image: what the largest part of a step keeps for its backward pass, in float32 and
+            with attention weights stored. An upper estimate: bf16 and fused attention keep less.
+        images, batch_size, accumulate: of the configuration.
+        sharded: whether FSDP2 spreads the SiT over the processes.
+    """
+
+    networks: Sequence[Network]
+    flops: dict[str, float]
+    once: dict[str, float]
+    activations: float
+    images: int
+    batch_size: int
+    accumulate: int
+    sharded: bool
+
+    @property
+    def steps(self) -> int:
+        return -(-self.images // self.batch_size)
+
+    @property
+    def flops_per_image(self) -> float:
+        return sum(self.flops.values())
+
+    @property
+    def flops_per_step(self) -> float:
+        return self.flops_per_image * self.batch_size
+
+    @property
+    def flops_total(self) -> float:
+        return self.flops_per_step * self.steps
+
+    def share(self, processes: int = 1) -> int:
+        """Images that go through a process at a time."""
+        return -(-self.batch_size // (processes * self.accumulate))
+
+    def memory(self, processes: int = 1) -> dict[str, float]:
+        """Bytes of one process: weights, gradients, optimiser, average; activations of its share."""
+        totals = dict.fromkeys(("weights", "gradients", "optimiser", "average"), 0.0)
+        for network in self.networks:
+            parts = processes if self.sharded and network.name == "SiT" else 1
+            totals["weights"] += FLOAT * network.parameters / parts
+            totals["gradients"] += FLOAT * network.trained / parts
+            totals["optimiser"] += ADAM * FLOAT * network.trained / parts
+            totals["average"] += FLOAT * network.averaged / parts
+        return totals | {"activations": self.activations * self.share(processes)}
+
+    def hours(self, images_per_second: float | None = None, tflops: float | None = None) -> float:
+        """Of the whole run, at a throughput, or at sustained TFLOP/s, of all devices together."""
+        if images_per_second is not None:
+            return self.images / images_per_second / 3600
+        if tflops is not None:
+            return self.flops_total / (tflops * 1e12) / 3600
+        raise ValueError("hours need images_per_second or tflops")

@@ -1,0 +1,145 @@
+"""The networks of a VAE's training, ready-made for its stage: with their weights, or blank for an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from sendvae.alignment import build_alignment
+from sendvae.autoencoding import PatchDiscriminator, load_perceptual
+from sendvae.config import AlignmentConfig, JointConfig, TokenizerConfig
+from sendvae.errors import UserError
+from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers.load import load_parts
+
+NOT_OF_THE_HEAD = {"method", "backbone", "weight", "weighting", "normalisation", "lr"}
+
+
+@dataclass(frozen=True)
+class VAENetworks:
+    """A tokenizer, and what judges it.
+
+    Attributes:
+        tokenizer: trained in place.
+        perceptual: frozen; (reconstruction, images) to distances.
+        discriminator: trained in place.
+        alignment: the head between latents and patch tokens, trained in place; None without alignment.
+    """
+
+    tokenizer: Autoencoder
+    perceptual: nn.Module
+    discriminator: PatchDiscriminator
+    alignment: nn.Module | None = None
+
+
+def vae_networks(
+    config: TokenizerConfig | JointConfig, tokenizer: Autoencoder, pretrained: bool = True
+) -> VAENetworks:
+    """Return a tokenizer with its judges; fresh ones depend on `config.seed` alone.
+
+    Args:
+        config: names the perceptual network and the discriminator's size and start.
+        tokenizer: the VAE to train.
+        pretrained: False reads no weights: shapes alone are right.
+
+    Raises:
+        UserError: weights are not found, or do not fit.
+    """
+    losses = config.losses
+    torch.manual_seed(config.seed)
+    perceptual = load_perceptual(losses.perceptual, pretrained=pretrained)
+    discriminator = PatchDiscriminator(losses.discriminator_width, losses.discriminator_layers)
+    if losses.discriminator_init is not None and pretrained:
+        _warm_start(discriminator, losses.discriminator_init)
+    return VAENetworks(tokenizer, perceptual, discriminator)
+
+
+def tokenizer_networks(
+    config: TokenizerConfig,
+    tokenizer: Autoencoder,
+    image_size: int,
+    token_width: int | None = None,
+    pretrained: bool = True,
+) -> VAENetworks:
+    """Return `vae_networks`, with a fresh alignment head where the configuration has one.
+
+    Args:
+        config, tokenizer, pretrained: as of `vae_networks`.
+        image_size: pixels along one side.
+        token_width: width of the foundation model's patch tokens; None without alignment.
+
+    Raises:
+        UserError: weights are not found, or do not fit; the head does not fit the latents or the tokens.
+    """
+    networks = vae_networks(config, tokenizer, pretrained)
+    if config.alignment is None:
+        return networks
+    if token_width is None:
+        raise ValueError("alignment needs token_width")
+    if config.alignment.normalisation == "fixed" and tokenizer.latent_stats is None:
+        raise UserError(
+            "alignment.normalisation=fixed needs the statistics of the latents",
+            given=f"{config.init}, which carries none",
+            next_step="use normalisation=running, or a tokenizer with statistics",
+        )
+    _check_heads(config.alignment, token_width)
+    head = build_alignment(
+        config.alignment.method,
+        latent_channels=tokenizer.architecture.z_channels,
+        token_width=token_width,
+        patch_size=_patch_size(config.alignment.grid, image_size // tokenizer.architecture.downsampling),
+        **config.alignment.model_dump(exclude=NOT_OF_THE_HEAD),
+    )
+    return replace(networks, alignment=head)
+
+
+def _patch_size(grid: int, latent_size: int) -> int:
+    """Return latent positions per token along one side."""
+    if latent_size % grid:
+        raise UserError(
+            "the latent does not divide into the tokens' grid",
+            given=f"alignment.grid={grid} for a latent of {latent_size} x {latent_size}",
+            expected=f"a divisor of {latent_size}",
+            next_step="set alignment.grid",
+        )
+    return latent_size // grid
+
+
+def _check_heads(config: AlignmentConfig, token_width: int) -> None:
+    width = config.width or token_width
+    if config.method == "send" and width % config.heads:
+        raise UserError(
+            "the mapper's width does not divide into its heads",
+            given=f"width {width} (alignment.width, else that of {config.backbone}), alignment.heads={config.heads}",
+            expected=f"a divisor of {width}; the paper has 12 for 768 and 16 for 1024",
+            next_step="set alignment.heads",
+        )
+
+
+def _warm_start(discriminator: PatchDiscriminator, source: str) -> None:
+    """Take the discriminator that a released checkpoint keeps or stands beside.
+
+    Raises:
+        UserError: there is none, or it is of another size.
+    """
+    weights = load_parts(source).get("discriminator")
+    if weights is None:
+        raise UserError(
+            "no discriminator to start from",
+            given=f"losses.discriminator_init={source}",
+            expected="a checkpoint that holds one, or a discriminator's file",
+            next_step="leave it out, and delay losses.adversarial_start until a fresh one has trained",
+        )
+    expected = {name: tuple(tensor.shape) for name, tensor in discriminator.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != found:
+        differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        raise UserError(
+            f"the discriminator of {source} does not fit",
+            given=f"differing: {', '.join(differing[:4])}",
+            expected=f"{len(expected)} tensors of a PatchGAN with losses.discriminator_width and _layers",
+            next_step="set losses.discriminator_width and losses.discriminator_layers to the checkpoint's",
+        )
+    discriminator.load_state_dict(weights)

@@ -1,0 +1,47 @@
+"""What the stages with a SiT share: its times and noise, and the losses of velocities and of REPA."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sendvae.diffusion import SiT, diffusion_objective, sample_time
+from sendvae.training.micro_batches import MicroBatch
+from sendvae.training.parts import Losses
+
+
+def time_and_noise(
+    piece: MicroBatch, z: Float[Tensor, "B C h w"], sampling: str
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B C h w"]]:
+    """Return the interpolant's draw for latents z of a micro-batch: always the same within a step.
+
+    Args:
+        piece: whose random numbers they are.
+        z: gives the shape.
+        sampling: of `sample_time`.
+    """
+    draws = piece.draws
+    time = draws.draw("time", lambda n, generator: sample_time(n, sampling, generator, draws.device))
+    return time, draws.normal("interpolant noise", z.shape[1:])
+
+
+def velocity_losses(
+    sit: SiT,
+    z: Float[Tensor, "B C h w"],
+    piece: MicroBatch,
+    tokens: Float[Tensor, "B N D"] | None,
+    sampling: str,
+    repa_weight: float,
+) -> Losses:
+    """Return `diffusion_objective` of normalised latents z, with a micro-batch's draws and dropped labels."""
+    time, noise = time_and_noise(piece, z, sampling)
+    terms = diffusion_objective(
+        sit,
+        z,
+        sit.drop_labels(piece.batch.labels, piece.draws.uniform("label dropout")),
+        time=time,
+        noise=noise,
+        tokens=tokens,
+        repa_weight=repa_weight,
+    )
+    return Losses(terms["loss"], terms)
