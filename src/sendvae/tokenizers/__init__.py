@@ -1,8 +1,9 @@
 """Images <-> latents."""
 
 from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder, build_tokenizer
-from sendvae.tokenizers.load import load_strictly, load_tokenizer, save_tokenizer
+from sendvae.tokenizers.load import load_strictly, load_tokenizer
 from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.save import save_tokenizer
 from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
 from sendvae.tokenizers.statistics import LatentStats, LatentStatsAccumulator
 from sendvae.tokenizers.zoo import TOKENIZERS, TokenizerSpec

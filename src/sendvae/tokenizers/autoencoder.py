@@ -42,12 +42,12 @@ class Architecture:
 
     @property
     def downsampling(self) -> int:
-        """Pixels per latent position along one side (the 8 of "f8")."""
+        """Return the pixels per latent position along one side (the 8 of "f8")."""
         return 2 ** (len(self.ch_mult) - 1)
 
     @property
     def levels(self) -> list[tuple[int, bool]]:
-        """(channels, has attention) of each resolution level, highest resolution first."""
+        """Return (channels, has attention) of each resolution level, highest resolution first."""
         return [
             (self.ch * mult, self.resolution // 2**i in self.attn_resolutions)
             for i, mult in enumerate(self.ch_mult)
@@ -71,7 +71,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 
 
 def normalized(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-    """GroupNorm and SiLU; without gradients one tensor fewer is alive."""
+    """Return SiLU of the normalised tensor; without gradients one tensor fewer is alive."""
     return F.silu(norm(x), inplace=not torch.is_grad_enabled())
 
 
@@ -88,12 +88,14 @@ class ResnetBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        """Return the features, as many channels as `conv2` gives."""
         y = self.conv1(normalized(self.norm1, x))
         y = normalized(self.norm2, y)  # one name and small statements: inference frees what is replaced
         y = self.conv2(y)
         return self.shortcut(x) + y  # where strides are ambiguous the first one's stay
 
     def shortcut(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
+        """Return what the block adds its output to."""
         return self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
 
 
@@ -113,6 +115,7 @@ class AttnBlock(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Return the features plus what each position read off all others."""
         y = self.norm(x.flatten(2)).transpose(1, 2)
         q, k, v = (_on_tokens(to, y).unsqueeze(1) for to in (self.q, self.k, self.v))
         y = F.scaled_dot_product_attention(q, k, v).squeeze(1)
@@ -120,7 +123,7 @@ class AttnBlock(nn.Module):
 
 
 def _on_tokens(projection: nn.Conv2d, tokens: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
-    """A 1x1 convolution of tokens that lie one after the other."""
+    """Return a 1x1 convolution of tokens that lie one after the other."""
     return F.linear(tokens, projection.weight.flatten(1), projection.bias)
 
 
@@ -132,6 +135,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h2 w2"]:
+        """Return the features at half the resolution."""
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
@@ -143,6 +147,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h2 w2"]:
+        """Return the features at twice the resolution."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -162,7 +167,7 @@ class Level(nn.Module):
             self.upsample = Upsample(channels)
 
     def steps(self) -> list[nn.Module]:
-        """The modules in the order they run."""
+        """Return the modules in the order they run."""
         steps: list[nn.Module] = []
         for i, block in enumerate(self.block):
             steps += [block, self.attn[i]] if self.attn else [block]
@@ -174,6 +179,8 @@ def _steps(levels: Iterable[nn.Module]) -> list[nn.Module]:
 
 
 class Middle(nn.Module):
+    """Two residual blocks with an attention between them, at the lowest resolution."""
+
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
         self.block_1 = ResnetBlock(channels, channels, groups)
@@ -181,6 +188,7 @@ class Middle(nn.Module):
         self.block_2 = ResnetBlock(channels, channels, groups)
 
     def steps(self) -> list[nn.Module]:
+        """Return the modules in the order they run."""
         return [self.block_1, self.attn_1, self.block_2]
 
 
@@ -194,10 +202,11 @@ class Half(nn.Module):
     conv_out: nn.Conv2d
 
     def steps(self) -> list[nn.Module]:
-        """All modules before `norm_out`, in the order they run."""
+        """Return all modules before `norm_out`, in the order they run."""
         raise NotImplementedError
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        """Return the output of all steps and of the last convolution."""
         for step in self.steps():
             x = step(x)
         return self.conv_out(normalized(self.norm_out, x))
@@ -221,6 +230,7 @@ class Encoder(Half):
         self.conv_out = nn.Conv2d(width, 2 * a.z_channels, 3, padding=1)
 
     def steps(self) -> list[nn.Module]:
+        """Return all modules before `norm_out`, in the order they run."""
         return [self.conv_in, *_steps(self.down), *self.mid.steps()]
 
 
@@ -243,6 +253,7 @@ class Decoder(Half):
         self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def steps(self) -> list[nn.Module]:
+        """Return all modules before `norm_out`, in the order they run."""
         return [self.conv_in, *self.mid.steps(), *_steps(reversed(self.up))]
 
 
@@ -265,21 +276,21 @@ class Autoencoder(nn.Module):
         self.post_quant_conv = nn.Conv2d(z, z, 1)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Images (B, 3, H, W) in [-1, 1], sides divisible by `architecture.downsampling`, to q(z|x)."""
+        """Return q(z|x) of images in [-1, 1], whose sides `architecture.downsampling` must divide."""
         self.check_size(images)
         return Posterior.from_moments(self.quant_conv(self.encoder(images)))
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
-        """Raw latents (B, C, h, w) to images, nominally in [-1, 1] (not clamped)."""
+        """Return the images of raw latents, nominally in [-1, 1] (not clamped)."""
         return self.decoder(self.post_quant_conv(z))
 
     def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
-        """Raises ValueError for images that cannot be encoded."""
+        """Raise ValueError if a side of the images is not a multiple of `architecture.downsampling`."""
         factor = self.architecture.downsampling
         if images.shape[-1] % factor or images.shape[-2] % factor:
             raise ValueError(f"image sides must be multiples of {factor}, got {tuple(images.shape[-2:])}")
 
 
 def build_tokenizer(name: str) -> Autoencoder:
-    """A freshly initialised tokenizer: "f8d4", "f16d16", "f16d32", "f16d64" or "demo-f8d16"."""
+    """Return a freshly initialised tokenizer: "f8d4", "f16d16", "f16d32", "f16d64" or "demo-f8d16"."""
     return Autoencoder(ARCHITECTURES[name])

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sendvae.tokenizers.keymaps import from_diffusers_state_dict, is_diffusers
+from sendvae.tokenizers.diffusers_keys import from_diffusers_state_dict, is_diffusers
 from sendvae.tokenizers.statistics import LatentStats
 
 WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
@@ -36,7 +36,7 @@ class Contents:
 
 
 def sort_out(checkpoint: Mapping[str, Any]) -> Contents:
-    """Finds the VAE in any published container.
+    """Return what a checkpoint holds: the VAE and its parts, whatever container they were published in.
 
     Known are flat state dicts (latent-diffusion's and diffusers' names), Lightning checkpoints
     (`state_dict`), whole latent-diffusion models (`first_stage_model.`) and REPA-E's training checkpoints

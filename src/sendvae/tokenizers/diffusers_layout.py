@@ -15,7 +15,7 @@ DEFAULT_SCALING = 0.18215  # AutoencoderKL's own default, Stable Diffusion's val
 
 
 def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> dict[str, Any]:
-    """`config.json` of a diffusers folder.
+    """Return the `config.json` of a diffusers folder.
 
     Statistics equal in all channels become `scaling_factor` and `shift_factor`, which every pipeline applies;
     others go into `latents_mean` and `latents_std`.
@@ -42,7 +42,7 @@ def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> d
 
 
 def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
-    """The fields that declare statistics; none for None."""
+    """Return the fields that declare statistics; none for None."""
     if stats is None:
         return {}
     if bool((stats.mean == stats.mean[0]).all()) and bool((stats.std == stats.std[0]).all()):

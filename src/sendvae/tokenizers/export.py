@@ -12,10 +12,10 @@ import torch
 from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.diffusers_keys import to_diffusers_state_dict
 from sendvae.tokenizers.diffusers_layout import diffusers_config, diffusers_statistics
 from sendvae.tokenizers.files import CONFIG, STATISTICS
-from sendvae.tokenizers.keymaps import to_diffusers_state_dict
-from sendvae.tokenizers.load import stored, write_folder, write_safetensors
+from sendvae.tokenizers.save import stored, write_folder, write_safetensors
 
 Card = Mapping[str, Any]
 LICENCE_FIELDS = ("licence", "license")
@@ -28,7 +28,7 @@ def export_tokenizer(
     card: Card | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Writes a folder in another project's layout, with a model card; it appears whole or not at all.
+    """Write a folder in another project's layout, with a model card; it appears whole or not at all.
 
     Args:
         layout: "diffusers" (for `AutoencoderKL.from_pretrained`), "ldm" (FOLDER.pt and
@@ -76,7 +76,7 @@ LAYOUTS: Registry[Callable[[Autoencoder, Path, str, Card, torch.dtype], None]] =
 
 
 def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> str:
-    """A README.md with the hub's front matter: shape of the network, statistics, and the given sections."""
+    """Return a README.md with the hub's front matter: shape of the network, statistics, and the given sections."""
     architecture = tokenizer.architecture
     licence = next((card[key] for key in LICENCE_FIELDS if key in card), None)
     front = ["library_name: " + ("diffusers" if layout == "diffusers" else "sendvae")]
@@ -102,7 +102,7 @@ def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> st
 
 
 def usage(tokenizer: Autoencoder, folder: Path, layout: str) -> str:
-    """Python that loads an exported folder and takes `images` to normalised latents and back, to paste.
+    """Return Python that loads an exported folder and takes `images` to normalised latents and back, to paste.
 
     `images` is (B, 3, H, W) in [-1, 1].
     """

@@ -10,8 +10,9 @@ from sendvae.errors import UserError
 from sendvae.weights import SUFFIXES
 
 CONFIG = "config.json"
+WEIGHTS = "model.safetensors"  # as our own folders call them
 # In order of preference; the last two are diffusers'.
-USUAL = ("model.safetensors", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+USUAL = (WEIGHTS, "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 DESCRIBED = ("model.", "diffusion_pytorch_model.")  # files that the config.json beside them is about
 # Folders in which a training run, and a diffusers pipeline, keep their VAE.
 INNER = ("tokenizer", "vae")

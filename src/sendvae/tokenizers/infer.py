@@ -17,7 +17,7 @@ NORM_GROUPS = 32  # of latent-diffusion; shapes do not tell it
 
 
 def infer_architecture(weights: Mapping[str, Tensor], norm_groups: int | None = None) -> Architecture:
-    """The architecture these weights (latent-diffusion's names) belong to.
+    """Return the architecture to which weights under latent-diffusion's names belong.
 
     Incomplete weights get the known architecture that has most tensors in common with them, so that loading
     can say what is missing.

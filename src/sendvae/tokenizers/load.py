@@ -1,37 +1,33 @@
-"""Tokenizers on disk: loading whatever was published, strictly; saving `config.json` + `model.safetensors`."""
+"""Loading whatever was published as a tokenizer, strictly."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sendvae.errors import UserError
-from sendvae.files import new_folder
 from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
 from sendvae.tokenizers.contents import Contents, sort_out
 from sendvae.tokenizers.diffusers_layout import is_diffusers_config, latent_stats_of
-from sendvae.tokenizers.files import CONFIG, TokenizerFiles
+from sendvae.tokenizers.files import TokenizerFiles
 from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
 from sendvae.weights import read_weight_file
 
-WEIGHTS = "model.safetensors"
 SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
 
 
 def load_tokenizer(
     source: str | Path, *, architecture: str | None = None, latent_stats: str | Path | None = None
 ) -> Autoencoder:
-    """A tokenizer by zoo name, file, folder, training run or hub repository; float32, in evaluation mode.
+    """Return a tokenizer by zoo name, file, folder, run or hub repository; float32, in evaluation mode.
 
     Understood are our own folders and runs; flat state dicts, Lightning checkpoints, whole
     latent-diffusion models and REPA-E's training checkpoints, as .safetensors or .pt / .ckpt; diffusers
@@ -60,7 +56,7 @@ def load_tokenizer(
 
 
 def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
-    """What lies beside the VAE and is worth a warm start, as state dicts on the CPU.
+    """Return what lies beside the VAE and is worth a warm start, as state dicts on the CPU.
 
     "discriminator" (PatchGAN, keys `main.*`), from a Lightning or REPA-E checkpoint, a file of its own or the
     side file next to the weights; "linear_proj" (VA-VAE's projection, key `weight`). Absent parts are not in
@@ -74,7 +70,7 @@ def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
 
 
 def load_strictly(tokenizer: Autoencoder, weights: Mapping[str, Tensor], source: object) -> None:
-    """Loads weights whose names and shapes fit exactly, in whatever precision; warns of NaN and infinity.
+    """Load weights whose names and shapes fit exactly, in whatever precision; warn of NaN and infinity.
 
     Raises:
         UserError: one error that lists missing, unexpected and mis-shaped keys.
@@ -103,51 +99,6 @@ def load_strictly(tokenizer: Autoencoder, weights: Mapping[str, Tensor], source:
     if broken:
         warnings.warn(f"{source} holds NaN or infinite weights: {', '.join(broken)}", stacklevel=3)
     tokenizer.load_state_dict(dict(weights))
-
-
-def save_tokenizer(
-    tokenizer: Autoencoder,
-    folder: Path,
-    card: Mapping[str, Any] | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Writes a folder that `load_tokenizer` reads; it appears whole or not at all.
-
-    Args:
-        card: anything worth knowing about the weights (JSON), kept in the configuration.
-        dtype: storage format; torch.float16 halves the file.
-    """
-    with new_folder(folder) as temporary:
-        write_folder(tokenizer, temporary, card, dtype)
-
-
-def write_folder(
-    tokenizer: Autoencoder, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
-) -> None:
-    """`config.json` and `model.safetensors` into an existing folder."""
-    stats = tokenizer.latent_stats
-    config = {
-        "architecture": asdict(tokenizer.architecture),
-        "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
-        "card": dict(card or {}),
-    }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-    write_safetensors(stored(tokenizer, dtype), folder / WEIGHTS)
-
-
-def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """A file with the permissions that others have: the library makes its own readable by its owner only."""
-    path.touch()
-    permissions = path.stat().st_mode
-    save_file(weights, path, metadata=metadata)
-    path.chmod(permissions)
-
-
-def stored(tokenizer: Autoencoder, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
-    return {
-        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
-    }
 
 
 def _contents(files: TokenizerFiles) -> Contents:
@@ -210,7 +161,7 @@ def _check_statistics(tokenizer: Autoencoder, source: object) -> None:
 
 
 def _empty(architecture: Architecture) -> Autoencoder:
-    """Without the time and the random numbers of an initialisation; every tensor is loaded afterwards."""
+    """Return a tokenizer without the time and random numbers of an initialisation; all of it is loaded later."""
     with torch.device("meta"):
         tokenizer = Autoencoder(architecture)
     return tokenizer.to_empty(device="cpu")

@@ -26,18 +26,19 @@ class Posterior:
 
     @classmethod
     def from_moments(cls, moments: Float[Tensor, "B C2 h w"]) -> Posterior:
-        """Splits the encoder's output (mean, then logvar, on the channel axis)."""
+        """Split the encoder's output (mean, then logvar, on the channel axis)."""
         mean, logvar = moments.chunk(2, dim=1)
         return cls(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
 
     @property
     def std(self) -> Float[Tensor, "B C h w"]:
+        """Return the standard deviation."""
         return (0.5 * self.logvar).exp()
 
     def sample(
         self, generator: torch.Generator | None = None, noise: Float[Tensor, "B C h w"] | None = None
     ) -> Float[Tensor, "B C h w"]:
-        """Reparameterised sample: gradient reaches mean and logvar. `noise`, if given, replaces the draw."""
+        """Return a reparameterised sample: gradient reaches mean and logvar. `noise`, if given, replaces the draw."""
         if noise is None:
             noise = torch.randn(
                 self.mean.shape, dtype=self.mean.dtype, device=self.mean.device, generator=generator
@@ -45,9 +46,10 @@ class Posterior:
         return self.mean + self.std * noise
 
     def mode(self) -> Float[Tensor, "B C h w"]:
+        """Return the most likely latent, the mean."""
         return self.mean
 
     def kl(self) -> Float[Tensor, " B"]:
-        """KL(q || N(0, I)) in nats, summed over C, h, w: one number per image."""
+        """Return KL(q || N(0, I)) in nats, summed over C, h, w: one number per image."""
         terms = self.mean.square() + self.logvar.exp() - 1.0 - self.logvar
         return 0.5 * terms.sum(dim=(1, 2, 3))

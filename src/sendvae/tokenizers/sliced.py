@@ -28,7 +28,7 @@ Pointwise = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def encode_sliced(tokenizer: Autoencoder, images: Float[Tensor, "B 3 H W"], rows: int = ROWS) -> Posterior:
-    """`tokenizer.encode(images)` in less memory, without gradients.
+    """Return `tokenizer.encode(images)` in less memory, without gradients.
 
     Args:
         images: in [-1, 1], sides divisible by `tokenizer.architecture.downsampling`.
@@ -43,7 +43,7 @@ def encode_sliced(tokenizer: Autoencoder, images: Float[Tensor, "B 3 H W"], rows
 def decode_sliced(
     tokenizer: Autoencoder, z: Float[Tensor, "B C h w"], rows: int = ROWS
 ) -> Float[Tensor, "B 3 H W"]:
-    """`tokenizer.decode(z)` in less memory, without gradients; arguments as `encode_sliced`."""
+    """Return `tokenizer.decode(z)` in less memory, without gradients; arguments as `encode_sliced`."""
     images = [_run(tokenizer.decoder, tokenizer.post_quant_conv(one), rows) for one in z.split(1)]
     return torch.cat(images)
 
@@ -67,7 +67,7 @@ def _run(half: Half, x: Float[Tensor, "B C h w"], rows: int) -> Float[Tensor, "B
 
 
 def _resnet(block: ResnetBlock, x: Float[Tensor, "B C h w"], rows: int) -> Float[Tensor, "B C2 h w"]:
-    """The block's output; overwrites `x` with it where the channels stay the same."""
+    """Return the block's output; overwrites `x` with it where the channels stay the same."""
     y = _convolve(block.conv1, x, rows, _normalizer(block.norm1, x, rows))
     out = x if y.shape == x.shape else torch.empty_like(y)
     for strip, piece in _strips(block.conv2, y, rows, _normalizer(block.norm2, y, rows)):
@@ -76,7 +76,7 @@ def _resnet(block: ResnetBlock, x: Float[Tensor, "B C h w"], rows: int) -> Float
 
 
 def _normalizer(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"], rows: int) -> Pointwise:
-    """GroupNorm with the statistics of all of `x`, and SiLU, as a function of any part of its rows."""
+    """Return GroupNorm with the statistics of all of `x`, and SiLU, as a function of any part of its rows."""
     precise = torch.promote_types(x.dtype, torch.float32)
     pieces = x.unflatten(1, (norm.num_groups, -1)).split(rows, dim=3)  # (B, groups, C / groups, rows, w)
     count = x[0].numel() // norm.num_groups
@@ -102,7 +102,7 @@ def _convolve(
     padding: tuple[int, int] = (1, 1),
     enlarge: int = 1,
 ) -> Float[Tensor, "B C2 h2 w2"]:
-    """All strips of `_strips` as one tensor."""
+    """Return all strips of `_strips` as one tensor."""
     out: Tensor | None = None
     height = _height(convolution, x.shape[2], padding, enlarge)
     for strip, piece in _strips(convolution, x, rows, before, padding, enlarge):
@@ -121,7 +121,7 @@ def _strips(
     padding: tuple[int, int] = (1, 1),
     enlarge: int = 1,
 ) -> Iterator[tuple[slice, Float[Tensor, "B C2 _ w2"]]]:
-    """Which rows of the output, and these rows.
+    """Yield which rows of the output, and these rows.
 
     Args:
         before: applied to the input rows first.

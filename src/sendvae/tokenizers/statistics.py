@@ -32,10 +32,12 @@ class LatentStats:
             raise ValueError("std must be positive in every channel; a constant channel cannot be normalised")
 
     def normalize(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Return raw latents as a diffusion model sees them: (z - mean) / std."""
         mean, std = self._like(z)
         return (z - mean) / std
 
     def denormalize(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Return normalised latents as a decoder takes them: z * std + mean."""
         mean, std = self._like(z)
         return z * std + mean
 
@@ -44,7 +46,7 @@ class LatentStats:
 
 
 class LatentStatsAccumulator:
-    """Streams batches of latents into `LatentStats`, in float64."""
+    """Stream batches of latents into `LatentStats`, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,6 +55,7 @@ class LatentStatsAccumulator:
         self.shift: Tensor | None = None
 
     def update(self, z: Float[Tensor, "B C h w"]) -> None:
+        """Take a batch of raw latents in."""
         rows = z.detach().double().movedim(1, 0).flatten(1)
         if self.shift is None or self.total is None or self.total_square is None:
             self.shift = rows.mean(1)  # sums about a typical value keep the variance exact
@@ -63,6 +66,11 @@ class LatentStatsAccumulator:
         self.total_square = self.total_square + rows.square().sum(1)
 
     def result(self) -> LatentStats:
+        """Return the statistics of all that was taken in, with the population's standard deviation.
+
+        Raises:
+            ValueError: nothing was.
+        """
         if self.shift is None or self.total is None or self.total_square is None:
             raise ValueError("no latents seen")
         mean = self.total / self.count

@@ -42,20 +42,20 @@ FORMER_PROJECTIONS = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_att
 
 
 def to_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights under diffusers' names; 1x1 convolutions of the attention become matrices (C, C)."""
+    """Return our weights under diffusers' names; 1x1 convolutions of the attention become matrices (C, C)."""
     rename = _renamer(RULES, _levels(weights, "encoder.down"))
     return {rename(key): _squeeze(key, tensor) for key, tensor in weights.items()}
 
 
 def from_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse of `to_diffusers_state_dict`; keys without a counterpart stay as they are."""
+    """Return diffusers' weights under our names, the reverse of `to_diffusers_state_dict`; keys without a counterpart stay as they are."""
     rename = _renamer([(theirs, ours) for ours, theirs in RULES], _levels(weights, "encoder.down_blocks"))
     renamed = {rename(_current_name(key)): tensor for key, tensor in weights.items()}
     return {key: _unsqueeze(key, tensor) for key, tensor in renamed.items()}
 
 
 def is_diffusers(keys: Iterable[str]) -> bool:
-    """Whether these are the keys of a diffusers AutoencoderKL."""
+    """Return whether these are the keys of a diffusers AutoencoderKL."""
     return any(key.startswith(("encoder.down_blocks.", "decoder.up_blocks.")) for key in keys)
 
 
@@ -92,7 +92,7 @@ def _current_name(key: str) -> str:
 
 
 def _is_projection(key: str) -> bool:
-    """Of one of our keys: is it the weight of an attention's q, k, v or proj_out?"""
+    """Return whether one of our keys is the weight of an attention's q, k, v or proj_out."""
     return re.search(r"\.attn(_1|\.\d+)\.(q|k|v|proj_out)\.weight$", key) is not None
 
 

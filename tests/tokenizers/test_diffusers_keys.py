@@ -7,8 +7,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from sendvae.tokenizers import ARCHITECTURES, Autoencoder
+from sendvae.tokenizers.diffusers_keys import from_diffusers_state_dict, to_diffusers_state_dict
 from sendvae.tokenizers.diffusers_layout import diffusers_config
-from sendvae.tokenizers.keymaps import from_diffusers_state_dict, to_diffusers_state_dict
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

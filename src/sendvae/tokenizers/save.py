@@ -1,0 +1,62 @@
+"""Saving a tokenizer as a folder of `config.json` and `model.safetensors`, which `load_tokenizer` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sendvae.files import new_folder
+from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.files import CONFIG, WEIGHTS
+
+
+def save_tokenizer(
+    tokenizer: Autoencoder,
+    folder: Path,
+    card: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a folder that `load_tokenizer` reads; it appears whole or not at all.
+
+    Args:
+        card: anything worth knowing about the weights (JSON), kept in the configuration.
+        dtype: storage format; torch.float16 halves the file.
+    """
+    with new_folder(folder) as temporary:
+        write_folder(tokenizer, temporary, card, dtype)
+
+
+def write_folder(
+    tokenizer: Autoencoder, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
+) -> None:
+    """Write `config.json` and `model.safetensors` into an existing folder."""
+    stats = tokenizer.latent_stats
+    config = {
+        "architecture": asdict(tokenizer.architecture),
+        "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
+        "card": dict(card or {}),
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    write_safetensors(stored(tokenizer, dtype), folder / WEIGHTS)
+
+
+def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a file with the permissions that others have: the library makes its own readable by its owner only."""
+    path.touch()
+    permissions = path.stat().st_mode
+    save_file(weights, path, metadata=metadata)
+    path.chmod(permissions)
+
+
+def stored(tokenizer: Autoencoder, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
+    return {
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
+    }
