@@ -1,4 +1,4 @@
-"""Finding, fetching and strictly loading backbone weights, without a network."""
+"""Loading the weights of backbones, strictly and without a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from sendvae.weights.hub import Hub
 def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENDVAE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
 def put(name: str, weights: dict[str, Tensor], root: Path) -> None:
