@@ -199,6 +199,16 @@ def test_autocast_is_finite() -> None:
         assert bool(sit(torch.randn(2, 3, 4, 4), torch.rand(2), torch.tensor([0, 1])).isfinite().all())
 
 
+def test_the_timestep_is_embedded_in_float32_under_autocast() -> None:
+    """bfloat16 has two to three digits: the cosines of .03 and .031 are one number in it."""
+    sit, t = randomised(tiny()), torch.tensor([0.03, 0.031])
+    expected = sit.t_embedder(t)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(sit.t_embedder(t), expected)
+    assert len(t.cos().bfloat16().unique()) == 1
+    assert len(expected[:, 0].unique()) == 2
+
+
 def test_names() -> None:
     shape = {"latent_channels": 4, "latent_size": 8, "num_classes": 2}
     with pytest.raises(UserError, match="patch size"):

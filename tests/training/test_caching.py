@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Caches of tokens and latents: everything they depend on is in their names."""
 
 from __future__ import annotations
@@ -135,3 +136,54 @@ def test_two_data_sets_share_a_cache_folder(sets: dict[str, ShardImages], tmp_pa
     assert len(listed) == 6
     assert {one.data for one in listed} == {sets["first"].source, sets["second"].source}
     assert {one.state for one in listed} == {"whole"}
+=======
+"""What is computed once: latents and their statistics are float32 wherever a loop would run in bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sendvae.data import open_embedded, to_float
+from sendvae.nn.precision import resolve_precision
+from sendvae.tokenizers import load_tokenizer
+from sendvae.training import cached_latents
+from sendvae.training.caching import measure_statistics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def native_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor on which "auto" is bf16."""
+    monkeypatch.setattr("sendvae.nn.precision.bf16_is_native", lambda _device: True)
+    assert resolve_precision("auto", CPU) == "bf16"
+
+
+@pytest.mark.usefixtures("native_bf16")
+def test_cached_latents_are_computed_in_float32(tmp_path: Path) -> None:
+    images, tokenizer = open_embedded("emoji", "train", limit=6), load_tokenizer("demo-f8d16")
+    cache = cached_latents(tmp_path, tokenizer, images, CPU, flip=True)
+    pixels = to_float(images.batch(range(6)).images)
+    for field, view in (("mean", pixels), ("mean_flip", pixels.flip(-1))):
+        with torch.no_grad():
+            exact = tokenizer.encode(view).mean
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = tokenizer.encode(view).mean
+        found = cache.fields[field]
+        assert torch.equal(found, exact.half())
+        assert not torch.equal(found, rough.half())  # the test would see it
+
+
+@pytest.mark.usefixtures("native_bf16")
+def test_statistics_are_measured_in_float32() -> None:
+    images, tokenizer = open_embedded("emoji", "train", limit=8), load_tokenizer("demo-f8d16")
+    found = measure_statistics(tokenizer, images, 8, seed=3, device=CPU)
+    with torch.no_grad():
+        posterior = tokenizer.encode(to_float(images.batch(range(8)).images))
+    z = posterior.sample(torch.Generator().manual_seed(3)).double()
+    torch.testing.assert_close(found.mean.double(), z.mean(dim=(0, 2, 3)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.std.double(), z.std(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=0)
+>>>>>>> 974f155 (Float32 for timestep embedding, latents for caches and statistics; losses.precision for the networks that judge)

@@ -318,3 +318,12 @@ def test_previews_are_logged_where_their_time_has_come(data: Data, tmp_path: Pat
         train(stage, run, stage.config.loop, seed=0, preview=(12, preview))
     assert asked == [16, 24]  # the lines after images 12 and 24
     assert read_journal(tmp_path / "metrics.jsonl")["distance"] == [None, 84.0, 76.0]
+
+
+def test_latents_at_every_step_are_float32_as_cached_ones(data: Data) -> None:
+    """A run in bfloat16 reads the posterior that a cache would hold."""
+    stage = diffusion_stage(data, "loop.precision=bf16")
+    batch = Batch(data[0].batch(range(4)).images, torch.zeros(4, dtype=torch.long))
+    exact = stage._posterior(batch).mean
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(stage._posterior(batch).mean, exact)

@@ -215,3 +215,24 @@ def test_no_clip_is_an_infinite_one() -> None:
         assert norm > 1e-3
     assert steps[0] == pytest.approx(norm, rel=1e-3)
     assert steps[1] == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "as-loop"])
+def test_losses_networks_run_in_float32_where_asked(precision: str) -> None:
+    """In a bf16 loop: LPIPS and the discriminator of both losses, as REPA-E keeps them; or all in bf16."""
+    vae = VAETraining(config_of("loop.precision=bf16", f"losses.precision={precision}"), tokenizer(), CPU)
+    found = vae.terms(images(), noise(), images_seen=0)
+    fake = found.reconstruction.detach()
+    assert fake.dtype == torch.bfloat16  # the VAE itself follows the loop
+    found_d = vae._discriminator_loss(images(), fake)
+    with torch.no_grad():
+        exact = {
+            "perceptual": vae.perceptual(fake.float(), images()).mean(),
+            "adversarial": -vae.discriminator(fake.float()).mean(),
+            "discriminator": 0.5 * (torch.relu(1 - vae.discriminator(images())).mean()
+                                    + torch.relu(1 + vae.discriminator(fake.float())).mean()),
+        }  # fmt: skip
+    values = {**found.scalars, "discriminator": found_d}
+    for name, value in exact.items():
+        equal = float(values[name].detach()) == float(value)
+        assert equal == (precision == "fp32"), name

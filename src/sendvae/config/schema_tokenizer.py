@@ -16,6 +16,10 @@ class LossConfig(Section):
     reconstruction_weight: NonNegativeFloat = 1.0
     perceptual: str = Field("lpips-vgg", description="name of the perceptual network")
     perceptual_weight: NonNegativeFloat = 1.0
+    precision: Literal["fp32", "as-loop"] = Field(
+        "as-loop",
+        description="of perceptual network and discriminator: float32 as in REPA-E, or loop.precision, which is faster",
+    )
     kl_weight: NonNegativeFloat = 1e-6
     adversarial_weight: NonNegativeFloat = 0.1
     adversarial_weighting: Literal["fixed", "adaptive"] = Field(

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sendvae.nn import MLP, Attention, PatchEmbed, projector, sincos_positions, unpatchify
+from sendvae.nn.precision import full_precision
 
 FREQUENCIES, MAX_PERIOD = 256, 10_000.0  # timestep embedding (DiT)
 REPA_HIDDEN = 2048  # REPA
@@ -17,7 +18,11 @@ INIT_STD = 0.02
 
 
 class TimestepEmbedder(nn.Module):
-    """t in [0, 1] (unscaled, as in SiT) to a vector: cosines, then sines, then a two-layer MLP."""
+    """t in [0, 1] (unscaled, as in SiT) to a vector: cosines, then sines, then a two-layer MLP.
+
+    All in the weights' own precision, under autocast too: bfloat16 cannot tell times apart that differ in their
+    third digit.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -28,7 +33,8 @@ class TimestepEmbedder(nn.Module):
         exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
         angles = t[:, None].float() * torch.exp(-math.log(MAX_PERIOD) * exponents)
         frequencies = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(frequencies.to(next(self.mlp.parameters()).dtype))
+        with full_precision(t.device):
+            return self.mlp(frequencies.to(next(self.mlp.parameters()).dtype))
 
 
 class LabelEmbedder(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor
 from sendvae.data import FLIP, ImageSet, LatentCache, to_float
 from sendvae.data.latent_cache import Fields
 from sendvae.nn import weights_digest
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.runs import SHARD, CacheKey, RowCache
 from sendvae.tokenizers import Autoencoder, LatentStats, LatentStatsAccumulator
 from sendvae.vision import Backbone
@@ -30,7 +30,8 @@ def token_rows(
     """Return where the patch tokens of an image set are kept, and what they are."""
     row = {name: value for name, value in asdict(backbone.spec).items() if name not in NOT_CONTENT}
     content = {
-        **_views(images, device, flip),
+        **_views(images, flip),
+        "precision": resolve_precision("auto", device),
         "backbone": backbone.name,
         "row": row,
         "weights": weights_digest(backbone),
@@ -51,7 +52,8 @@ def cached_tokens(
     backbone = backbone.to(device)
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
-        return {"tokens": backbone.patch_tokens(batch, grid)}
+        with autocast(resolve_precision("auto", device), device):
+            return {"tokens": backbone.patch_tokens(batch, grid)}
 
     rows = token_rows(cache, backbone, images, grid, device, flip)
     return _filled(rows, images, compute, device, flip, f"{backbone.name} tokens")
@@ -68,7 +70,8 @@ def latent_rows(
     """Return where the posteriors of an image set are kept, and what they are."""
     architecture = tokenizer.architecture
     content = {
-        **_views(images, device, flip),
+        **_views(images, flip),
+        "precision": "fp32",
         "architecture": asdict(architecture),
         "weights": weights_digest(tokenizer),
     }
@@ -88,15 +91,16 @@ def cached_latents(
     flip: bool = False,
     shard_size: int = SHARD,
 ) -> LatentCache:
-    """Return posterior mean and std (N, C, h, w) of an image set, fp16, computed on first use.
+    """Return posterior mean and std (N, C, h, w) of an image set, computed in float32 on first use, kept in fp16.
 
     With `flip`, also "mean_flip" and "std_flip" of the mirrored images.
     """
     tokenizer = tokenizer.to(device).eval()
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
-        posterior = tokenizer.encode(batch)
-        return {"mean": posterior.mean, "std": posterior.std}
+        with full_precision(device):
+            posterior = tokenizer.encode(batch)
+            return {"mean": posterior.mean, "std": posterior.std}
 
     rows = latent_rows(cache, tokenizer, images, device, flip, shard_size)
     return _filled(rows, images, compute, device, flip, name)
@@ -106,26 +110,25 @@ def cached_latents(
 def measure_statistics(
     tokenizer: Autoencoder, images: ImageSet, count: int, seed: int, device: torch.device
 ) -> LatentStats:
-    """Return the channel statistics of sampled latents over `count` images spread evenly over the set."""
+    """Return the channel statistics of sampled latents over `count` images spread evenly over the set, in float32."""
     tokenizer = tokenizer.to(device).eval()
     generator = torch.Generator(device).manual_seed(seed)
     accumulator = LatentStatsAccumulator()
     picked = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
     for start in range(0, len(picked), BATCH):
         batch = to_float(images.batch(picked[start : start + BATCH]).images.to(device))
-        with autocast(resolve_precision("auto", device), device):
+        with full_precision(device):
             posterior = tokenizer.encode(batch)
-        accumulator.update(posterior.sample(generator).float())
+        accumulator.update(posterior.sample(generator))
     return accumulator.result()
 
 
-def _views(images: ImageSet, device: torch.device, flip: bool) -> dict[str, object]:
+def _views(images: ImageSet, flip: bool) -> dict[str, object]:
     """What every cache of an image set depends on."""
     return {
         "images": images.fingerprint,
         "count": len(images),
         "flip": flip,
-        "precision": resolve_precision("auto", device),
         "dtype": str(DTYPE),
     }
 
@@ -142,15 +145,12 @@ def _filled(
     flip: bool,
     name: str,
 ) -> LatentCache:
-    precision = resolve_precision("auto", device)
-
     @torch.no_grad()
     def of_positions(positions: np.ndarray) -> Mapping[str, Tensor]:
         batch = to_float(images.batch(positions).images.to(device))
-        with autocast(precision, device):
-            values = compute(batch)
-            if flip:
-                values |= {field + FLIP: value for field, value in compute(batch.flip(-1)).items()}
+        values = compute(batch)
+        if flip:
+            values |= {field + FLIP: value for field, value in compute(batch.flip(-1)).items()}
         return values
 
     return rows.filled(of_positions, BATCH, name)

@@ -8,7 +8,7 @@ from torch import Tensor
 from sendvae import distributed
 from sendvae.config import DiffusionConfig
 from sendvae.diffusion import SiT
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
@@ -84,8 +84,10 @@ class DiffusionStage:
 
     @torch.no_grad()
     def _posterior(self, piece: MicroBatch) -> Posterior:
+        """Return the cached posterior, or the same computed now, in float32 as for the cache."""
         batch = piece.batch
         if batch.latent_mean is not None and batch.latent_std is not None:
             return Posterior(batch.latent_mean, 2.0 * batch.latent_std.log())
         assert self.tokenizer is not None
-        return self.tokenizer.encode(piece.images)
+        with full_precision(self.device):
+            return self.tokenizer.encode(piece.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from sendvae.autoencoding import (
 from sendvae.config import JointConfig, TokenizerConfig
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.tokenizers import Posterior
 from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.networks import VAENetworks
@@ -128,12 +129,13 @@ class VAETraining:
             posterior = self.tokenizer.encode(images)
             z = posterior.sample(noise=noise)
             reconstruction = self.tokenizer.decode(z)
-            scalars["reconstruction"] = reconstruction_loss(reconstruction, images, losses.reconstruction)
+        scalars["reconstruction"] = reconstruction_loss(reconstruction, images, losses.reconstruction)
+        with self._judging():
             scalars["perceptual"] = self.perceptual(reconstruction, images).mean()
-            scalars["kl"] = kl_loss(posterior.mean, posterior.logvar)
-            if images_seen >= losses.adversarial_start:
-                with frozen(self.discriminator.parameters()):
-                    scalars["adversarial"] = hinge_generator_loss(self.discriminator(reconstruction))
+        scalars["kl"] = kl_loss(posterior.mean, posterior.logvar)
+        if images_seen >= losses.adversarial_start:
+            with self._judging(), frozen(self.discriminator.parameters()):
+                scalars["adversarial"] = hinge_generator_loss(self.discriminator(reconstruction.float()))
         weights = {
             "reconstruction": losses.reconstruction_weight,
             "perceptual": losses.perceptual_weight,
@@ -156,8 +158,14 @@ class VAETraining:
     def discriminator_losses(self, piece: MicroBatch) -> Losses:
         """Return the hinge loss between a micro-batch's images and their reconstructions."""
         assert piece.reconstruction is not None
-        with autocast(self.precision, self.device):
+        with self._judging():
             # Two passes: BatchNorm must not mix real and reconstructed images.
-            real, fake = self.discriminator(piece.images), self.discriminator(piece.reconstruction)
+            real, fake = self.discriminator(piece.images), self.discriminator(piece.reconstruction.float())
             loss = hinge_discriminator_loss(real, fake)
         return Losses(loss, {"discriminator": loss})
+
+    def _judging(self) -> AbstractContextManager[object]:
+        """Return the precision of the perceptual network and the discriminator (`losses.precision`)."""
+        if self.config.losses.precision == "fp32":
+            return full_precision(self.device)
+        return autocast(self.precision, self.device)
