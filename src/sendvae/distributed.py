@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -89,6 +89,34 @@ def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     if _grouped():
         dist.all_reduce(total)  # a sum: gloo has no mean
     return total / world_size()
+
+
+def all_gather(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "world ..."]:
+    """The tensors of all processes, by rank; gradient flows back to the process that each came from.
+
+    The gradient is that of the *sum* of all processes' losses. Every process calls this, with one shape.
+    """
+    return _Gather.apply(tensor)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        del ctx
+        tensor = inputs[0].contiguous()
+        if not _grouped():
+            return tensor[None].clone()
+        every = [torch.empty_like(tensor) for _ in range(world_size())]
+        dist.all_gather(every, tensor)
+        return torch.stack(every)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+        del ctx
+        total = grad_outputs[0].clone(memory_format=torch.contiguous_format)
+        if _grouped():
+            dist.all_reduce(total)
+        return total[rank()]
 
 
 def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tensor, "*shape"]:

@@ -81,7 +81,7 @@ def test_cached_latents_are_the_posterior(prepared: Path, tokenizer: Path, tmp_p
     assert "1 val latents" in output
     vae = network(tokenizer)
     train = open_images(str(prepared), "train")
-    latents = LatentCache(latent_rows(tmp_path, vae, train, CPU, flip=True).folder)
+    latents = LatentCache(latent_rows(tmp_path, vae, train, flip=True).folder)
     assert len(latents.shards) == 3
     images = to_float(train.batch(range(10)).images)
     with torch.no_grad():
@@ -99,7 +99,7 @@ def test_training_finds_cached_latents_and_restarts_add_what_is_missing(
     cache(tokenizer, prepared, tmp_path, "--shard-size", "4", "--split", "train")
     whole = contents(tmp_path)
     vae = network(tokenizer)
-    folder = latent_rows(tmp_path, vae, open_images(str(prepared), "train"), CPU).folder
+    folder = latent_rows(tmp_path, vae, open_images(str(prepared), "train")).folder
     (folder / "shard-00001.safetensors").unlink()
     with pytest.raises(UserError, match="is not complete"):
         LatentCache(folder)

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Caches of tokens and latents: everything they depend on is in their names."""
 
 from __future__ import annotations
@@ -13,11 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from sendvae.data import ShardImages, ShardWriter, open_images, to_float
+from sendvae.data import ShardImages, ShardWriter, open_embedded, open_images, to_float
 from sendvae.evaluation.encoded import cache_rows, make_encoder
+from sendvae.nn.precision import resolve_precision
 from sendvae.runs import list_caches
-from sendvae.tokenizers import Architecture, Autoencoder
-from sendvae.training.caching import cached_latents, cached_tokens, latent_rows, token_rows
+from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer
+from sendvae.training.caching import (
+    cached_latents,
+    cached_tokens,
+    latent_rows,
+    measure_statistics,
+    token_rows,
+)
 from sendvae.vision import Backbone, load_backbone
 
 CPU = torch.device("cpu")
@@ -63,7 +69,7 @@ def test_every_dependency_of_latents_gives_another_name(
     sets: dict[str, ShardImages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def name(images: str = "first", tokenizer: Autoencoder | None = None, **options: Any) -> str:
-        return latent_rows(tmp_path, tokenizer or network(), sets[images], CPU, **options).key.name
+        return latent_rows(tmp_path, tokenizer or network(), sets[images], **options).key.name
 
     moved = network()
     with torch.no_grad():
@@ -72,9 +78,9 @@ def test_every_dependency_of_latents_gives_another_name(
         name(), name("second"), name("limited"), name("val"), name(flip=True), name(tokenizer=network(1)),
         name(tokenizer=network(norm_groups=8)), name(tokenizer=moved),
     ]  # fmt: skip
-    monkeypatch.setattr("sendvae.training.caching.resolve_precision", lambda *_: "other")
-    names.append(name())
     assert len(set(names)) == len(names)
+    monkeypatch.setattr("sendvae.training.caching.resolve_precision", lambda *_: "other")
+    assert name() == names[0]  # float32 on every processor
     assert name() == name(shard_size=2)  # rows do not depend on it
 
 
@@ -136,23 +142,6 @@ def test_two_data_sets_share_a_cache_folder(sets: dict[str, ShardImages], tmp_pa
     assert len(listed) == 6
     assert {one.data for one in listed} == {sets["first"].source, sets["second"].source}
     assert {one.state for one in listed} == {"whole"}
-=======
-"""What is computed once: latents and their statistics are float32 wherever a loop would run in bfloat16."""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-import pytest
-import torch
-
-from sendvae.data import open_embedded, to_float
-from sendvae.nn.precision import resolve_precision
-from sendvae.tokenizers import load_tokenizer
-from sendvae.training import cached_latents
-from sendvae.training.caching import measure_statistics
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -186,4 +175,3 @@ def test_statistics_are_measured_in_float32() -> None:
     z = posterior.sample(torch.Generator().manual_seed(3)).double()
     torch.testing.assert_close(found.mean.double(), z.mean(dim=(0, 2, 3)), rtol=0, atol=1e-6)
     torch.testing.assert_close(found.std.double(), z.std(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=0)
->>>>>>> 974f155 (Float32 for timestep embedding, latents for caches and statistics; losses.precision for the networks that judge)

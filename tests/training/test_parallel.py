@@ -18,6 +18,7 @@ from sendvae.runs import latest_checkpoint, read_journal
 pytestmark = pytest.mark.xdist_group("training on two processes")  # one set of runs for all tests
 KINDS = {
     "tokenizer": ("tokenizer", []),
+    "tokenizer-synced": ("tokenizer-synced", ["losses.discriminator_sync=true"]),
     "diffusion": ("diffusion", []),
     "accumulated": ("diffusion", ["loop.accumulate=2"]),
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
@@ -117,9 +118,21 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(kind: str, runs: dic
 def test_all_processes_end_with_the_same_bits(kind: str, runs: dict[str, Path]) -> None:
     """Weights, optimiser, averages, latent statistics, though they began with different ones."""
     first, second = weights(runs["two"] / kind, 0), weights(runs["two"] / kind, 1)
-    # The discriminator's BatchNorm counts what its own process saw.
+    # The discriminator's BatchNorm counts what its own process saw, unless synced.
     own = [name for name in first if name.startswith("discriminator/") and "running" in name]
+    if kind == "tokenizer-synced":
+        assert len(own) == 4
+        own = []
     assert all(torch.equal(first[name], second[name]) for name in first.keys() - set(own))
+
+
+def test_a_synced_discriminator_learns_from_the_global_batch(runs: dict[str, Path]) -> None:
+    """Running averages of its BatchNorm, and the losses on both sides, are those of one process."""
+    one, two = weights(runs["one"] / "tokenizer-synced"), weights(runs["two"] / "tokenizer-synced")
+    names = [name for name in one if name.startswith("discriminator/") and "running" in name]
+    for name in names:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
+    assert {"discriminator", "adversarial"} <= losses(runs["two"] / "tokenizer-synced").keys()
 
 
 def test_latent_statistics_are_those_of_the_global_batch(runs: dict[str, Path]) -> None:

@@ -73,12 +73,13 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
     torch.manual_seed(
         distributed.rank()
     )  # processes that start from different weights must end with the same
-    if kind == "tokenizer":
+    if kind.startswith("tokenizer"):
+        start = 0 if kind == "tokenizer-synced" else NEVER
         config = load_config(
             TokenizerConfig,
             "demo/send-vae",
-            # The discriminator's BatchNorm is each process's own, as in the reference: not equal to one process's.
-            [*SHARED, f"losses.discriminator_start={NEVER}", f"losses.adversarial_start={NEVER}", "losses.discriminator_width=4",
+            # Unless synced the discriminator's BatchNorm is each process's own, as in the reference: not one's.
+            [*SHARED, f"losses.discriminator_start={start}", f"losses.adversarial_start={start}", "losses.discriminator_width=4",
              "alignment.width=16", "alignment.heads=2", "alignment.hidden=16", "optimizer.lr=1e-5", "alignment.lr=1e-5", *overrides],
         )  # fmt: skip
         torch.manual_seed(0)

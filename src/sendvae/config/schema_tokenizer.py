@@ -36,6 +36,10 @@ class LossConfig(Section):
     )
     discriminator_layers: PositiveInt = Field(3, description="strided layers of the PatchGAN")
     discriminator_width: PositiveInt = 64
+    discriminator_sync: bool = Field(
+        False,
+        description="its BatchNorm over the images of all processes; for shares under 16 images a process",
+    )
     discriminator_lr: PositiveFloat | None = Field(None, description="default: the tokenizer's rate")
 
 

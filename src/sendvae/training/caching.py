@@ -63,7 +63,6 @@ def latent_rows(
     cache: Path,
     tokenizer: Autoencoder,
     images: ImageSet,
-    device: torch.device,
     flip: bool = False,
     shard_size: int = SHARD,
 ) -> RowCache:
@@ -102,7 +101,7 @@ def cached_latents(
             posterior = tokenizer.encode(batch)
             return {"mean": posterior.mean, "std": posterior.std}
 
-    rows = latent_rows(cache, tokenizer, images, device, flip, shard_size)
+    rows = latent_rows(cache, tokenizer, images, flip, shard_size)
     return _filled(rows, images, compute, device, flip, name)
 
 

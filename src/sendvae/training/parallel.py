@@ -35,8 +35,8 @@ class Together(nn.Module):
 class Parallel:
     """Runs losses so that their gradients are averaged over processes.
 
-    BatchNorm buffers stay each process's own, as in the reference implementations; parameters start as those of
-    process 0. Networks that FSDP2 has sharded average their gradients themselves.
+    BatchNorm buffers stay each process's own, as in the reference implementations, unless losses.discriminator_sync
+    makes them one; parameters start as those of process 0. Networks that FSDP2 has sharded average their gradients themselves.
 
     Args:
         networks: all whose parameters the losses' gradients reach.

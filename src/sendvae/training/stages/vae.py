@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sendvae import distributed
 from sendvae.autoencoding import (
     adaptive_weight,
     hinge_discriminator_loss,
@@ -25,6 +26,7 @@ from sendvae.training.networks import VAENetworks
 from sendvae.training.optim import Updater, frozen
 from sendvae.training.parallel import Parallel
 from sendvae.training.parts import Losses, Part
+from sendvae.training.sync_batch_norm import synchronise_batch_norm
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class VAETraining:
             self.latent_norm.initialise(self.tokenizer.latent_stats.mean, self.tokenizer.latent_stats.std)
         self.perceptual = networks.perceptual.to(device)
         self.discriminator = networks.discriminator.to(device)
+        if losses.discriminator_sync and distributed.world_size() > 1:
+            synchronise_batch_norm(self.discriminator)
         self.updaters = {
             "tokenizer": Updater(self.tokenizer, config.optimizer, total),
             "discriminator": Updater(self.discriminator, config.optimizer, total, losses.discriminator_lr),
