@@ -121,7 +121,7 @@ def test_vavae_and_its_kl_weight() -> None:
         ("imagenet256-f16d32-send-dinov3", MAIN, {"alignment.backbone"}),
         ("imagenet256-f16d32-send-from-invae", MAIN, {"init", "losses.discriminator_init"}),
         ("imagenet256-f8d4-send", MAIN, {"init", "losses.discriminator_init", "loop.accumulate"}),
-        ("imagenet512-f8d4-send", "imagenet256-f8d4-send", {"data.source", "data.size", "alignment.grid", "loop.accumulate"}),
+        ("imagenet512-f8d4-send", "imagenet256-f8d4-send", {"data.source", "data.size", "alignment.grid", "loop.accumulate", "losses.discriminator_sync"}),
         ("ablations/no-noise", MAIN, {"alignment.noise"}),
         ("ablations/depth-0", "ablations/no-noise", {"alignment.depth"}),
         ("ablations/depth-2", "ablations/no-noise", {"alignment.depth"}),
@@ -134,6 +134,8 @@ def test_vavae_and_its_kl_weight() -> None:
         *((f"ablations/vfm-{m}", MAIN, {"alignment.backbone", "alignment.heads"})
           for m in ("mae-l", "clip-l", "ijepa-h", "siglip-l", "dinov2-l", "dinov3-l")),
         ("imagenet256-sit-s1", "imagenet256-sit-b1", {"model"}),
+        ("imagenet256-sit-b1-depth8", "imagenet256-sit-b1", {"repa.depth"}),
+        ("imagenet256-sit-b2-depth8", "imagenet256-sit-b2", {"repa.depth"}),
         ("imagenet256-sit-l1", "imagenet256-sit-b1", {"model", "repa.depth"}),
         ("imagenet256-sit-xl1", "imagenet256-sit-l1", {"model"}),
         ("imagenet256-sit-b2", "imagenet256-sit-b1", {"model", "tokenizer"}),
@@ -142,6 +144,26 @@ def test_vavae_and_its_kl_weight() -> None:
 )  # fmt: skip
 def test_a_variant_changes_what_it_is_named_after(name: str, base: str, keys: set[str]) -> None:
     assert differing(name, base) == keys
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_small_shares_have_a_synced_discriminator(name: str) -> None:
+    """BatchNorm over fewer than 16 images a process, of the eight that the presets are for, is over all of them."""
+    config = load(name)
+    if not isinstance(config, DiffusionConfig):
+        share = config.loop.batch_size / (8 * config.loop.accumulate)
+        assert config.losses.discriminator_sync == (share < 16)
+        assert config.losses.precision == "fp32"  # as REPA-E, and VA-VAE throughout
+
+
+def test_both_depths_of_sit_b_are_presets() -> None:
+    for name in ("imagenet256-sit-b1", "imagenet256-sit-b2"):
+        four, eight = load(name), load(f"{name}-depth8")
+        assert isinstance(four, DiffusionConfig)
+        assert isinstance(eight, DiffusionConfig)
+        assert four.repa is not None
+        assert eight.repa is not None
+        assert (four.repa.depth, eight.repa.depth) == (4, 8)
 
 
 @pytest.mark.parametrize("name", PAPER)

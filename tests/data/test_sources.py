@@ -309,3 +309,26 @@ def test_hugging_face_without_the_package(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match=r"pip install 'sendvae\[datasets\]'"):
         list_source("hf-hub:owner/name", NONE)
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    """Loops end, a folder counts at its own place, and what is ignored is said."""
+    elsewhere = tmp_path / "elsewhere"
+    write_folder(elsewhere, ["x.png", "deep/y.png"])
+    data = tmp_path / "data"
+    write_folder(data, ["cat/a.png", "zebra/z.png"])
+    (data / "dog").symlink_to(elsewhere, target_is_directory=True)
+    (data / "again").symlink_to(data / "zebra", target_is_directory=True)  # sorts before what it leads to
+    (data / "other-dog").symlink_to(elsewhere / "deep", target_is_directory=True)
+    (elsewhere / "loop").symlink_to(data, target_is_directory=True)
+    (data / "cat" / "copy.png").symlink_to(data / "cat" / "a.png")  # a link to a file is a file
+    (data / "cat" / "lost.png").symlink_to(data / "nothing.png")
+    listing = list_source(str(data), NONE)
+    found = {image.name: image.label for image in listing.images}
+    assert found == {
+        "cat/a.png": "cat", "cat/copy.png": "cat", "dog/deep/y.png": "dog", "dog/x.png": "dog", "zebra/z.png": "zebra",
+    }  # fmt: skip
+    assert all(len(listing.reader.read(image.place)) > 0 for image in listing.images)
+    assert [name for name, _ in listing.skipped] == ["again", "cat/lost.png", "dog/loop", "other-dog"]
+    assert dict(listing.skipped)["cat/lost.png"] == "a link that leads nowhere"
+    assert "listed already" in dict(listing.skipped)["dog/loop"]

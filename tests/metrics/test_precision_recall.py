@@ -77,6 +77,31 @@ def test_large_common_offset() -> None:
     assert shifted == pytest.approx(precision_recall(reference, generated))
 
 
+@pytest.mark.parametrize("case", ["outlier", "two outliers", "clusters", "tight", "duplicates"])
+def test_outliers_and_near_duplicates_against_brute_force(case: str) -> None:
+    """Where squares cancel: points far from all others, clusters far narrower than their distance, copies."""
+    generator = torch.Generator().manual_seed(0)
+
+    def points(count: int, spread: float) -> torch.Tensor:
+        found = spread * torch.randn(count, 8, generator=generator)
+        if case in ("clusters", "tight"):
+            found += 100.0 * torch.eye(8)[torch.arange(count) % 3]
+        if case == "outlier":
+            found[count // 2] = 1e7
+        if case == "two outliers":
+            found[count // 2], found[0] = 1e6, -1e8
+        if case == "duplicates":
+            found = 1e3 + found[torch.arange(count) // 5]
+        return found
+
+    spread = {"clusters": 1e-2, "tight": 1e-4}.get(case, 1.0)
+    reference, generated = points(90, spread), points(80, 1.3 * spread)
+    found = precision_recall(reference, generated, block=32)
+    assert found == pytest.approx(brute_force(reference, generated, 3))
+    if case != "duplicates":
+        assert all(0.3 < share < 1.0 for share in found)
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"generated: 3 images .* k = 3"):
         precision_recall(torch.randn(10, 2), torch.randn(3, 2))

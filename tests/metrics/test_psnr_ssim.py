@@ -34,7 +34,7 @@ def test_psnr_of_a_constant_offset(offset: int) -> None:
 def test_equal_images() -> None:
     a = images(2)
     assert torch.isinf(psnr(a, a)).all()
-    torch.testing.assert_close(ssim(a, a), torch.ones(2))
+    torch.testing.assert_close(ssim(a, a), torch.ones(2, dtype=torch.float64))
 
 
 def test_psnr_agrees_with_scikit_image() -> None:
@@ -61,7 +61,7 @@ def test_ssim_agrees_with_the_definition() -> None:
     a = images(3)
     b = noisy(a)
     expected = [filtered_ssim(x / 255.0, y / 255.0) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
-    np.testing.assert_allclose(ssim(a, b), expected, atol=1e-4)
+    np.testing.assert_allclose(ssim(a, b), expected, rtol=1e-9)
 
 
 def test_ssim_agrees_with_scikit_image() -> None:
@@ -79,12 +79,29 @@ def test_ssim_agrees_with_scikit_image() -> None:
     assert float(ssim(a, b)) == pytest.approx(expected, abs=5e-3)  # it leaves out a border of 5 pixels
 
 
+@pytest.mark.parametrize("level", [1, 100, 200, 255])
+def test_ssim_of_flat_images_never_exceeds_one(level: int) -> None:
+    """Their variance is 0; of two levels only the luminance term is left."""
+    a = torch.full((2, 3, 32, 32), level, dtype=torch.uint8)
+    b = a.clone()
+    b[1] -= 1
+    x, y = level / 255, (level - 1) / 255
+    expected = torch.tensor([1.0, (2 * x * y + 1e-4) / (x * x + y * y + 1e-4)], dtype=torch.float64)
+    found = ssim(a, b)
+    assert bool((found <= 1.0).all())
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0)
+    assert bool((ssim_signed(*(image.float() / 127.5 - 1 for image in (a, b))) <= 1.0).all())
+
+
 def test_ssim_of_constants() -> None:
     # (2 a b + c1) / (a^2 + b^2 + c1): the structure term is 1.
     a, b, c1 = 0.2, 0.6, 0.01**2
     value = ssim(torch.full((1, 3, 16, 16), a), torch.full((1, 3, 16, 16), b))
     torch.testing.assert_close(
-        value, torch.tensor([(2 * a * b + c1) / (a**2 + b**2 + c1)]), rtol=1e-4, atol=1e-4
+        value,
+        torch.tensor([(2 * a * b + c1) / (a**2 + b**2 + c1)], dtype=torch.float64),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t as student
 
 from sendvae.metrics import (
     FeatureStatistics,
@@ -44,7 +45,7 @@ def test_jackknife_of_a_mean_is_its_standard_error() -> None:
     x = np.random.default_rng(0).normal(size=(10, 20))
     without = [np.delete(x, i, axis=0).mean() for i in range(10)]
     low, high = jackknife_interval(x.mean(), without)
-    expected = 1.959964 * x.mean(1).std(ddof=1) / math.sqrt(10)
+    expected = student.ppf(0.975, 9) * x.mean(1).std(ddof=1) / math.sqrt(10)
     assert (high - low) / 2 == pytest.approx(expected)
     assert (high + low) / 2 == pytest.approx(x.mean())
     with pytest.raises(ValueError, match="two groups"):
@@ -76,6 +77,15 @@ def test_interval_of_a_distance_is_as_wide_as_the_distances_of_other_samples() -
 
 def test_chunks() -> None:
     scores = np.array([3.0, 4.0, 5.0, 8.0])
-    half = 1.959964 * scores.std(ddof=1) / 2
+    half = student.ppf(0.975, 3) * scores.std(ddof=1) / 2
     assert chunk_interval(5.0, scores.std(), 4) == pytest.approx((5 - half, 5 + half))
     assert chunk_interval(5.0, 0.0, 1) is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_an_interval_of_few_chunks_covers_95_percent(count: int) -> None:
+    """With 1.96 in place of Student's t, of two chunks two intervals in three would."""
+    chunks = np.random.default_rng(0).normal(3.0, 2.0, (20_000, count))
+    intervals = [chunk_interval(row.mean(), row.std(), count) for row in chunks]
+    covered = np.mean([interval[0] < 3.0 < interval[1] for interval in intervals if interval])
+    assert covered == pytest.approx(0.95, abs=0.006)

@@ -220,11 +220,12 @@ def test_no_clip_is_an_infinite_one() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "as-loop"])
 def test_losses_networks_run_in_float32_where_asked(precision: str) -> None:
     """In a bf16 loop: LPIPS and the discriminator of both losses, as REPA-E keeps them; or all in bf16."""
-    vae = VAETraining(config_of("loop.precision=bf16", f"losses.precision={precision}"), tokenizer(), CPU)
+    vae = training_of("loop.precision=bf16", f"losses.precision={precision}")
     found = vae.terms(images(), noise(), images_seen=0)
     fake = found.reconstruction.detach()
     assert fake.dtype == torch.bfloat16  # the VAE itself follows the loop
-    found_d = vae._discriminator_loss(images(), fake)
+    piece = MicroBatch(batch(), Draws(0, 0, COUNT, slice(None), CPU), 0, reconstruction=fake)
+    found_d = vae.discriminator_losses(piece).total
     with torch.no_grad():
         exact = {
             "perceptual": vae.perceptual(fake.float(), images()).mean(),

@@ -5,9 +5,10 @@ fsspec annotates its methods with unions of everything they can return; here the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -66,10 +67,61 @@ def read_ranges(
     return file_system.cat_ranges(paths, list(starts), list(ends), on_error="raise")
 
 
-def find_files(location: str) -> list[str]:
-    """All files below a folder, sorted, by their paths from there."""
+class Tree(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        files: all files below it, sorted, by their paths from there.
+        ignored: (path, reason) of links that lead nowhere or to a folder that is listed already.
+    """
+
+    files: list[str]
+    ignored: list[tuple[str, str]]
+
+
+def find_files(location: str) -> Tree:
+    """List a folder. On the local disk links to folders are followed, each folder once, so that loops end.
+
+    A folder's own place counts before a link to it, and links in the order of their paths.
+    """
     file_system, root = file_system_of(location)
-    return sorted(path.removeprefix(f"{root}/") for path in file_system.find(root))
+    if isinstance(file_system, LocalFileSystem) and Path(root).is_dir():
+        return _walk(Path(root))
+    return Tree(sorted(path.removeprefix(f"{root}/") for path in file_system.find(root)), [])
+
+
+def _walk(root: Path) -> Tree:
+    """Real folders first, then what links in them lead to, and so on; no folder twice."""
+    tree, seen, links = Tree([], []), set[tuple[int, int]](), [""]
+    while links:
+        found: list[str] = []
+        for link in sorted(links):
+            found += _walk_real(root, link, tree, seen)
+        links = found
+    return Tree(sorted(tree.files), sorted(tree.ignored))
+
+
+def _walk_real(root: Path, start: str, tree: Tree, seen: set[tuple[int, int]]) -> list[str]:
+    """Add to `tree` what lies below a folder without following links; return the links to folders there."""
+    links, pending = [], [start]
+    while pending:
+        folder = pending.pop()
+        status = (root / folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            tree.ignored.append((folder, "a link to a folder that is listed already"))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in os.scandir(root / folder):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            elif entry.is_dir():
+                links.append(path)
+            elif entry.is_symlink() and not Path(entry.path).exists():
+                tree.ignored.append((path, "a link that leads nowhere"))
+            else:
+                tree.files.append(path)
+    return links
 
 
 def open_binary(location: str, compression: str | None = None) -> Any:

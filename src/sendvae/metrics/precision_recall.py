@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 BLOCK = 1536  # rows and columns of a block of distances: 9 MiB, which the cache keeps between two passes
+CENTRE_ROWS = 1024  # whose median is the centre
+# |u|^2 - 2 u.v + |v|^2 leaves few digits where it is small against |u|^2 + |v|^2: below the first share a block is
+# computed in float64, below the second its pairs one by one, from their differences.
+FLOAT32_SHARE, FLOAT64_SHARE = 1e-3, 1e-10
+# Of the largest to the smallest |u|^2 + |v|^2: seen from a hundred times as far, what lies near has four digits.
+FLOAT32_SPREAD = 1e4
+PAIRS = 2048  # whose differences are held at a time
 
 
 def precision_recall(
@@ -36,8 +43,8 @@ def coverage(
     """Which generated samples lie in a reference ball, and which reference images in a generated ball.
 
     A ball reaches to the k-th neighbour within its own set, itself not counted, and includes its rim.
-    Distances are squared, float32, on centred features, in square blocks, whose size sets the memory and
-    not the result.
+    Distances are squared, on features centred by a median, in square blocks, whose size sets the memory and not
+    the result: in float32, and where digits cancel (near duplicates, far outliers) in float64 or from differences.
 
     Args:
         half: distances in float16 on features as they are, and in float32 where a block of those is not finite,
@@ -54,7 +61,9 @@ def coverage(
     if half:
         reference, generated = reference.float(), generated.float()
     else:
-        centre = reference.mean(0)  # less cancels in |u|^2 - 2 u.v + |v|^2; any one centre would do
+        # Less cancels near the origin. Any one centre would do; a median stays among the many however far a few lie.
+        rows = torch.linspace(0, len(reference) - 1, min(len(reference), CENTRE_ROWS)).long()
+        centre = reference[rows.to(reference.device)].median(0).values
         reference, generated = (reference - centre).float(), (generated - centre).float()
     radii_reference = _radii(reference, k, block, half)
     radii_generated = _radii(generated, k, block, half)
@@ -74,11 +83,7 @@ def _radii(features: Float[Tensor, "N D"], k: int, block: int, half: bool) -> Fl
     for r in _slices(len(features), block):
         nearest = features.new_empty(len(features[r]), 0)
         for c in _slices(len(features), block):
-            distances = _squared_distances(features[r], features[c], half)
-            if (
-                -distances.shape[0] < r.start - c.start < distances.shape[1]
-            ):  # the block has part of the diagonal
-                distances.diagonal(r.start - c.start).zero_()  # exactly, whatever rounding says
+            distances = _squared_distances(features[r], features[c], half, own=r.start - c.start)
             candidates = torch.cat([nearest, _smallest(distances, k + 1)], dim=1)
             nearest = _smallest(candidates, k + 1)
         radii.append(nearest.amax(1))
@@ -93,14 +98,45 @@ def _slices(length: int, block: int) -> list[slice]:
     return [slice(start, min(start + block, length)) for start in range(0, length, block)]
 
 
-def _squared_distances(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"], half: bool) -> Float[Tensor, "N M"]:
+def _squared_distances(
+    a: Float[Tensor, "N D"], b: Float[Tensor, "M D"], half: bool, own: int | None = None
+) -> Float[Tensor, "N M"]:
+    """Of every row of `a` to every row of `b`; on diagonal number `own` both are one row, 0 apart exactly."""
     if half:
-        distances = _expanded(a.half(), b.half()).float()
-        if bool(distances.isfinite().all()):
-            return distances
-    return _expanded(a, b)
+        distances = _expanded(a.half(), b.half())[0].float()
+        if not bool(distances.isfinite().all()):
+            distances = _expanded(a, b)[0]
+        _zero_diagonal(distances, own)
+        return distances
+    distances, scale = _expanded(a, b)
+    close = bool(scale.amax() < FLOAT32_SPREAD * scale.amin())
+    doubtful = ~(distances >= scale.mul_(FLOAT32_SHARE))
+    _zero_diagonal(doubtful, own)
+    if not close or bool(doubtful.any()):
+        distances = _in_float64(a.double(), b.double(), own)
+    _zero_diagonal(distances, own)
+    return distances
 
 
-def _expanded(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> Float[Tensor, "N M"]:
+def _in_float64(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"], own: int | None) -> Float[Tensor, "N M"]:
+    distances, scale = _expanded(a, b)
+    doubtful = ~(distances >= scale.mul_(FLOAT64_SHARE))
+    _zero_diagonal(doubtful, own)
+    for pairs in doubtful.nonzero().split(PAIRS):
+        i, j = pairs.unbind(1)
+        distances[i, j] = (a[i] - b[j]).square().sum(1)
+    return distances
+
+
+def _expanded(
+    a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]
+) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]]:
+    """|u|^2 - 2 u.v + |v|^2, not negative, and |u|^2 + |v|^2."""
     squares = a.square().sum(1)[:, None] + b.square().sum(1)
-    return squares.addmm_(a, b.T, alpha=-2.0).clamp_min_(0.0)
+    return squares.addmm(a, b.T, alpha=-2.0).clamp_min_(0.0), squares
+
+
+def _zero_diagonal(block: Shaped[Tensor, "N M"], number: int | None) -> None:
+    """Sets one diagonal to 0, where the block has it."""
+    if number is not None and -block.shape[0] < number < block.shape[1]:
+        block.diagonal(number).zero_()

@@ -31,7 +31,9 @@ def ssim(
 ) -> Float[Tensor, " B"]:
     """SSIM of each pair on [0, 1] (Wang et al., 2004): Gaussian window of 11 pixels, sigma 1.5.
 
-    k = (.01, .03), L = 1. Arguments and errors as for `psnr`.
+    k = (.01, .03), L = 1. The mean is over every pixel; windows that reach over the border see the image mirrored
+    at its outermost pixels. Computed in float64: in float32 the variance of flat images is rounding, and SSIM
+    exceeds 1. Arguments and errors as for `psnr`.
     """
     return _ssim(*_in_unit_range(a, b), 1.0)
 
@@ -47,16 +49,18 @@ def ssim_signed(a: Float[Tensor, "B c H W"], b: Float[Tensor, "B c H W"]) -> Flo
 def _ssim(a: Tensor, b: Tensor, data_range: float | tuple[float, float]) -> Float[Tensor, " B"]:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    values = structural_similarity_index_measure(a, b, data_range=data_range, reduction="none")
+    values = structural_similarity_index_measure(
+        a.double(), b.double(), data_range=data_range, reduction="none"
+    )
     assert isinstance(values, Tensor)
-    return torch.atleast_1d(values)
+    return torch.atleast_1d(values).clamp_max(1.0)  # the bound of the formula, which rounding misses by 1e-16
 
 
 def _in_unit_range(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     if a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError(f"images differ: {tuple(a.shape)} {a.dtype} and {tuple(b.shape)} {b.dtype}")
     if a.dtype == torch.uint8:
-        return a.float() / PEAK, b.float() / PEAK
+        return a.double() / PEAK, b.double() / PEAK
     for images in (a, b):
         if not bool(((images >= 0) & (images <= 1)).all()):
             raise ValueError("floating images must lie in [0, 1]")

@@ -1,4 +1,4 @@
-"""The configuration of diffusers' AutoencoderKL: written from an architecture, read for its statistics."""
+"""The configuration of diffusers' AutoencoderKL: written from an architecture, checked and read for statistics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from typing import Any
 
 import torch
 
+from sendvae.errors import UserError
 from sendvae.tokenizers.autoencoder import Architecture
 from sendvae.tokenizers.statistics import LatentStats
 
 CLASS = "AutoencoderKL"
 DEFAULT_SCALING = 0.18215  # AutoencoderKL's own default, Stable Diffusion's value
+# What our VAE computes, by the fields that say so; each may be absent, which means its first value.
+COMPUTED: dict[str, tuple[object, ...]] = {
+    "in_channels": (3,),
+    "out_channels": (3,),
+    "act_fn": ("silu", "swish"),  # two names of one function
+    "mid_block_add_attention": (True,),
+    "use_quant_conv": (True,),
+    "use_post_quant_conv": (True,),
+}
+BLOCKS = {
+    "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
+}
+# Fields that are read here, that the shapes of the weights repeat, or that change no number of ours (force_upcast
+# keeps half precision from overflowing: weights are float32 here).
+KNOWN = {
+    "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size", "scaling_factor",
+    "shift_factor", "latents_mean", "latents_std", "force_upcast",
+}  # fmt: skip
 
 
 def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> dict[str, Any]:
@@ -52,15 +72,52 @@ def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
 
 
 def is_diffusers_config(config: Mapping[str, Any]) -> bool:
-    return config.get("_class_name") == CLASS
+    """Whether it is one of diffusers at all: of AutoencoderKL, or of a class that `check_supported` refuses."""
+    return "_class_name" in config
+
+
+def check_supported(config: Mapping[str, Any], source: object) -> None:
+    """Refuse a configuration whose network is not the one that is built here.
+
+    Raises:
+        UserError: names the class or field, its value, and what is supported.
+    """
+    if config["_class_name"] != CLASS:
+        raise _unsupported(source, "_class_name", config["_class_name"], (CLASS,))
+    for name, value in config.items():
+        if name in COMPUTED:
+            if value not in COMPUTED[name]:
+                raise _unsupported(source, name, value, COMPUTED[name])
+        elif name in BLOCKS:
+            if not set(value) <= set(BLOCKS[name]):
+                raise _unsupported(source, name, value, BLOCKS[name])
+        elif name not in KNOWN and not name.startswith("_") and value is not None:
+            raise _unsupported(source, name, value, ("no such field",))
+    if config.get("latents_mean") is not None and config.get("shift_factor"):
+        raise _unsupported(source, "shift_factor", config["shift_factor"], ("none beside latents_mean",))
+    if (config.get("latents_mean") is None) != (config.get("latents_std") is None):
+        raise _unsupported(source, "latents_mean", config.get("latents_mean"), ("both it and latents_std",))
+
+
+def _unsupported(source: object, name: str, value: object, supported: tuple[object, ...]) -> UserError:
+    return UserError(
+        f"{source} is an autoencoder that cannot be computed here",
+        given=f"{name}: {value!r}",
+        expected=" or ".join(repr(one) if name in COMPUTED else str(one) for one in supported),
+        next_step="use a VAE of latent-diffusion's architecture; `sendvae models` lists known ones",
+    )
 
 
 def latent_stats_of(config: Mapping[str, Any]) -> LatentStats | None:
-    """Statistics that a diffusers configuration declares; a scaling factor of 1 without shift declares none."""
+    """Statistics that a diffusers configuration declares; a scaling factor of 1 without shift declares none.
+
+    Pipelines normalise by (z - shift_factor) * scaling_factor; where `latents_mean` and `latents_std` are there,
+    by (z - latents_mean) * scaling_factor / latents_std (diffusers' StableDiffusionXLPipeline, for Playground 2.5).
+    """
+    scale, shift = config.get("scaling_factor", DEFAULT_SCALING), config.get("shift_factor") or 0.0
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if mean is not None and std is not None:
-        return LatentStats(torch.tensor(mean).flatten(), torch.tensor(std).flatten())
-    scale, shift = config.get("scaling_factor", DEFAULT_SCALING), config.get("shift_factor") or 0.0
+        return LatentStats(torch.tensor(mean).flatten(), torch.tensor(std).flatten() / scale)
     if scale == 1.0 and shift == 0.0:
         return None
     channels = config.get("latent_channels", 4)

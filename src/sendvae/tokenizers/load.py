@@ -14,7 +14,7 @@ from torch import Tensor
 from sendvae.errors import UserError
 from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
 from sendvae.tokenizers.contents import Contents, sort_out
-from sendvae.tokenizers.diffusers_layout import is_diffusers_config, latent_stats_of
+from sendvae.tokenizers.diffusers_layout import check_supported, is_diffusers_config, latent_stats_of
 from sendvae.tokenizers.files import TokenizerFiles
 from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.sources import locate
@@ -41,11 +41,14 @@ def load_tokenizer(
             those of the configuration, of the side file next to the weights, or of the checkpoint.
 
     Raises:
-        UserError: unknown name, missing, damaged or untrusted file, or weights that do not fit.
+        UserError: unknown name, missing, damaged or untrusted file, weights that do not fit, or a diffusers
+            configuration of another network.
     """
     files = locate(source)
-    contents = _contents(files)
     config = _read_config(files.config)
+    if is_diffusers_config(config):
+        check_supported(config, files.config)
+    contents = _contents(files)
     tokenizer = _empty(
         ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     )

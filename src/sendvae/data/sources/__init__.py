@@ -64,7 +64,7 @@ def _list(location: str, columns: Columns) -> Listing:
             return list_tars([location], columns)
         if file_system.isfile(path):
             raise UserError("not a kind of archive that can be read", given=location)
-        names = find_files(location)
+        names = find_files(location).files
     except FileNotFoundError:
         raise UserError("no such file or folder", given=location) from None
     if INDEX in names:

@@ -26,6 +26,10 @@ class FolderReader:
 
 
 def list_folder(location: str) -> Listing:
-    """All images below a folder or fsspec URL: `[SPLIT/]CLASS/.../FILE`, or images without classes."""
-    images = [Found(name, name) for name in find_files(location) if is_image(name)]
-    return Listing(label_by_folders(images), FolderReader(location))
+    """All images below a folder or fsspec URL: `[SPLIT/]CLASS/.../FILE`, or images without classes.
+
+    Links to folders are followed once; those that are ignored are among the skipped.
+    """
+    found = find_files(location)
+    images = [Found(name, name) for name in found.files if is_image(name)]
+    return Listing(label_by_folders(images), FolderReader(location), skipped=found.ignored)

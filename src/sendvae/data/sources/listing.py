@@ -83,7 +83,7 @@ class Listing:
         images: what was found.
         reader: gives their bytes.
         class_names: where the source fixes names and their numbers.
-        skipped: (name, reason) of what looks like an image and cannot be read.
+        skipped: (name, reason) of what looks like an image and cannot be read, and of links that are ignored.
     """
 
     images: list[Found]

@@ -1,0 +1,103 @@
+"""Configurations of diffusers: what they mean for the latents, and that what is not computed here is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from sendvae.errors import UserError
+from sendvae.tokenizers import load_tokenizer
+
+SMALL: dict[str, Any] = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+    "norm_num_groups": 8,
+    "sample_size": 16,
+}
+
+
+def saved(folder: Path, **changes: Any) -> AutoencoderKL:
+    torch.manual_seed(0)
+    network = AutoencoderKL(**{**SMALL, **changes}).eval()
+    network.save_pretrained(folder)
+    return network
+
+
+def images() -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("act_fn", ["silu", "swish"])
+def test_a_supported_network_is_the_same(act_fn: str, tmp_path: Path) -> None:
+    theirs = saved(tmp_path, act_fn=act_fn, force_upcast=True)
+    ours = load_tokenizer(tmp_path)
+    torch.testing.assert_close(ours.encode(images()).mean, theirs.encode(images()).latent_dist.mean)
+
+
+@torch.no_grad()
+def test_another_activation_is_refused_not_ignored(tmp_path: Path) -> None:
+    theirs = saved(tmp_path / "relu", act_fn="relu")
+    with pytest.raises(UserError, match=r"act_fn: 'relu'(?s:.*)'silu' or 'swish'"):
+        load_tokenizer(tmp_path / "relu")
+    plain = saved(
+        tmp_path / "silu"
+    )  # the same weights: loaded as if nothing were said they give other latents
+    found, expected = plain.encode(images()).latent_dist.mean, theirs.encode(images()).latent_dist.mean
+    assert float((found - expected).norm() / expected.norm()) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mid_block_add_attention": False}, "mid_block_add_attention: False(?s:.*)True"),
+        ({"use_quant_conv": False}, "use_quant_conv: False"),
+        ({"use_post_quant_conv": False}, "use_post_quant_conv: False"),
+        ({"in_channels": 4}, "in_channels: 4(?s:.*)3"),
+    ],
+)
+def test_other_networks_of_the_class_are_refused_by_field(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    saved(tmp_path, **changes)
+    with pytest.raises(UserError, match=message):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_class_name": "AutoencoderTiny"}, "_class_name: AutoencoderTiny|_class_name: 'AutoencoderTiny'"),
+        ({"down_block_types": ["SkipDownBlock2D"]}, r"down_block_types(?s:.*)DownEncoderBlock2D"),
+        ({"up_block_types": ["SkipUpBlock2D"]}, "up_block_types"),
+        ({"decoder_block_out_channels": [32]}, r"decoder_block_out_channels: \[32\]"),
+        ({"latents_mean": [0.0] * 4}, "latents_std"),
+        ({"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4, "shift_factor": 0.1}, "shift_factor: 0.1"),
+    ],
+)
+def test_unknown_fields_are_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "decoder_channels": None}))
+    load_tokenizer(tmp_path)  # an unknown field that is not set says nothing
+    (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
+    with pytest.raises(UserError, match=message):
+        load_tokenizer(tmp_path)
+
+
+def test_statistics_and_scaling_factor_act_together(tmp_path: Path) -> None:
+    """As Playground 2.5 has them: (z - mean) * scaling_factor / std, and back."""
+    mean, std = [0.5, -1.0, 2.0, 0.0], [4.0, 5.0, 8.0, 2.0]
+    saved(tmp_path, latents_mean=mean, latents_std=std, scaling_factor=0.5)
+    stats = load_tokenizer(tmp_path).latent_stats
+    assert stats is not None
+    z = torch.randn(2, 4, 3, 5)
+    expected = (z - torch.tensor(mean).view(1, 4, 1, 1)) * 0.5 / torch.tensor(std).view(1, 4, 1, 1)
+    torch.testing.assert_close(stats.normalize(z), expected)
+    torch.testing.assert_close(stats.denormalize(expected), z)
