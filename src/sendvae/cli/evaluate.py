@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sendvae.errors import UserError
+
 if TYPE_CHECKING:
     from sendvae.evaluation.results import Result
 
@@ -20,6 +22,7 @@ Output = Annotated[
 ]
 Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
 PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
+SAMPLING = "sampling."  # before changes of how a run is sampled
 FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
 
 
@@ -27,23 +30,38 @@ FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline),
 def generation(
     samples: Annotated[
         str,
-        typer.Argument(help=".npz (arr_0), folder, .tar, .zip, prepared shards, or hf-hub:OWNER/NAME."),
+        typer.Argument(
+            help="A run, which is sampled first; or .npz (arr_0), folder, .tar, .zip, prepared shards,"
+            " hf-hub:OWNER/NAME."
+        ),
     ],
     reference: Annotated[
         str, typer.Option(help="The same kinds; or ADM's .npz with mu, sigma, mu_s, sigma_s.")
     ],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value changes of the protocol; sampling.key=value of a run's sampling."),
+    ] = None,
     features: Annotated[str | None, typer.Option(help=FEATURES_HELP)] = None,
     protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/adm",
+    sampling: Annotated[
+        str | None, typer.Option(help="Preset or YAML file by which a run is sampled; default: sample/paper.")
+    ] = None,
     output: Output = None,
     cache: Cache = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
     """gFID, sFID, IS, precision and recall, as ADM's evaluator computes them, without TensorFlow.
 
-    With another network than Inception the distance carries its name: it is no FID.
+    With another network than Inception the distance carries its name: it is no FID. Of a run, samples that are
+    missing are drawn into RUN/samples-....npz; killed at any time, the same command goes on with them. How samples of
+    sendvae sample were drawn stands in the result, and results of other rules for labels do not compare.
 
     Examples:
+
+        sendvae evaluate generation runs/sit --reference VIRTUAL_imagenet256_labeled.npz --sampling sample/paper-guided
+
+        sendvae evaluate generation runs/sit --reference embedded:emoji --protocol evaluate/embedded sampling.images=2000
 
         sendvae evaluate generation samples.npz --reference VIRTUAL_imagenet256_labeled.npz
 
@@ -53,19 +71,41 @@ def generation(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae evaluate generation samples.npz --reference ref.npz
     """
-    from sendvae.config import GenerationConfig, load_config, to_yaml
+    from sendvae.config import GenerationConfig, SampleConfig, load_config, to_yaml
 
-    changes = [*(overrides or []), *([f"features={features}"] if features else [])]
+    own = [word for word in overrides or [] if not word.startswith(SAMPLING)]
+    changes = [*own, *([f"features={features}"] if features else [])]
     config = load_config(GenerationConfig, protocol, changes)
+    sampling_changes = [w.removeprefix(SAMPLING) for w in overrides or [] if w.startswith(SAMPLING)]
+    drawn = load_config(SampleConfig, sampling or "sample/paper", sampling_changes)
     if print_config:
         typer.echo(to_yaml(config))
         return
+    from sendvae.cli.notes import warnings_as_notes
     from sendvae.distributed import process_group
-    from sendvae.evaluation.generation import score_generation
+    from sendvae.evaluation.generation import check_reference, score_generation
+    from sendvae.evaluation.networks import load_network
 
-    with process_group() as device:
-        result = score_generation(config, samples, reference, cache, device)
-    _finish(result, output or _default("generation", samples))
+    with process_group() as device, warnings_as_notes():
+        from sendvae.evaluation.diffusion_model import is_diffusion_run
+
+        network, folder = None, _default("generation", samples)
+        if is_diffusion_run(samples):
+            from sendvae.evaluation.sample_job import samples_of_run
+
+            network = load_network(config.features, device)  # what may be missing, before what takes long
+            check_reference(reference, config)
+            drawn_to = samples_of_run(samples, drawn, device)
+            folder = folder.with_name(f"{folder.name}-{drawn_to.stem}")
+            samples = str(drawn_to)
+        elif sampling or sampling_changes:
+            raise UserError(
+                "sampling is settled: these are samples",
+                given=samples,
+                next_step="leave --sampling and sampling.* out, or name a run",
+            )
+        result = score_generation(config, samples, reference, cache, device, network)
+    _finish(result, output or folder)
 
 
 @app.command()
@@ -158,7 +198,6 @@ def latents(
         return
     known = [_gfid(value) for value in gfid] if gfid else [None] * len(names)
     from sendvae.distributed import process_group
-    from sendvae.errors import UserError
     from sendvae.evaluation.latent_scores import score_latents
 
     if not names or len(known) != len(names):
@@ -185,7 +224,6 @@ def compare(
     """
     from rich.console import Console
 
-    from sendvae.errors import UserError
     from sendvae.evaluation.results import Result
     from sendvae.evaluation.tables import print_comparison
 
@@ -213,7 +251,6 @@ def _default(kind: str, source: str) -> Path:
 
 
 def _gfid(text: str) -> float | None:
-    from sendvae.errors import UserError
 
     if text == "-":
         return None

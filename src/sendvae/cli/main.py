@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sendvae import __version__
-from sendvae.cli import data, demo, evaluate, export, models, report, sample, train
+from sendvae.cli import data, demo, evaluate, export, models, reconstruct, report, sample, train
 from sendvae.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
+app.command("reconstruct")(reconstruct.reconstruct)
 app.command("report")(report.report)
 app.command("sample")(sample.sample)
 app.add_typer(data.app, name="data")

@@ -30,6 +30,11 @@ class GenerationConfig(Section):
         None, description="of a reference that is a prepared data set; its only one"
     )
     limit: PositiveInt | None = Field(None, description="use only the first so many samples")
+    labels: str | None = Field(
+        None,
+        description="rule of the samples' labels (random, balanced, ...), where no record of sendvae sample says it;"
+        " results of different rules do not compare",
+    )
     crop: Literal["adm", "none"] = Field(
         "adm", description="reference images of another size than the samples: ADM's centre crop, or an error"
     )

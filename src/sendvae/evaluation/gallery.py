@@ -13,6 +13,7 @@ from torchvision.utils import make_grid
 
 MARGIN, TITLE = 4, 14  # pixels
 MIN_SIDE = 128  # smaller images are enlarged to about that
+MIN_COLUMN = 96  # pixels, so that titles over small pictures can be read
 WHITE, BLACK = 255, (0, 0, 0)
 MIDDLE = 128  # of the difference: grey where nothing differs
 
@@ -38,8 +39,34 @@ def save_gallery(pairs: Sequence[Pair], path: Path) -> None:
     temporary.replace(path)
 
 
+def difference_of(
+    original: UInt8[Tensor, "3 H W"], reconstruction: UInt8[Tensor, "3 H W"]
+) -> UInt8[Tensor, "3 H W"]:
+    """Return the reconstruction minus the original as a picture: grey where they agree, clamped at the ends."""
+    return (reconstruction.short() - original.short() + MIDDLE).clamp(0, 255).byte()
+
+
+def titled_row(columns: Sequence[tuple[str, UInt8[Tensor, "3 H W"]]]) -> Image.Image:
+    """Return pictures of one size side by side at their own size, each under its title."""
+    height, width = columns[0][1].shape[1:]
+    step = max(width, MIN_COLUMN) + MARGIN
+    sheet = Image.new("RGB", (MARGIN + step * len(columns), TITLE + height + MARGIN), (WHITE,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    for i, (title, pixels) in enumerate(columns):
+        left = MARGIN + i * step
+        draw.text((left, 1), _shortened(title, step - MARGIN, draw), fill=BLACK)
+        sheet.paste(Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()), (left, TITLE))
+    return sheet
+
+
+def _shortened(title: str, width: int, draw: ImageDraw.ImageDraw) -> str:
+    while len(title) > 1 and draw.textlength(title) > width:
+        title = title[:-1]
+    return title
+
+
 def _row(pair: Pair) -> Image.Image:
-    difference = (pair.reconstruction.short() - pair.original.short() + MIDDLE).clamp(0, 255).byte()
+    difference = difference_of(pair.original, pair.reconstruction)
     factor = max(1, round(MIN_SIDE / pair.original.shape[-1]))
     images = [
         image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)

@@ -15,6 +15,7 @@ from sendvae.evaluation.collect import feature_rows
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows, load_network
 from sendvae.evaluation.reference import INCEPTION, Reference, measure_reference
 from sendvae.evaluation.results import Input, Number, Result, Subject
+from sendvae.evaluation.sample_record import sampling_of
 from sendvae.evaluation.sources import ImageStream, open_stream
 from sendvae.metrics import (
     bootstrap_mean,
@@ -55,7 +56,8 @@ def score_generation(
     held_against = measure_reference(
         archive, network, config.batch_size, config.precision_recall_reference, cache
     )
-    digest = main_value(stream.digest() if is_main() else "")
+    given = Input(source=samples, images=len(stream), digest=main_value(stream.digest() if is_main() else ""))
+    labels, sampling = sampling_of(given, config.labels)
     rows = feature_rows(network, stream, config.batch_size, "features of the samples")
     if rows is None or held_against is None:
         return None
@@ -63,16 +65,29 @@ def score_generation(
     protocol = config.model_dump(mode="json", exclude=NOT_PROTOCOL) | {
         "network": network.identity(),
         "covariance": "unbiased, float64",
+        "labels": labels,
     }
     subject = Subject(
         name=Path(samples.rstrip("/")).stem or samples,
-        input=Input(source=samples, images=len(stream), digest=digest),
+        input=given,
         numbers=numbers,
-        details=details,
+        details=details | ({"sampling": sampling} if sampling else {}),
     )
     return Result(
         kind="generation", protocol=protocol, inputs={"reference": held_against.input}, subjects=[subject]
     )
+
+
+def check_reference(reference: str, config: GenerationConfig) -> None:
+    """Open a reference, before samples for it are drawn.
+
+    Raises:
+        UserError: there is none, or it holds nothing to compare with.
+    """
+    if reference.lower().endswith(".npz"):
+        AdmArchive(Path(reference))
+    else:
+        open_stream(reference, config.reference_split, preferred=SPLITS)
 
 
 def open_stream_or_statistics(reference: str, config: GenerationConfig, samples: ImageStream) -> ImageStream:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,6 +28,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever they are written
 LABELS = "labels.txt"
 
 
+@runtime_checkable
 class Blocks(Protocol):
     """Batches of images in a folder."""
 

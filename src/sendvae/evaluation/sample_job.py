@@ -12,7 +12,7 @@ import torch
 from sendvae.config import SampleConfig
 from sendvae.distributed import barrier, is_main, main_value, world_size
 from sendvae.errors import UserError
-from sendvae.evaluation.diffusion_model import DiffusionModel
+from sendvae.evaluation.diffusion_model import DiffusionModel, load_model
 from sendvae.evaluation.gather import own_share
 from sendvae.evaluation.labels import Labels, choose_labels
 from sendvae.evaluation.sample_files import (
@@ -82,6 +82,18 @@ def write_samples(
                 _finish_folder(target, folder, record, labels)
         barrier()
     return True
+
+
+def samples_of_run(
+    run: str, config: SampleConfig, device: torch.device, tokenizer: str | None = None
+) -> Path:
+    """Return RUN/samples-DIGEST.npz, drawn as far as it is missing; the name stands for all that it depends on."""
+    model = load_model(run, tokenizer)
+    labels = choose_labels(config, model.classes, config.seed)
+    digest = describe_samples(model, config, labels, device, {"layout": "npz"}).content_digest()
+    target = Path(run) / f"samples-{digest}{NPZ}"
+    write_samples(model, config, target, device)
+    return target
 
 
 def is_finished(target: Path, record: SampleRecord, force: bool) -> bool:

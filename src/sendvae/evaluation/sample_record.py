@@ -16,6 +16,7 @@ from sendvae.config import SampleConfig
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel
 from sendvae.evaluation.labels import Labels
+from sendvae.evaluation.results import Input
 from sendvae.files import write_text
 from sendvae.nn.precision import resolve_precision
 from sendvae.runs import describe_environment
@@ -50,6 +51,11 @@ class SampleRecord(BaseModel):
             for key in mine | theirs
             if mine.get(key) != theirs.get(key)
         ]
+
+    def content_digest(self) -> str:
+        """Return a short digest of everything that the pixels depend on."""
+        content = {key: value for key, value in self.content.items() if key not in PLACES}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def save(self, path: Path) -> None:
         """Write the record as JSON."""
@@ -115,3 +121,32 @@ def check_same(found: SampleRecord, wanted: SampleRecord, place: Path) -> None:
             expected="what is there | what was asked for, to be the same",
             next_step="choose another --to, or replace them with --force",
         )
+
+
+def sampling_of(samples: Input, labels: str | None) -> tuple[str | None, dict[str, Any]]:
+    """Return by which rule samples were labelled, and all that a record beside them says.
+
+    Args:
+        samples: as they were read.
+        labels: the rule that the user states, for samples without a record.
+
+    Raises:
+        UserError: the record is of other images, or the user states another rule than it does.
+    """
+    path = record_path(Path(samples.source))
+    record = load_record(path) if path.name == SAMPLES or path.with_suffix(".npz").is_file() else None
+    if record is None:
+        return labels, {}
+    if record.digest != samples.digest.partition("[")[0]:
+        raise UserError(
+            f"{path} is about other images than {samples.source} holds now",
+            given=samples.digest,
+            expected=str(record.digest),
+            next_step="sample them again, or remove the record if they are none of sendvae sample's",
+        )
+    rule = str(record.content["labels"])
+    if labels not in (None, rule):
+        raise UserError(
+            "the labels of these samples are known", given=f"labels={labels}", expected=f"{rule} ({path})"
+        )
+    return rule, record.content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +14,7 @@ Noise = Callable[
 ]  # standard normal numbers with the state's shape, type and device, new at each call
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A function from noise to data."""
 
