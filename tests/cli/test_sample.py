@@ -189,12 +189,11 @@ def test_a_run_is_sampled_and_measured(
     assert "fd-mobilenet-v2" in measure("runs/a", *sampling, "--output", "first")
     (samples,) = Path("runs/a").glob("samples-*.npz")
     drawn: list[int] = []
-    monkeypatch.setattr(sample_job, "draw_images", lambda *_: drawn.append(1))
-    assert measure("runs/a", *sampling, "--output", "again")
-    assert measure(str(samples), "--output", "by-file")
+    with monkeypatch.context() as patch:
+        patch.setattr(sample_job, "draw_images", lambda *_: drawn.append(1))
+        measure("runs/a", *sampling, "--output", "again")
+        measure(str(samples), "--output", "by-file")
     assert not drawn
-    monkeypatch.undo()
-    monkeypatch.chdir(samples.parents[2])
     results = {
         name: json.loads(Path(name, "results.json").read_text()) for name in ("first", "again", "by-file")
     }
