@@ -30,7 +30,7 @@ def test_every_command_explains_itself_with_an_example(command: list[str]) -> No
 
 def test_models_lists_licences() -> None:
     output = runner.invoke(app, ["models"], env={"COLUMNS": "200"}).output
-    for word in ("demo-f8d16", "effnet-lite0", "MobileNetV2", "Apache-2.0", "CC-BY 4.0"):
+    for word in ("demo-f8d16", "effnet-lite0", "mobilenet-v2", "Apache-2.0", "CC-BY 4.0"):
         assert word in output
 
 

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from sendvae.autoencoding import PERCEPTUAL, load_perceptual
 from sendvae.cli.main import app, main
-from sendvae.metrics import FEATURES, load_mobilenet_v2
+from sendvae.metrics import FEATURE_WEIGHTS, load_mobilenet_v2
 from sendvae.tokenizers import TOKENIZERS
 from sendvae.vision import BACKBONES
 
 Command = Callable[..., tuple[int, str, str]]
 runner = CliRunner()
-PACKAGED = ["effnet-lite0", "effnet-lite1-perceptual", "MobileNetV2", "demo-f8d16"]
-REMOTE = [name for name in [*TOKENIZERS, *BACKBONES, "lpips-vgg", "Inception"] if name not in PACKAGED]
+PACKAGED = ["effnet-lite0", "effnet-lite1-perceptual", "mobilenet-v2", "demo-f8d16"]
+REMOTE = [name for name in [*TOKENIZERS, *BACKBONES, "lpips-vgg", "inception"] if name not in PACKAGED]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def rows() -> dict[str, dict[str, Any]]:
 def test_every_name_of_every_registry_is_listed_once() -> None:
     listed = runner.invoke(app, ["models", "--json"])
     names = [row["name"] for row in json.loads(listed.output)]
-    assert sorted(names) == sorted([*TOKENIZERS, *BACKBONES, *PERCEPTUAL, *FEATURES])
+    assert sorted(names) == sorted([*TOKENIZERS, *BACKBONES, *PERCEPTUAL, *FEATURE_WEIGHTS])
     text = runner.invoke(app, ["models"]).output
     assert all(name in text for name in names)
 
@@ -70,7 +70,7 @@ def test_rows_say_licence_source_size_and_what_is_here() -> None:
         assert bool(row["here"]) == (name in PACKAGED), name
         if row["here"]:
             assert Path(str(row["here"])).is_file()
-    assert found["Inception"]["size"] == 95_628_359
+    assert found["inception"]["size"] == 95_628_359
     assert found["lpips-vgg"]["files"] == ["vgg16-397923af.pth", "vgg.pth"]
     assert found["dinov2-b"]["size"] is None
 
@@ -94,7 +94,7 @@ def test_parameters_of_the_rows_are_those_of_the_networks() -> None:
     found = rows()
     with torch.device("meta"):
         heads = sum(p.numel() for p in load_perceptual("lpips-vgg", pretrained=False).heads)
-        assert found["MobileNetV2"]["parameters"] == count(load_mobilenet_v2(pretrained=False))
+        assert found["mobilenet-v2"]["parameters"] == count(load_mobilenet_v2(pretrained=False))
         lite1 = EfficientNet.from_name("efficientnet-lite1")
     assert found["effnet-lite1-perceptual"]["parameters"] == count(lite1)
     assert found["lpips-vgg"]["parameters"] == VGG16_Weights.DEFAULT.meta["num_params"] + heads

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from tests.data.pictures import write_folder
 
-from sendvae.data.overview import SHEET_EXAMPLES, THUMBNAIL, describe, split_names, write_sheet
+from sendvae.data import split_names
+from sendvae.data.overview import SHEET_EXAMPLES, THUMBNAIL, describe, write_sheet
 from sendvae.data.prepare import Preparation, Recipe
 from sendvae.errors import UserError
 

@@ -145,7 +145,7 @@ def test_missing_and_short_shards(prepared: Path, tmp_path: Path) -> None:
     size = (prepared / "images-00000.tar").stat().st_size
     with pytest.raises(UserError, match="does not give the bytes"):
         files.read([Piece(0, size - 1, 2)])
-    with pytest.raises(UserError, match="no prepared data set"):
+    with pytest.raises(UserError, match="no images"):
         open_images(str(tmp_path), "train")
 
 

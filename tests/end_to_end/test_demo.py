@@ -33,15 +33,15 @@ def test_quick_demo_from_start_to_report(tmp_path: Path) -> None:
         "limit=96",
         "diffusion_images=128",
         "tokenizer_images=32",
-        "evaluation.images=32",
-        "evaluation.tsne_samples=60",
+        "evaluation.reconstruction.limit=32",
+        "evaluation.latents.uniformity.samples=60",
     ]
     result = demo(folder, *small)
     assert result.returncode == 0, result.stderr[-2000:]
     assert (folder / "report.html").stat().st_size > 100_000
     summary = Summary.load(folder / "summary.json")
     assert [run.method for run in summary.runs] == ["base", "plain", "direct", "mapper", "send-vae"]
-    keys = {metric.key for metric in summary.metrics}
+    keys = summary.metrics.keys()
     for run in summary.runs[1:]:
         assert keys <= run.metrics.keys()
         assert run.diffusion_curve is not None
@@ -52,7 +52,7 @@ def test_quick_demo_from_start_to_report(tmp_path: Path) -> None:
     assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     other = demo(folder, *small[:-1])
     assert other.returncode == 2
-    assert "evaluation.tsne_samples" in other.stderr
+    assert "evaluation.latents.uniformity.samples" in other.stderr
 
 
 @pytest.mark.slow

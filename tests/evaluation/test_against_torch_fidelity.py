@@ -10,7 +10,7 @@ from tests.evaluation.small import pictures, save_npz
 from tests.metrics.features.random_inception import write_random_weights
 
 from sendvae.config import GenerationConfig, validate
-from sendvae.evaluation.generation import score_generation
+from sendvae.evaluation import measure_generation
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows
 from sendvae.metrics import load_inception
 
@@ -32,7 +32,7 @@ def test_fid_inception_score_precision_and_recall(tmp_path: Path) -> None:
     config = validate(
         GenerationConfig, {"batch_size": 8, "score_chunk": 8, "intervals": {"jackknife": 0, "bootstrap": 0}}
     )
-    result = score_generation(config, *files, tmp_path / "cache", torch.device("cpu"), network)
+    result = measure_generation(*files, config, torch.device("cpu"), network=network)
     assert result is not None
     numbers = {name: number.value for name, number in result.subjects[0].numbers.items()}
 

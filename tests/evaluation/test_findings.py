@@ -68,12 +68,19 @@ def test_differences_are_taken_resample_by_resample() -> None:
     shared = 0.1 * torch.randn(1000, generator=g, dtype=torch.float64)  # how hard the drawn images are
     own = [0.01 * torch.randn(1000, generator=g, dtype=torch.float64) for _ in range(2)]
     first, second = subjects([0.50, 0.55])
+
+    def with_resamples(subject: Subject, values: torch.Tensor) -> Subject:
+        return subject.model_copy(update={"resampled": {"f1_micro": values.tolist()}})
+
     found = differences_from_first(
-        [(first, {"f1_micro": 0.50 + shared + own[0]}), (second, {"f1_micro": 0.55 + shared + own[1]})]
+        [
+            with_resamples(first, 0.50 + shared + own[0]),
+            with_resamples(second, 0.55 + shared + own[1]),
+        ]
     )
     difference = found["vae1"]["f1_micro"]
     assert difference["value"] == pytest.approx(0.05)
     low, high = difference["interval"]
     assert high - low == pytest.approx(2 * 1.96 * 0.01 * 2**0.5, rel=0.1)  # without the shared part
-    assert differences_from_first([(first, {})]) == {}
-    assert differences_from_first([(first, {}), (second, {"f1_micro": own[0]})]) == {}
+    assert differences_from_first([first]) == {}
+    assert differences_from_first([first, with_resamples(second, own[0])]) == {}

@@ -13,7 +13,7 @@ from torch import Tensor
 from sendvae.config import GenerationConfig, validate
 from sendvae.config.schema_evaluate import IntervalConfig
 from sendvae.errors import UserError
-from sendvae.evaluation.generation import score_generation
+from sendvae.evaluation import measure_generation
 from sendvae.evaluation.networks import FeatureNetwork, load_network
 from sendvae.evaluation.results import Result
 from sendvae.runs import list_caches
@@ -49,7 +49,7 @@ def files(tmp_path: Path) -> tuple[str, str]:
 def score(
     files: tuple[str, str], cache: Path, configuration: GenerationConfig = CONFIG, name: str = "inception"
 ) -> Result:
-    result = score_generation(configuration, *files, cache, CPU, small_network(name))
+    result = measure_generation(*files, configuration, CPU, cache=cache, network=small_network(name))
     assert result is not None
     return result
 
@@ -101,7 +101,7 @@ def test_stored_statistics_win_and_precision_uses_the_images_beside_them(tmp_pat
     bare = score((samples, str(tmp_path / "bare.npz")), tmp_path).subjects[0]
     assert bare.numbers["fid"] == numbers["fid"]
     assert "precision" not in bare.numbers
-    assert "no precision and recall" in bare.details
+    assert "no precision" in bare.details
 
 
 def test_every_kind_of_source_gives_the_same_numbers(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_references_are_measured_once(files: tuple[str, str], tmp_path: Path) ->
 
     def seen(configuration: GenerationConfig = CONFIG) -> int:
         before = network.module.seen  # type: ignore[attr-defined]
-        score_generation(configuration, *files, tmp_path / "cache", CPU, network)
+        measure_generation(*files, configuration, CPU, cache=tmp_path / "cache", network=network)
         return int(network.module.seen) - before  # type: ignore[attr-defined,arg-type]
 
     first = score(files, tmp_path / "cache")
@@ -155,7 +155,9 @@ def test_another_crop_of_a_reference_is_another_reference(tmp_path: Path) -> Non
     for size in (8, 16):
         samples = save_npz(tmp_path / f"{size}.npz", pictures(12, seed=1, size=size))
         for cache in ("shared", f"alone-{size}"):
-            result = score_generation(CONFIG, samples, str(folder), tmp_path / cache, CPU, network)
+            result = measure_generation(
+                samples, str(folder), CONFIG, CPU, cache=tmp_path / cache, network=network
+            )
             assert result is not None
             found[size, cache] = result
         assert found[size, "shared"].subjects == found[size, f"alone-{size}"].subjects
@@ -200,11 +202,11 @@ def test_sets_that_cannot_be_compared(tmp_path: Path) -> None:
     np.savez(tmp_path / "adm.npz", mu=np.zeros(2048), sigma=np.eye(2048, dtype=np.float32))
     with pytest.raises(UserError, match="of Inception: use features=inception"):
         score((good, str(tmp_path / "adm.npz")), tmp_path, config(features="mobilenet-v2"), "mobilenet-v2")
-    with pytest.raises(UserError, match="statistics do not fit fid"):
+    with pytest.raises(UserError, match="fid cannot be computed"):
         score((good, str(tmp_path / "adm.npz")), tmp_path)
 
 
-def test_features_that_are_not_finite_name_the_image(files: tuple[str, str], tmp_path: Path) -> None:
+def test_features_that_are_not_finite_name_the_image(files: tuple[str, str]) -> None:
     network = small_network()
 
     def broken(images: Tensor) -> object:
@@ -213,8 +215,8 @@ def test_features_that_are_not_finite_name_the_image(files: tuple[str, str], tmp
         return rows
 
     bad = FeatureNetwork("inception", network.module, broken)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"NaN or infinite(?s:.*)image 1 of"):
-        score_generation(CONFIG, *files, tmp_path, CPU, bad)
+    with pytest.raises(UserError, match=r"NaN or infinite(?s:.*)image 1\n"):
+        measure_generation(*files, CONFIG, CPU, network=bad)
 
 
 def test_missing_weights_offer_the_embedded_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

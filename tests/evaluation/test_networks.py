@@ -50,8 +50,10 @@ def test_class_token_is_timms_pooled_feature() -> None:
     ],
 )
 def test_only_inceptions_distance_is_a_fid(name: str, distance: str, suffix: str) -> None:
-    network = small_network(name)
-    assert (network.distance, network.suffix) == (distance, suffix)
+    fields = small_network(name).fields()
+    assert (fields["distance"], fields["suffix"]) == (distance, suffix)
+    assert fields["distance_label"].startswith("FID") is distance.startswith("fid")
+    assert fields["caveat"] == ("" if distance.startswith("fid") else "; not FID")
 
 
 def test_the_embedded_network_works_offline() -> None:

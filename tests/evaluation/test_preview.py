@@ -40,9 +40,9 @@ def test_pictures_compare_over_time(sit: SiT, tmp_path: Path) -> None:
 
 
 def test_the_distance_is_named_after_network_and_count(sit: SiT, tmp_path: Path) -> None:
-    scores = preview(tmp_path, "MobileNetV2")(sit, 100)
-    assert list(scores) == ["fd-mobilenetv2-10"]
-    assert scores["fd-mobilenetv2-10"] > 0
+    scores = preview(tmp_path, "mobilenet-v2")(sit, 100)
+    assert list(scores) == ["fd-mobilenet-v2-10"]
+    assert scores["fd-mobilenet-v2-10"] > 0
 
 
 def test_labels_follow_the_training_set(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from sendvae.config import ReconstructionConfig, load_config, validate
 from sendvae.data import open_embedded, to_float, to_uint8
 from sendvae.errors import UserError
+from sendvae.evaluation import measure_reconstruction
 from sendvae.evaluation.networks import FeatureNetwork
-from sendvae.evaluation.reconstruction import score_reconstruction
 from sendvae.evaluation.results import Result
 from sendvae.metrics import psnr, ssim, ssim_signed
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
@@ -51,8 +51,14 @@ def config(**changes: object) -> ReconstructionConfig:
 
 
 def score(tokenizer: str, folder: Path, network: FeatureNetwork | None = None, **changes: object) -> Result:
-    result = score_reconstruction(
-        config(**changes), tokenizer, "embedded:emoji", folder, CPU, network or small_network(), Distance()
+    result = measure_reconstruction(
+        tokenizer,
+        "embedded:emoji",
+        config(**changes),
+        CPU,
+        folder=folder,
+        network=network or small_network(),
+        perceptual=Distance(),
     )
     assert result is not None
     return result
@@ -133,8 +139,14 @@ def test_raw_images_are_cropped(tokenizer: str, tmp_path: Path) -> None:
     values = set()
     for crop in ("adm", "lightningdit"):
         settings = config(size=32, crop=crop, limit=None, worst=0)
-        result = score_reconstruction(
-            settings, tokenizer, str(folder), tmp_path / crop, CPU, small_network(), Distance()
+        result = measure_reconstruction(
+            tokenizer,
+            str(folder),
+            settings,
+            CPU,
+            folder=tmp_path / crop,
+            network=small_network(),
+            perceptual=Distance(),
         )
         assert result is not None
         assert not (tmp_path / crop / "worst.png").exists()
@@ -149,7 +161,9 @@ def test_images_that_do_not_fit(tokenizer: str, tmp_path: Path) -> None:
         Image.new("RGB", (30, 30), (i, i, i)).save(folder / f"{i}.png")
     settings = config(limit=None)
     with pytest.raises(UserError, match=r"do not fit the tokenizer(?s:.*)30 x 30(?s:.*)multiples of 8"):
-        score_reconstruction(settings, tokenizer, str(folder), tmp_path, CPU, small_network(), Distance())
+        measure_reconstruction(
+            tokenizer, str(folder), settings, CPU, network=small_network(), perceptual=Distance()
+        )
     with pytest.raises(UserError, match="two images or more"):
         score(tokenizer, tmp_path, limit=1)
 

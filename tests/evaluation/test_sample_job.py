@@ -16,6 +16,7 @@ from PIL import Image
 from tests.evaluation.samplable import CLASSES, NAMES, save_run, small_sit, small_tokenizer, tiny_sit
 
 from sendvae.config import SampleConfig, validate
+from sendvae.data import open_images
 from sendvae.errors import UserError
 from sendvae.evaluation import generate
 from sendvae.evaluation import sample_job as job
@@ -26,7 +27,6 @@ from sendvae.evaluation.sample_files import ArrayBlocks, PngBlocks
 from sendvae.evaluation.sample_grid import BORDER, TITLE, write_grid
 from sendvae.evaluation.sample_job import write_samples
 from sendvae.evaluation.sample_record import load_record, sampling_of
-from sendvae.evaluation.sources import open_stream
 from sendvae.nn import LatentNorm
 from sendvae.runs import Classes, save_checkpoint
 from sendvae.tokenizers import save_tokenizer
@@ -78,8 +78,7 @@ def test_an_npz_holds_images_labels_and_a_record(model: DiffusionModel, tmp_path
         assert found["arr_0"].dtype == np.uint8
         assert np.array_equal(found["arr_0"], pixels)
         assert found["arr_1"].tolist() == labels
-    stream = open_stream(str(target))
-    (first,) = stream.batches([range(2, 4)])
+    first = open_images(str(target)).batch([2, 3]).images
     assert np.array_equal(first.permute(0, 2, 3, 1).numpy(), pixels[2:4])
     assert sorted(path.name for path in target.parent.iterdir()) == ["samples.json", "samples.npz"]
     record = load_record(target.with_suffix(".json"))
@@ -109,7 +108,7 @@ def test_a_folder_of_pictures(model: DiffusionModel, tmp_path: Path) -> None:
     assert (target / "labels.txt").read_text().split() == [str(label) for label in labels]
     again = choose_labels(config(labels=str(target / "labels.txt")), model.classes, 9)
     assert again.values.tolist() == labels
-    assert len(open_stream(str(target))) == 11
+    assert len(open_images(str(target))) == 11
 
 
 @pytest.mark.parametrize("name", ["samples.npz", "pictures"])
@@ -129,7 +128,9 @@ def test_killed_work_goes_on_and_ends_the_same(
     assert write_samples(model, config(), target, CPU)
     assert drawn == [3]  # of 4 + 4 + 3 images
     assert not target.with_name(f"{name}.part").exists()
-    digests = [open_stream(str(place / name)).digest() for place in (tmp_path / "whole", tmp_path / "broken")]
+    digests = [
+        open_images(str(place / name)).fingerprint for place in (tmp_path / "whole", tmp_path / "broken")
+    ]
     assert digests[0] == digests[1]
 
 
@@ -220,7 +221,7 @@ def test_blocks_that_are_not_whole_are_missing(tmp_path: Path) -> None:
 def test_a_record_is_held_against_the_samples(model: DiffusionModel, tmp_path: Path) -> None:
     target = tmp_path / "samples.npz"
     write_samples(model, config(), target, CPU)
-    given = Input(source=str(target), images=11, digest=open_stream(str(target)).digest())
+    given = Input(source=str(target), images=11, digest=open_images(str(target)).fingerprint)
     rule, content = sampling_of(given, None)
     assert (rule, content["steps"]) == ("balanced", 3)
     assert (

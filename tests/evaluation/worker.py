@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from sendvae.config import GenerationConfig, LatentsConfig, ReconstructionConfig, validate
 from sendvae.distributed import barrier, process_group
-from sendvae.evaluation.generation import score_generation
-from sendvae.evaluation.latent_scores import score_latents
-from sendvae.evaluation.reconstruction import score_reconstruction
+from sendvae.evaluation import measure_generation, measure_latents, measure_reconstruction
 from sendvae.evaluation.results import Result
 
 INTERVALS = {"bootstrap": 100, "jackknife": 4}
@@ -33,17 +31,25 @@ def run(folder: Path, output: Path, device: torch.device) -> None:
     settings = {"batch_size": 8, "intervals": INTERVALS, "precision_recall_reference": 30, "score_chunk": 20}
     samples, reference = str(folder / "samples.npz"), str(folder / "reference.npz")
     config = validate(GenerationConfig, settings)
-    save(score_generation(config, samples, reference, output, device, small_network()), "generation")
+    found = measure_generation(samples, reference, config, device, cache=output, network=small_network())
+    save(found, "generation")
     settings = {"batch_size": 4, "size": None, "limit": 13, "worst": 2, "intervals": INTERVALS}
     config = validate(ReconstructionConfig, settings)
     tokenizer, data = str(folder / "tokenizer"), "embedded:emoji"
-    found = score_reconstruction(
-        config, tokenizer, data, output / "reconstruction", device, small_network(), Distance()
+    found = measure_reconstruction(
+        tokenizer,
+        data,
+        config,
+        device,
+        folder=output / "reconstruction",
+        network=small_network(),
+        perceptual=Distance(),
     )
     save(found, "reconstruction")
     settings = {"limit": 40, "scores": ["attributes", "gap"], "batch_size": 16}
     config = validate(LatentsConfig, settings)
-    save(score_latents(config, [tokenizer], [None], output, output / "cache", device), "latents")
+    found = measure_latents([tokenizer], data, config, device, folder=output, cache=output / "cache")
+    save(found, "latents")
 
 
 if __name__ == "__main__":

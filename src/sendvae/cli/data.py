@@ -103,8 +103,7 @@ def cache_latents(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
     """
-    from sendvae.data import open_images
-    from sendvae.data.overview import split_names
+    from sendvae.data import open_images, split_names
     from sendvae.distributed import is_main, process_group
     from sendvae.tokenizers import load_tokenizer
     from sendvae.training import cached_latents

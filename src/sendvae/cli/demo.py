@@ -64,6 +64,6 @@ def demo(
     with graceful(), RunFolder(folder).prepare(recorded, describe_environment()):
         experiment = Demo(config, folder, range(seeds), from_scratch)
         experiment.run()
-        summary = experiment.summarise(shlex.join(["sendvae", *sys.argv[1:]]), quick)
-        page = write_report(summary, folder, folder / "report.html")
+        experiment.summarise(shlex.join(["sendvae", *sys.argv[1:]]), quick)
+        page = write_report(folder)
     typer.echo(f"report: {page.resolve()}")

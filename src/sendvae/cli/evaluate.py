@@ -83,7 +83,8 @@ def generation(
         return
     from sendvae.cli.notes import warnings_as_notes
     from sendvae.distributed import process_group
-    from sendvae.evaluation.generation import check_reference, score_generation
+    from sendvae.evaluation import measure_generation
+    from sendvae.evaluation.generation import check_reference
     from sendvae.evaluation.networks import load_network
 
     with process_group() as device, warnings_as_notes():
@@ -104,7 +105,7 @@ def generation(
                 given=samples,
                 next_step="leave --sampling and sampling.* out, or name a run",
             )
-        result = score_generation(config, samples, reference, cache, device, network)
+        result = measure_generation(samples, reference, config, device, cache=cache, network=network)
     _finish(result, output or folder)
 
 
@@ -138,11 +139,11 @@ def reconstruction(
         typer.echo(to_yaml(config))
         return
     from sendvae.distributed import process_group
-    from sendvae.evaluation.reconstruction import score_reconstruction
+    from sendvae.evaluation import measure_reconstruction
 
     folder = output or _default("reconstruction", tokenizer)
     with process_group() as device:
-        result = score_reconstruction(config, tokenizer, data, folder, device)
+        result = measure_reconstruction(tokenizer, data, config, device, folder=folder)
     _finish(result, folder)
 
 
@@ -198,7 +199,7 @@ def latents(
         return
     known = [_gfid(value) for value in gfid] if gfid else [None] * len(names)
     from sendvae.distributed import process_group
-    from sendvae.evaluation.latent_scores import score_latents
+    from sendvae.evaluation import measure_latents
 
     if not names or len(known) != len(names):
         raise UserError(
@@ -208,7 +209,9 @@ def latents(
         )
     folder = output or _default("latents", names[0] if len(names) == 1 else f"{len(names)}-tokenizers")
     with process_group() as device:
-        result = score_latents(config, names, known, folder, cache if keep else None, device)
+        result = measure_latents(
+            names, config.data, config, device, known=known, folder=folder, cache=cache if keep else None
+        )
     _finish(result, folder)
 
 

@@ -49,13 +49,13 @@ def reconstruct(
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError("unknown precision", given=precision, expected="fp32, bf16 or auto")
     with process_group() as device, warnings_as_notes():
+        from sendvae.data import open_images
         from sendvae.evaluation.side_by_side import write_side_by_side
-        from sendvae.evaluation.sources import open_stream
         from sendvae.tokenizers import load_tokenizer
 
-        stream = open_stream(data, split, limit=images, preferred=SPLITS)
+        found = open_images(data, split, limit=images, preferred=SPLITS)
         loaded = {name: load_tokenizer(source) for name, source in _titles(tokenizers).items()}
-        written = write_side_by_side(loaded, stream, to, device, precision, force)
+        written = write_side_by_side(loaded, found, to, device, precision, force)
         if is_main():
             parts = [f"{written.new:,} new" if written.present else f"{written.new:,} pictures"]
             parts += [f"{written.present:,} were there"] if written.present else []

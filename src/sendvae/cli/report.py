@@ -9,22 +9,22 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A finished demo folder, with summary.json.")],
-    output: Annotated[Path | None, typer.Option(help="Default: report.html in the folder.")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(help="A run folder, a result (results.json or its folder), or a demo's folder."),
+    ],
+    output: Annotated[Path | None, typer.Option(help="Default: report.html beside what it shows.")] = None,
 ) -> None:
-    """Draw the report of a finished run again.
+    """Draw a self-contained page: of a training, of an evaluation's result, or of a demo.
 
-    Example:
+    Examples:
 
-        sendvae report runs/demo
+        sendvae report runs/imagenet256-sit-b1
+
+        sendvae report runs/evaluate/latents-demo-f8d16
+
+        sendvae report runs/demo --output demo.html
     """
-    from sendvae.errors import UserError
-    from sendvae.experiments.summary import Summary
     from sendvae.report import write_report
 
-    path = run / "summary.json"
-    if not path.is_file():
-        raise UserError(
-            "nothing to report", given=f"no {path}", next_step=f"finish it: sendvae demo --run {run}"
-        )
-    typer.echo(write_report(Summary.load(path), run, output or run / "report.html"))
+    typer.echo(f"report: {write_report(source, output).resolve()}")

@@ -7,13 +7,16 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from sendvae.config.schema_common import Section
+from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_sample import SamplingConfig
 
 
 class EvaluationConfig(Section):
-    images: PositiveInt = Field(description="test images for reconstruction metrics")
-    tsne_samples: PositiveInt = Field(2000, description="positions per repeat of the uniformity protocol")
-    tsne_repeats: PositiveInt = 1
+    """The protocols by which the demo measures; each is one of `sendvae evaluate`."""
+
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    latents: LatentsConfig = LatentsConfig()
+    generation: GenerationConfig = GenerationConfig()
 
 
 class DemoConfig(Section):
@@ -30,4 +33,4 @@ class DemoConfig(Section):
     tokenizer_images: PositiveInt = Field(description="images of each fine-tuning")
     diffusion_images: PositiveInt = Field(description="images of each diffusion training")
     sampling: SamplingConfig = SamplingConfig()
-    evaluation: EvaluationConfig
+    evaluation: EvaluationConfig = EvaluationConfig()

@@ -23,6 +23,12 @@ class GenerationConfig(Section):
 
     kind: Literal["evaluate-generation"] = "evaluate-generation"
     features: str = Field("inception", description="feature network; only Inception's distance is a FID")
+    metrics: list[str] = Field(
+        ["fd", "sfd", "is", "precision", "recall"],
+        description="what is computed, in the order of the table; kd is another",
+        min_length=1,
+    )
+    precision: Precision = Field("fp32", description="of the feature network")
     samples_split: str | None = Field(
         None, description="of samples that are a prepared data set; its only one"
     )
@@ -75,7 +81,12 @@ class ReconstructionConfig(Section):
         True, description="clamp reconstructions to [-1, 1] for the perceptual network"
     )
     features: str = Field("inception", description="feature network of the Frechet distance")
-    precision: Precision = Field("fp32", description="of the tokenizer")
+    metrics: list[str] = Field(
+        ["fd", "psnr", "ssim", "perceptual"],
+        description="what is computed, in the order of the table",
+        min_length=1,
+    )
+    precision: Precision = Field("fp32", description="of the tokenizer and the feature network")
     worst: NonNegativeInt = Field(20, description="images in the gallery of the worst")
     intervals: IntervalConfig = IntervalConfig()
     seed: NonNegativeInt = Field(0, description="of posterior samples and the bootstrap")

@@ -1,27 +1,33 @@
 """Images on disk -> tensors."""
 
+from sendvae.data.adm_archive import AdmArchive
 from sendvae.data.attributes import AttributeTable
 from sendvae.data.crop import center_crop
 from sendvae.data.images import (
     EmbeddedImages,
+    FirstImages,
     ImageBatch,
     ImageSet,
     Sample,
     ShardImages,
+    TensorImages,
     decode,
     open_embedded,
-    open_images,
     to_float,
     to_uint8,
 )
 from sendvae.data.latent_cache import FLIP, LatentCache, LatentCacheWriter
+from sendvae.data.opening import AttributeOptions, open_images, open_splits, split_names
 from sendvae.data.sampler import batch_indices, batch_mirrored
 from sendvae.data.shards import ShardWriter
 
 __all__ = [
     "FLIP",
+    "AdmArchive",
+    "AttributeOptions",
     "AttributeTable",
     "EmbeddedImages",
+    "FirstImages",
     "ImageBatch",
     "ImageSet",
     "LatentCache",
@@ -29,12 +35,15 @@ __all__ = [
     "Sample",
     "ShardImages",
     "ShardWriter",
+    "TensorImages",
     "batch_indices",
     "batch_mirrored",
     "center_crop",
     "decode",
     "open_embedded",
     "open_images",
+    "open_splits",
+    "split_names",
     "to_float",
     "to_uint8",
 ]

@@ -1,8 +1,16 @@
-"""The ADM centre crop, which ImageNet generation results share."""
+"""Crops to a square of one size: ADM's, which ImageNet generation results share, and LightningDiT's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
 from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
@@ -16,3 +24,34 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
+
+
+def as_pixels(image: Image.Image) -> UInt8[Tensor, "3 H W"]:
+    """An RGB image as it is."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def adm_crop(size: int) -> Callable[[Image.Image], UInt8[Tensor, "3 H W"]]:
+    """ADM's crop, 8-bit."""
+    return lambda image: as_pixels(center_crop(image, size))
+
+
+def lightningdit_crop(size: int) -> Callable[[Image.Image], Float[Tensor, "3 H W"]]:
+    """Float in [-1, 1]: short side to `size` (bilinear, antialiased, on floats), then the centre.
+
+    Source: LightningDiT, `evaluate_tokenizer.py`, torchvision's Resize and CenterCrop of a tensor.
+    """
+
+    def transform(image: Image.Image) -> Float[Tensor, "3 H W"]:
+        pixels = as_pixels(image).float() / 255.0
+        resized = transforms.resize(pixels, [size], InterpolationMode.BILINEAR, antialias=True)
+        return transforms.center_crop(resized, [size, size]) * 2.0 - 1.0
+
+    return transform
+
+
+CROPS: dict[str, Callable[[int], Callable[[Image.Image], Tensor]]] = {
+    "adm": adm_crop,
+    "lightningdit": lightningdit_crop,
+    "none": lambda _size: as_pixels,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,12 +52,16 @@ class ImageSet(Protocol):
             number of images give another one.
     """
 
-    class_names: tuple[str, ...]
-    split: str
-    keys: list[str]
-    source: str
-    fingerprint: str
-
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def keys(self) -> list[str]: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
     def batch(self, indices: Indices) -> ImageBatch: ...
@@ -111,6 +116,63 @@ class ShardImages:
         )
 
 
+class TensorImages:
+    """Images that are in memory, without classes."""
+
+    def __init__(self, pixels: UInt8[Tensor, "N 3 H W"], split: str = "all") -> None:
+        self.pixels, self.split, self.source = pixels.cpu().contiguous(), split, "in memory"
+        self.class_names = ("unlabelled",)
+        self.keys = [str(i) for i in range(len(pixels))]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of shape and pixels."""
+        digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
+        digest.update(self.pixels.numpy().tobytes())
+        return f"pixels:{digest.hexdigest()}"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Sample(self.pixels[index], 0, self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))
+
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        return torch.zeros(len(indices), dtype=torch.int64)
+
+
+class FirstImages:
+    """The first so many images of a set."""
+
+    def __init__(self, images: ImageSet, count: int) -> None:
+        self.images, self.split, self.source = images, images.split, images.source
+        self.class_names = images.class_names
+        self.keys = list(images.keys[:count])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return f"{self.images.fingerprint}[:{len(self)}]"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.images[index]
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        return self.images.batch(indices)
+
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        return self.images.labels_of(indices)
+
+
 class EmbeddedImages(ShardImages):
     """A small set that ships with the package: decoded once, kept in memory, with its attributes."""
 
@@ -139,16 +201,6 @@ class EmbeddedImages(ShardImages):
     @property
     def licences(self) -> list[str]:
         return (self.folder / "LICENCES.txt").read_text().split("\n\n")[0].splitlines()
-
-
-def open_images(source: str, split: str, limit: int | None = None) -> ImageSet:
-    """The images of a source: "embedded:NAME", or a folder or fsspec URL of prepared shards.
-
-    `limit` takes only the first so many of the split.
-    """
-    if source.startswith("embedded:"):
-        return open_embedded(source.removeprefix("embedded:"), split, limit)
-    return ShardImages(open_shards(source, split, limit), split)
 
 
 def open_embedded(name: str, split: str, limit: int | None = None) -> EmbeddedImages:

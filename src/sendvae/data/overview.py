@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sendvae.data.images import EMBEDDED, ShardImages, open_images
-from sendvae.data.shards import read_manifest
+from sendvae.data.images import ShardImages
+from sendvae.data.opening import manifest_of, open_images
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
-EMBEDDED_PREFIX = "embedded:"
 SIZES_READ = 256  # images per split whose header is read for their size
 SHEET_CLASSES, SHEET_EXAMPLES = 24, 10  # rows and columns of a contact sheet
 THUMBNAIL, MARGIN, TITLE = 96, 4, 14  # pixels
@@ -49,18 +48,13 @@ class Overview:
     skipped: int
 
 
-def split_names(source: str) -> list[str]:
-    """The splits of a data set that `open_images` understands."""
-    return list(_manifest(source)["splits"])
-
-
 def describe(source: str) -> Overview:
     """Counts every split of a data set.
 
     Raises:
         UserError: there is none.
     """
-    manifest = _manifest(source)
+    manifest = manifest_of(source)
     splits = {name: _describe_split(_open(source, name)) for name in manifest["splits"]}
     return Overview(list(manifest["class_names"]), splits, manifest.get("skipped", 0))
 
@@ -85,12 +79,6 @@ def write_sheet(source: str, split: str, path: Path) -> Path:
         _picture(rows).save(temporary, "PNG")
         temporary.replace(path)
     return path
-
-
-def _manifest(source: str) -> dict:
-    if source.startswith(EMBEDDED_PREFIX):
-        return read_manifest(EMBEDDED[source.removeprefix(EMBEDDED_PREFIX)])
-    return read_manifest(source.rstrip("/"))
 
 
 def _open(source: str, split: str) -> ShardImages:

@@ -1,20 +1,21 @@
-"""Models -> numbers: streams images and latents into the metrics."""
+"""Models and streams -> named numbers with intervals: one path per question."""
 
-from sendvae.evaluation.features import extract_features, image_batches
-from sendvae.evaluation.generate import evaluate_generation
-from sendvae.evaluation.latents import LatentScores, evaluate_latents
+from sendvae.evaluation.generation import measure_generation, open_reference
+from sendvae.evaluation.latents import Encoded, measure_latents
 from sendvae.evaluation.preview import Preview
-from sendvae.evaluation.reconstruct import evaluate_reconstruction, reconstruct
+from sendvae.evaluation.reconstruction import measure_reconstruction, reconstruct
+from sendvae.evaluation.results import Number, Result
 from sendvae.evaluation.sampling import generate
 
 __all__ = [
-    "LatentScores",
+    "Encoded",
+    "Number",
     "Preview",
-    "evaluate_generation",
-    "evaluate_latents",
-    "evaluate_reconstruction",
-    "extract_features",
+    "Result",
     "generate",
-    "image_batches",
+    "measure_generation",
+    "measure_latents",
+    "measure_reconstruction",
+    "open_reference",
     "reconstruct",
 ]

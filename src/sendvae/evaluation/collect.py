@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sendvae.data import to_uint8
+from sendvae.data import ImageSet
 from sendvae.distributed import world_size
 from sendvae.errors import UserError
 from sendvae.evaluation.gather import batch_ranges, gather_rows, gather_statistics, own_share
+from sendvae.evaluation.inputs import as_uint8, image_batches
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows
-from sendvae.evaluation.sources import ImageStream
 from sendvae.metrics import FeatureStatistics
+from sendvae.nn.precision import autocast
 from sendvae.runs import progress
 
 
@@ -35,29 +36,63 @@ class Statistics:
     picked: Float[Tensor, "M D"]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """Of all images of a set, in their order.
+
+    Attributes:
+        rows: features.
+        values: by metric, the number of every image, (N,).
+    """
+
+    rows: FeatureRows
+    values: dict[str, Tensor]
+
+
 def feature_rows(
-    network: FeatureNetwork, stream: ImageStream, batch_size: int, name: str
-) -> FeatureRows | None:
+    network: FeatureNetwork,
+    images: ImageSet,
+    batch_size: int,
+    name: str,
+    precision: str = "fp32",
+    per_image: Callable[[Tensor], dict[str, Tensor]] = lambda _: {},
+) -> Collected | None:
     """Features of all images, in their order, on the main process; None on the others.
 
     50,000 images take 1.0 GB with Inception's spatial features and logits.
 
+    Args:
+        precision: resolved: "fp32" or "bf16".
+        per_image: numbers of a batch of uint8 images, (B,) each.
+
     Raises:
         UserError: features that are not finite, or more processes than batches.
     """
-    batches = shared_batches(len(stream), batch_size)
+    batches = shared_batches(len(images), batch_size)
     share = own_share(batches)
-    parts = [rows for _, rows in _features(network, stream, share, name)]
+    parts, numbers = [], []
+    for _, shown, rows in _features(network, images, share, name, precision):
+        parts.append(rows)
+        numbers.append(per_image(shown))
     pool = gather_rows([rows.pool for rows in parts], batches)
     spatial, logits = (
         gather_rows(values, batches) if len(values := [part for part in column if part is not None]) else None
         for column in ([rows.spatial for rows in parts], [rows.logits for rows in parts])
     )
-    return None if pool is None else FeatureRows(pool, spatial, logits)
+    values = {key: gather_rows([one[key] for one in numbers], batches) for key in numbers[0]}
+    if pool is None:
+        return None
+    whole = {key: column for key, column in values.items() if column is not None}
+    return Collected(FeatureRows(pool, spatial, logits), whole)
 
 
 def feature_statistics(
-    network: FeatureNetwork, stream: ImageStream, batch_size: int, picked: int | None, name: str
+    network: FeatureNetwork,
+    images: ImageSet,
+    batch_size: int,
+    picked: int | None,
+    name: str,
+    precision: str = "fp32",
 ) -> Statistics | None:
     """Statistics of a set of any size, on the main process; None on the others. No features pile up.
 
@@ -67,13 +102,13 @@ def feature_statistics(
     Raises:
         UserError: as `feature_rows`.
     """
-    batches = shared_batches(len(stream), batch_size)
+    batches = shared_batches(len(images), batch_size)
     share = own_share(batches)
-    count = len(stream) if picked is None else min(picked, len(stream))
-    wanted = np.unique(np.linspace(0, len(stream) - 1, count).round().astype(np.int64))
+    count = len(images) if picked is None else min(picked, len(images))
+    wanted = np.unique(np.linspace(0, len(images) - 1, count).round().astype(np.int64))
     pool, spatial = FeatureStatistics(), FeatureStatistics()
     kept: list[Tensor] = []
-    for positions, rows in _features(network, stream, share, name):
+    for positions, _, rows in _features(network, images, share, name, precision):
         pool.update(rows.pool)
         if rows.spatial is not None:
             spatial.update(rows.spatial)
@@ -86,28 +121,42 @@ def feature_statistics(
     return Statistics(joined[0], joined[1], chosen)
 
 
-def as_uint8(images: Tensor) -> Tensor:
-    return images if images.dtype == torch.uint8 else to_uint8(images)
-
-
 @torch.no_grad()
 def _features(
-    network: FeatureNetwork, stream: ImageStream, share: Sequence[range], name: str
-) -> Iterator[tuple[range, FeatureRows]]:
+    network: FeatureNetwork, images: ImageSet, share: Sequence[range], name: str, precision: str
+) -> Iterator[tuple[range, Tensor, FeatureRows]]:
+    """Positions, uint8 images on the network's device, and features on the CPU, of each batch."""
     device = next(network.module.buffers()).device
-    exact = torch.backends.cudnn.flags(allow_tf32=False)  # TF32 convolutions move a FID in its third digit
-    with exact, progress(name, sum(map(len, share))) as bar:
-        for positions, images in zip(share, stream.batches(share), strict=True):
-            found = network.rows(as_uint8(images).to(device))
-            rows = FeatureRows(_kept(found.pool), *(v if v is None else _kept(v) for v in found[1:]))
-            for kind, values in rows._asdict().items():
-                if values is not None:
-                    check_features(values, f"{network.name} ({kind})", positions.start, stream.source)
-            yield positions, rows
+    with progress(name, sum(map(len, share))) as bar:
+        for positions, batch in zip(share, image_batches(images, share), strict=True):
+            shown = as_uint8(batch).to(device)
+            yield positions, shown, checked_features(network, shown, precision, positions.start)
             bar.advance(len(positions))
 
 
-def check_features(values: Float[Tensor, "B D"], network: str, start: int, source: str) -> None:
+def checked_features(
+    network: FeatureNetwork, images: UInt8[Tensor, "B 3 H W"], precision: str, start: int
+) -> FeatureRows:
+    """Features of a batch on the CPU, float32.
+
+    Args:
+        precision: resolved: "fp32" or "bf16".
+        start: number of the first image, for messages.
+
+    Raises:
+        UserError: they are not finite.
+    """
+    # TF32 convolutions move a FID in its third digit.
+    with torch.backends.cudnn.flags(allow_tf32=False), autocast(precision, images.device):
+        found = network.rows(images)
+    rows = FeatureRows(_kept(found.pool), *(v if v is None else _kept(v) for v in found[1:]))
+    for kind, values in rows._asdict().items():
+        if values is not None:
+            check_features(values, f"{network.name} ({kind})", start)
+    return rows
+
+
+def check_features(values: Float[Tensor, "B D"], network: str, start: int) -> None:
     """
     Raises:
         UserError: a feature is not finite; names the image, counted from `start`.
@@ -116,7 +165,7 @@ def check_features(values: Float[Tensor, "B D"], network: str, start: int, sourc
     if not bool(finite.all()):
         raise UserError(
             f"{network} gives features that are NaN or infinite",
-            given=f"image {start + int(finite.int().argmin())} of {source}",
+            given=f"image {start + int(finite.int().argmin())}",
             next_step="check that image, and the network's weights",
         )
 

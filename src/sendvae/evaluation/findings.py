@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from sendvae.errors import UserError
+from sendvae.evaluation import wording
 from sendvae.evaluation.results import Subject
 from sendvae.latents import pearson, percentile_interval, predict_linear
 
@@ -65,27 +66,23 @@ def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject
     return {"from": score, **asdict(found)}
 
 
-def differences_from_first(
-    scored: Sequence[tuple[Subject, dict[str, Tensor]]],
-) -> dict[str, dict[str, dict[str, Any]]]:
+def differences_from_first(subjects: Sequence[Subject]) -> dict[str, dict[str, dict[str, Any]]]:
     """By tokenizer and score, how far it lies from the first tokenizer's, with the interval of the difference.
 
     Both are taken on the same resamples of the test split, so what makes images hard for both cancels: the
     interval is narrower than those of the two scores suggest.
-
-    Args:
-        scored: subjects, and their scores of every resample.
     """
-    (first, base), *others = scored
+    first, *others = subjects
+    base = {name: torch.tensor(values, dtype=torch.float64) for name, values in first.resampled.items()}
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for subject, resampled in others:
-        shared = [name for name in resampled if name in base]
+    for subject in others:
         found[subject.name] = {
             name: {
                 "value": subject.numbers[name].value - first.numbers[name].value,
-                "interval": percentile_interval(resampled[name] - base[name]),
+                "interval": percentile_interval(torch.tensor(values, dtype=torch.float64) - base[name]),
             }
-            for name in shared
+            for name, values in subject.resampled.items()
+            if name in base
         }
     return {name: differences for name, differences in found.items() if differences}
 
@@ -115,17 +112,6 @@ def draw_scatter(
                 label.set_in_layout(False)  # a long name must not squeeze the panels
             axis.set_xlabel(score)
             axis.set_ylabel("gFID")
-            axis.set_title(describe(findings["correlations"][score]), fontsize=7)
+            axis.set_title(wording.correlation(findings["correlations"][score]), fontsize=7)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="png", dpi=150)
-
-
-def describe(correlation: dict[str, Any]) -> str:
-    """r with n, p and interval, in words."""
-    if correlation["r"] is None:
-        return f"no r: {correlation['reason']}"
-    text = f"r = {correlation['r']:.3f}, n = {correlation['n']}, p = {correlation['p']:.3g}"
-    if correlation["interval"] is None:
-        return text
-    low, high = correlation["interval"]
-    return f"{text}, 95 %: {low:.2f} to {high:.2f}"

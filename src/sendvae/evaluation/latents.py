@@ -1,70 +1,233 @@
-"""Every score of a latent space, from cached posterior means."""
+"""Scores of latent spaces, and what they say of generation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
 
-from sendvae.config.schema_demo import EvaluationConfig
-from sendvae.data import EmbeddedImages
-from sendvae.latents import Bootstrap, attribute_probe, discrimination, semantic_gap, uniformity
+from sendvae.config.schema_evaluate import LatentsConfig
+from sendvae.data import AttributeOptions, AttributeTable, ImageSet, ShardImages, open_splits
+from sendvae.data.attribute_sets import is_attribute_set
+from sendvae.distributed import is_main
+from sendvae.errors import UserError
+from sendvae.evaluation.encoded import EncodedRows, cache_rows, make_encoder
+from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
+from sendvae.evaluation.inputs import IN_MEMORY
+from sendvae.evaluation.results import Input, Number, Result, Subject
+from sendvae.evaluation.scorer import MIRRORED, Data, Scorer, explained
+from sendvae.latents import LatentRows
+from sendvae.nn.precision import resolve_precision
+from sendvae.tokenizers import Autoencoder, load_tokenizer
+
+NOT_PROTOCOL = {"batch_size", "correlate", "predict"}
+SPLITS = ("train", "val", "test")
+SCATTER = "scatter.png"
 
 
 @dataclass(frozen=True)
-class LatentScores:
-    """Scalars by metric name, and the probe's F1 of every attribute.
+class Encoded:
+    """A tokenizer whose latents are known already.
 
     Attributes:
-        resampled: scalars of every resample of the test concepts, the same ones for every tokenizer.
+        name: in tables.
+        rows: latents by split ("train", "val", "test"); those of mirrored training images under `MIRRORED`.
+        digest: of the weights.
+        source: where the tokenizer came from.
     """
 
-    scalars: dict[str, float]
-    attribute_f1: dict[str, float]
-    resampled: dict[str, Float64[Tensor, " R"]]
+    name: str
+    rows: Mapping[str, LatentRows]
+    digest: str
+    source: str = IN_MEMORY
 
 
-def evaluate_latents(
-    latents: dict[str, Float[Tensor, "N C h w"]],
-    images: dict[str, EmbeddedImages],
-    config: EvaluationConfig,
-    seed: int,
-) -> LatentScores:
-    """Scores of posterior means by split ("train", "val", "test").
+def measure_latents(
+    tokenizers: Sequence[str | Encoded],
+    data: str | Mapping[str, ImageSet],
+    protocol: LatentsConfig,
+    device: torch.device,
+    *,
+    known: Sequence[float | None] | None = None,
+    folder: Path | None = None,
+    cache: Path | None = None,
+) -> Result | None:
+    """Scores of one or several tokenizers on the same images; the result on the main process, else None.
 
-    Probes are fitted on train, their strength chosen on val, their scores taken on test; the mixture is fitted
-    on train and scored on test; the density is that of train.
+    With gFIDs known of three or more, every score is held against them (`scatter.png`), and those of the others
+    are predicted.
+
+    Args:
+        tokenizers: names, files, folders, runs or hub repositories; or latents that were encoded before.
+        data: a source of images with splits, or the image sets by split.
+        known: the gFID of each, or None.
+        folder: of the picture; None: it is not drawn.
+        cache: where latents are kept; None encodes again for every pass over them.
+
+    Raises:
+        UserError: data without what the scores need, or latents from which one cannot be computed.
     """
-    train, test = images["train"], images["test"]
-    attributes = {split: torch.from_numpy(subset.attributes.values) for split, subset in images.items()}
-    labels = {split: subset.labels_of(range(len(subset))) for split, subset in images.items()}
-    probe = attribute_probe(
-        latents["train"],
-        attributes["train"],
-        latents["test"],
-        attributes["test"],
-        val_latents=latents["val"],
-        val_attributes=attributes["val"],
-        bootstrap=Bootstrap(groups=test.attributes.groups),
-    )
-    density = uniformity(
-        latents["train"], samples=config.tsne_samples, repeats=config.tsne_repeats, seed=seed
-    )
-    gaps = {
-        pool: semantic_gap(latents["train"], labels["train"], latents["test"], labels["test"], pool)
-        for pool in ("mean", "flatten")
+    if protocol.discrimination.headline not in protocol.discrimination.components:
+        raise UserError(
+            "discrimination.headline is none of discrimination.components",
+            given=protocol.discrimination.headline,
+            expected=", ".join(map(str, protocol.discrimination.components)),
+        )
+    if isinstance(data, str):
+        protocol = protocol.model_copy(update={"data": data})
+        known_images = described(open_data(protocol))
+    else:
+        if protocol.limit is not None and any(len(part) > protocol.limit for part in data.values()):
+            raise ValueError("the sets hold more images than protocol.limit says")
+        known_images = described(data)
+    known = [None] * len(tokenizers) if known is None else known
+    ready = _encode_all(protocol, tokenizers, known_images, cache, device)
+    if not is_main():  # the processes share the encoding; what follows is the work of one
+        return None
+    subjects, quantities = [], {}
+    for one in ready:
+        scorer = Scorer(protocol, known_images, one.rows, _shape(one.rows))
+        subjects.append(_subject(protocol, scorer, one))
+        quantities |= scorer.quantities
+    findings = correlate_and_predict(subjects, known, protocol.correlate, protocol.predict)
+    if differences := differences_from_first(subjects):
+        findings["differences"] = differences
+    if findings.get("correlations") and folder is not None:
+        draw_scatter(subjects, known, findings, folder / SCATTER)
+    stated = protocol.model_dump(mode="json", exclude=NOT_PROTOCOL) | {
+        "resolved_precision": resolve_precision(protocol.precision, device),
+        "f1_average": "all; 0 / 0 is 0; macro counts attributes without positives",
+        "crop": "ADM's centre crop, of images that are not prepared",
+        "unknown_attributes": "absent",
+        "standardised": "with the training split's mean and deviation, each feature",
     }
-    scalars = {
-        "f1_macro": probe.f1_macro,
-        "f1_micro": probe.f1_micro,
-        "recall_at_5": probe.recall_at_5,
-        "probe_accuracy_mean": gaps["mean"],
-        "probe_accuracy_flatten": gaps["flatten"],
-        "uniformity_gini": density.gini,
-        "discrimination_nll": discrimination(latents["train"], latents["test"], seed=seed),
+    sets = known_images.images.values()
+    given = Input(source=protocol.data, images=sum(map(len, sets)), digest=known_images.digest)
+    return Result(
+        kind="latents",
+        protocol=stated,
+        inputs={"data": given},
+        subjects=subjects,
+        quantities=quantities,
+        findings=findings,
+    )
+
+
+def open_data(protocol: LatentsConfig) -> dict[str, ImageSet]:
+    """The images of every split that the protocol's data have.
+
+    Raises:
+        UserError: no such data.
+    """
+    table = Path(protocol.attributes_file) if protocol.attributes_file else None
+    options = AttributeOptions(table, protocol.split, protocol.box)
+    size = protocol.size if is_attribute_set(protocol.data) else None
+    return open_splits(protocol.data, SPLITS, protocol.limit, size=size, options=options)
+
+
+def described(images: Mapping[str, ImageSet]) -> Data:
+    """Images by split with what is known of them: labels, attributes, and which test images belong together.
+
+    Raises:
+        UserError: no train or test split.
+    """
+    missing = {"train", "test"} - images.keys()
+    if missing:
+        raise UserError(
+            f"there is no split '{min(missing)}'",
+            given=", ".join(sorted(images)) or "none",
+            expected="train and test, and best val too",
+        )
+    labels = {split: part.labels_of(range(len(part))) for split, part in images.items()}
+    tables = {split: attributes_of(part) for split, part in images.items()}
+    known = {split: table for split, table in tables.items() if table is not None}
+    if len(known) < len(images):
+        known = {}
+    groups = known["test"].groups if known else ()
+    return Data(
+        images=dict(images),
+        attributes={split: torch.from_numpy(table.values) for split, table in known.items()},
+        attribute_names=known["train"].names if known else (),
+        labels=labels,
+        groups=groups if len(set(groups)) < len(groups) else None,
+        digest=" | ".join(part.fingerprint for part in images.values()),
+    )
+
+
+def attributes_of(images: ImageSet) -> AttributeTable | None:
+    """The table of a set that has one."""
+    if isinstance(images, ShardImages) and not images.has_attributes():
+        return None
+    return getattr(images, "attributes", None)
+
+
+def _encode_all(
+    protocol: LatentsConfig,
+    tokenizers: Sequence[str | Encoded],
+    data: Data,
+    cache: Path | None,
+    device: torch.device,
+) -> list[Encoded]:
+    sources = [one for one in tokenizers if isinstance(one, str)]
+    names = dict(zip(sources, unique_names(sources), strict=True))
+    loaded = {source: load_tokenizer(source) for source in names}  # all, before hours go into the first
+    return [
+        _encoded(protocol, loaded[one], one, names[one], data, cache, device) if isinstance(one, str) else one
+        for one in tokenizers
+    ]
+
+
+def _encoded(
+    protocol: LatentsConfig,
+    tokenizer: Autoencoder,
+    source: str,
+    name: str,
+    data: Data,
+    cache: Path | None,
+    device: torch.device,
+) -> Encoded:
+    encoder = make_encoder(
+        tokenizer, device, protocol.latent, protocol.precision, protocol.seed, protocol.batch_size
+    )
+    wanted = {split: (encoder, images) for split, images in data.images.items()}
+    if "uniformity" in protocol.scores and protocol.uniformity.flips:
+        wanted[MIRRORED] = (replace(encoder, mirrored=True), data.images["train"])
+    rows: dict[str, LatentRows] = {
+        split: EncodedRows(view, images)
+        if cache is None
+        else cache_rows(view, images, cache, f"{name}: {split} latents")
+        for split, (view, images) in wanted.items()
     }
-    names = train.attributes.names
-    assert test.attributes.names == names
-    return LatentScores(scalars, dict(zip(names, probe.f1.tolist(), strict=True)), probe.resampled)
+    return Encoded(name, rows, encoder.weights, source)
+
+
+def _shape(rows: Mapping[str, LatentRows]) -> tuple[int, ...]:
+    return tuple(rows["train"].batch(np.arange(1)).shape[1:])
+
+
+def _subject(protocol: LatentsConfig, scorer: Scorer, one: Encoded) -> Subject:
+    numbers: dict[str, Number] = {}
+    for score in protocol.scores:
+        with explained(score, one.name):
+            numbers |= scorer.score(score)
+    return Subject(
+        name=one.name,
+        input=Input(source=one.source, digest=f"tensors:{one.digest}"),
+        numbers=numbers,
+        details={"latent": list(scorer.shape), **scorer.details},
+        resampled={name: values.tolist() for name, values in scorer.resampled.items()},
+    )
+
+
+def unique_names(sources: Sequence[str]) -> list[str]:
+    """The last part of each path or name; of those that share it, the last in which they differ."""
+    parts = [Path(source).parts for source in sources]
+    names = [part[-1] for part in parts]
+    while alike := {i for i, name in enumerate(names) if names.count(name) > 1 and len(parts[i]) > 1}:
+        for i in alike:
+            parts[i] = parts[i][:-1]
+            names[i] = parts[i][-1]
+    return [source if names.count(name) > 1 else name for source, name in zip(sources, names, strict=True)]

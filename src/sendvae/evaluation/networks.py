@@ -19,6 +19,7 @@ from sendvae.registry import Registry
 from sendvae.vision import Backbone, load_backbone
 
 OFFLINE = "mobilenet-v2"  # its weights come as a package
+INCEPTION = "inception"  # ADM's: the one network whose distance is the FID of papers on generation
 DINO_SIZE = 224  # pixels: Stein et al. (2023), dgm-eval
 
 
@@ -44,22 +45,22 @@ class FeatureNetwork:
     module: nn.Module
     rows: Callable[[UInt8[Tensor, "B 3 H W"]], FeatureRows]
 
-    @property
-    def distance(self) -> str:
-        """What its Frechet distance is called: only ADM's Inception gives a FID."""
-        return FREE_NAMES.get(self.name, f"fd-{self.name}")
-
-    @property
-    def suffix(self) -> str:
-        """What is added to the names of other metrics in its features."""
-        return "" if self.name in FREE_NAMES else f"-{self.name}"
+    def fields(self) -> dict[str, str]:
+        """What fills the names, labels and explanations of metrics: only ADM's Inception gives a FID."""
+        row = NETWORKS[self.name]
+        kind = f"-{row.fid}" if row.fid else ""
+        own = {"network": row.label, "suffix": "" if row.fid is not None else f"-{self.name}"}
+        if row.fid is not None:
+            names = {"distance": f"fid{kind}", "kernel": f"kid{kind}", "caveat": ""}
+            labels = {"distance_label": f"FID{kind}", "kernel_label": f"KID{kind}"}
+        else:
+            names = {"distance": f"fd-{self.name}", "kernel": f"kd-{self.name}", "caveat": "; not FID"}
+            labels = {"distance_label": f"FD-{row.label}", "kernel_label": f"KD-{row.label}"}
+        return own | names | labels
 
     def identity(self) -> dict[str, str]:
         """Name, and digest of the weights: what a stored feature statistic was computed with."""
         return {"name": self.name, "weights": weights_digest(self.module)}
-
-
-FREE_NAMES = {"inception": "fid", "inception-pytorch-fid": "fid-pytorch"}
 
 
 def _inception(**options: Any) -> tuple[nn.Module, Callable[[Tensor], FeatureRows]]:
@@ -89,14 +90,30 @@ def class_token(backbone: Backbone, images: UInt8[Tensor, "B 3 H W"]) -> Float[T
     return network.forward_features((pixels - backbone.mean) / backbone.std)[:, 0]
 
 
-NETWORKS: Registry[Callable[..., tuple[nn.Module, Callable[[Tensor], FeatureRows]]]] = Registry(
+class NetworkRow(NamedTuple):
+    """How a feature network is made and called.
+
+    Attributes:
+        build: to the module and its `rows`.
+        label: of tables.
+        fid: what follows "fid" in the name of its distance; None: the distance is no FID.
+    """
+
+    build: Callable[..., tuple[nn.Module, Callable[[Tensor], FeatureRows]]]
+    label: str
+    fid: str | None = None
+
+
+NETWORKS: Registry[NetworkRow] = Registry(
     "feature network",
     {
-        "inception": _inception,
-        "inception-pytorch-fid": partial(_inception, resize="pytorch-fid"),
-        "mobilenet-v2": _mobilenet,
-        "dinov2-b": partial(_dino, "dinov2-b"),
-        "dinov2-l": partial(_dino, "dinov2-l"),
+        INCEPTION: NetworkRow(_inception, "Inception", fid=""),
+        "inception-pytorch-fid": NetworkRow(
+            partial(_inception, resize="pytorch-fid"), "Inception", fid="pytorch"
+        ),
+        OFFLINE: NetworkRow(_mobilenet, "MobileNetV2"),
+        "dinov2-b": NetworkRow(partial(_dino, "dinov2-b"), "DINOv2-B"),
+        "dinov2-l": NetworkRow(partial(_dino, "dinov2-l"), "DINOv2-L"),
     },
 )
 
@@ -107,7 +124,7 @@ def load_network(name: str, device: torch.device) -> FeatureNetwork:
     Raises:
         UserError: unknown name, or weights that are not on this machine; says what to put where.
     """
-    build = NETWORKS[name]
+    build = NETWORKS[name].build
     try:
         module, rows = build()
     except UserError as error:

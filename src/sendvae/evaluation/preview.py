@@ -9,17 +9,18 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from sendvae.config.schema_diffusion import PreviewConfig
+from sendvae.config.schema_evaluate import GenerationConfig, IntervalConfig
 from sendvae.data import ImageSet
 from sendvae.diffusion import SiT
 from sendvae.distributed import is_main
-from sendvae.evaluation.features import extract_features, image_batches
+from sendvae.evaluation.generation import measure_generation, open_reference
 from sendvae.evaluation.labels import choose_labels
+from sendvae.evaluation.reference import Reference
 from sendvae.evaluation.sampling import generate
-from sendvae.metrics import FEATURES, FeatureStatistics, frechet_distance_of
 from sendvae.runs import Classes
 from sendvae.tokenizers import Autoencoder
 
-SHOWN, COLUMNS, BATCH = 64, 8, 64
+SHOWN, COLUMNS = 64, 8
 
 
 class Preview:
@@ -41,7 +42,7 @@ class Preview:
     ) -> None:
         self.config, self.tokenizer, self.images = config, tokenizer, images
         self.folder, self.seed = folder, seed
-        self.reference: FeatureStatistics | None = None
+        self.reference: Reference | None = None
         self.labels = choose_labels(config.sampling, Classes.of(images), seed).values
 
     @torch.no_grad()
@@ -57,12 +58,14 @@ class Preview:
             Image.fromarray(grid.permute(1, 2, 0).numpy()).save(self.folder / f"{images_seen:010d}.png")
         if self.config.features is None:
             return {}
-        network = FEATURES[self.config.features]().to(device)
-        if self.reference is None:
-            self.reference = FeatureStatistics()
-            total = len(self.images)
-            self.reference.update(extract_features(network, image_batches(self.images), total, "reference"))
-        found = FeatureStatistics()
-        found.update(extract_features(network, samples.split(BATCH), len(samples), "preview features"))
-        name = f"fd-{self.config.features.lower()}-{len(samples)}"
-        return {name: frechet_distance_of(self.reference, found)}
+        protocol = GenerationConfig(
+            features=self.config.features,
+            metrics=["fd"],
+            precision="auto",
+            intervals=IntervalConfig(bootstrap=0, jackknife=0),
+        )
+        self.reference = self.reference or open_reference(self.images, protocol, device)
+        result = measure_generation(samples, self.reference, protocol, device, name="preview")
+        if result is None:
+            return {}
+        return {f"{name}-{len(samples)}": n.value for name, n in result.subjects[0].numbers.items()}

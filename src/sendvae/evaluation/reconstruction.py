@@ -1,10 +1,10 @@
-"""`sendvae evaluate reconstruction`: what a tokenizer loses, per image and as a distribution."""
+"""What a tokenizer loses, per image and as a distribution."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,144 +14,208 @@ from torch import Tensor, nn
 
 from sendvae.autoencoding import load_perceptual
 from sendvae.config.schema_evaluate import ReconstructionConfig
-from sendvae.data import to_float, to_uint8
-from sendvae.distributed import is_main, main_value
+from sendvae.data import ImageSet, open_images, to_float, to_uint8
 from sendvae.errors import UserError
-from sendvae.evaluation.collect import as_uint8, check_features, shared_batches
+from sendvae.evaluation.collect import checked_features, shared_batches
 from sendvae.evaluation.encoded import check_size, noise
 from sendvae.evaluation.gallery import Pair, save_gallery
 from sendvae.evaluation.gather import gather_rows, gather_statistics, own_share
-from sendvae.evaluation.networks import FeatureNetwork, load_network
-from sendvae.evaluation.results import Input, Number, Result, Subject
-from sendvae.evaluation.sources import ImageStream, open_stream
-from sendvae.files import write_text
-from sendvae.metrics import (
-    FeatureStatistics,
-    bootstrap_mean,
-    frechet_distance_of,
-    frechet_interval,
-    psnr,
-    ssim,
-    ssim_signed,
+from sendvae.evaluation.inputs import (
+    IN_MEMORY,
+    Images,
+    as_images,
+    as_uint8,
+    describe_input,
+    image_batches,
+    source_of,
 )
+from sendvae.evaluation.measuring import Chosen, choose, settings_of
+from sendvae.evaluation.networks import FeatureNetwork, FeatureRows, load_network
+from sendvae.evaluation.results import Input, Result, Subject
+from sendvae.files import write_text
+from sendvae.metrics import FeatureStatistics, Gaussian, ImageEvidence, SetEvidence, Settings
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, load_tokenizer
 
 NOT_PROTOCOL = {"batch_size", "worst"}
-SPLITS = ("test", "val")  # of a prepared data set with several
+SPLITS = ("test", "val")  # of a data set with several
 CSV, GALLERY = "images.csv", "worst.png"
 
 
 @dataclass(frozen=True)
-class ImageScores:
-    """Per image, (N,): PSNR in dB, SSIM, perceptual distance."""
+class Loss:
+    """What every batch goes through.
 
-    psnr: Tensor
-    ssim: Tensor
-    perceptual: Tensor
+    Attributes:
+        protocol, chosen, settings: what is measured, and how.
+        model, network: on the same device; `perceptual` is a distance of two float batches.
+        precision: resolved.
+    """
+
+    protocol: ReconstructionConfig
+    chosen: Chosen
+    settings: Settings
+    model: Autoencoder
+    network: FeatureNetwork
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None
+    precision: str
 
 
-def score_reconstruction(
-    config: ReconstructionConfig,
-    tokenizer: str,
-    data: str,
-    folder: Path,
+def measure_reconstruction(
+    tokenizer: str | Autoencoder,
+    data: Images,
+    protocol: ReconstructionConfig,
     device: torch.device,
+    *,
+    folder: Path | None = None,
     network: FeatureNetwork | None = None,
     perceptual: nn.Module | None = None,
+    name: str | None = None,
 ) -> Result | None:
-    """Reconstruction metrics of a tokenizer; the result on the main process, else None.
-
-    Writes a row per image to `images.csv` and the worst images to `worst.png`.
+    """The protocol's metrics of a tokenizer's reconstructions; the result on the main process, else None.
 
     Args:
-        tokenizer: name, file, folder, run or hub repository.
-        data: as `open_stream` understands it.
-        folder: of the files.
-        network, perceptual: instead of those that the configuration names.
+        tokenizer: name, file, folder, run or hub repository; or one in memory.
+        data: a source that `open_images` understands, an image set, uint8 images, or batches of them.
+        folder: gets a row per image in `images.csv` and the worst images in `worst.png`; None: neither is written.
+        network, perceptual: instead of those that the protocol names.
+        name: of the tokenizer in tables.
 
     Raises:
-        UserError: unreadable images, images that do not fit the tokenizer, missing weights.
+        UserError: unreadable images, images that do not fit the tokenizer, missing weights, or unknown metrics.
     """
-    stream = open_stream(data, config.split, config.size, config.crop, config.limit, SPLITS)
-    if len(stream) < 2:
-        raise UserError("reconstruction metrics need two images or more", given=f"{len(stream)} in {data}")
-    model = load_tokenizer(tokenizer).to(device)
-    network = network or load_network(config.features, device)
-    perceptual = (perceptual or load_perceptual(config.perceptual)).to(device)
-    digest = main_value(stream.digest() if is_main() else "")
-    measured = _measure(config, model, stream, network, perceptual, device)
-    if measured is None:
-        return None
-    scores, originals, features = measured
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CSV, _csv(stream.keys, scores, config.perceptual))
-    if config.worst:
-        order = scores.perceptual.argsort(descending=True, stable=True)[: config.worst].tolist()
-        save_gallery(_pairs(config, model, stream, order, scores, device), folder / GALLERY)
-    protocol = config.model_dump(mode="json", exclude=NOT_PROTOCOL) | {
-        "network": network.identity(),
-        "perceptual_weights": weights_digest(perceptual),
-        "resolved_precision": resolve_precision(config.precision, device),
-    }
-    subject = Subject(
-        name=Path(tokenizer.rstrip("/")).name,
-        input=Input(source=tokenizer, images=len(stream), digest=f"tensors:{weights_digest(model)}"),
-        numbers=_numbers(config, network, scores, originals, features),
-        details={"files": [CSV, *([GALLERY] if config.worst else [])]},
+    images = as_images(
+        data,
+        lambda source: open_images(
+            source,
+            protocol.split,
+            protocol.limit,
+            size=protocol.size,
+            crop=protocol.crop,
+            preferred=SPLITS,
+        ),
+        protocol.limit,
     )
-    given = Input(source=data, images=len(stream), digest=digest)
-    return Result(kind="reconstruction", protocol=protocol, inputs={"data": given}, subjects=[subject])
+    if len(images) < 2:
+        raise UserError(
+            "reconstruction metrics need two images or more", given=f"{len(images)} in {source_of(data)}"
+        )
+    network = network or load_network(protocol.features, device)
+    chosen = choose(protocol.metrics, network, protocol.perceptual)
+    model = (load_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer).to(device).eval()
+    if "perceptual" in protocol.metrics:
+        perceptual = (perceptual or load_perceptual(protocol.perceptual)).to(device)
+    precision = resolve_precision(protocol.precision, device)
+    loss = Loss(protocol, chosen, settings_of(protocol, device), model, network, perceptual, precision)
+    given = describe_input(data, images)
+    source = tokenizer if isinstance(tokenizer, str) else IN_MEMORY
+    title = name or Path(source.rstrip("/")).name
+    evidence_and_values = _collect(loss, images, device, f"{title}: reconstruction")
+    if evidence_and_values is None:
+        return None
+    evidence, values = evidence_and_values
+    files = _write(loss, images, values, folder, device) if folder is not None else []
+    found = chosen.measure(evidence, values, loss.settings)
+    subject = Subject(
+        name=title,
+        input=Input(source=source, images=len(images), digest=f"tensors:{weights_digest(model)}"),
+        numbers=found.numbers,
+        details={"files": files, **found.details},
+    )
+    stated = protocol.model_dump(mode="json", exclude=NOT_PROTOCOL) | {
+        "network": network.identity(),
+        "perceptual_weights": weights_digest(perceptual) if perceptual is not None else None,
+        "resolved_precision": precision,
+    }
+    return Result(
+        kind="reconstruction",
+        protocol=stated,
+        inputs={"data": given},
+        subjects=[subject],
+        quantities=found.quantities,
+    )
 
 
 @torch.no_grad()
-def _measure(
-    config: ReconstructionConfig,
-    model: Autoencoder,
-    stream: ImageStream,
-    network: FeatureNetwork,
-    perceptual: nn.Module,
-    device: torch.device,
-) -> tuple[ImageScores, FeatureStatistics, Float[Tensor, "N D"]] | None:
-    """Scores, statistics of the originals' features, features of the reconstructions; None but on the main one."""
-    batches = shared_batches(len(stream), config.batch_size)
+def reconstruct(
+    tokenizer: Autoencoder, images: UInt8[Tensor, "B 3 H W"], precision: str = "fp32"
+) -> UInt8[Tensor, "B 3 H W"]:
+    """Decodes the posterior mean of each image.
+
+    Args:
+        precision: "fp32", "bf16", or "auto" for bf16 where the device computes in it.
+    """
+    device = next(tokenizer.parameters()).device
+    with autocast(resolve_precision(precision, device), device):
+        decoded = tokenizer.decode(tokenizer.encode(to_float(images.to(device))).mode())
+    return to_uint8(decoded).cpu()
+
+
+@torch.no_grad()
+def _collect(
+    loss: Loss, images: ImageSet, device: torch.device, name: str
+) -> tuple[SetEvidence, dict[str, Tensor]] | None:
+    """Features of reconstructions and originals, and every image's numbers; None but on the main process."""
+    batches = shared_batches(len(images), loss.protocol.batch_size)
     share = own_share(batches)
-    originals = FeatureStatistics()
-    columns: list[list[Tensor]] = [[], [], [], []]
-    exact = torch.backends.cudnn.flags(allow_tf32=False)
-    with exact, progress("reconstruction", sum(map(len, share))) as bar:
-        for positions, images in zip(share, stream.batches(share), strict=True):
-            real, copies = _reconstruct(config, model, images.to(device), positions)
-            rows = [network.rows(part).pool.float().cpu() for part in (as_uint8(real), to_uint8(copies))]
-            for part in rows:
-                check_features(part, network.name, positions.start, stream.source)
-            originals.update(rows[0])
-            values = (*_image_scores(config, real, copies, perceptual), rows[1])
-            for column, value in zip(columns, values, strict=True):
-                column.append(value.cpu())
+    pool, spatial = FeatureStatistics(), FeatureStatistics()
+    originals: list[Tensor] = []
+    copies: list[FeatureRows] = []
+    numbers: list[dict[str, Tensor]] = []
+    keep_originals = loss.chosen.needs("reference features")
+    with progress(name, sum(map(len, share))) as bar:
+        for positions, batch in zip(share, image_batches(images, share), strict=True):
+            given = batch.to(device)
+            evidence = _evidence(loss, given, positions)
+            assert evidence.originals is not None
+            real = checked_features(loss.network, evidence.originals, loss.precision, positions.start)
+            pool.update(real.pool)
+            if real.spatial is not None:
+                spatial.update(real.spatial)
+            if keep_originals:
+                originals.append(real.pool)
+            copies.append(checked_features(loss.network, evidence.images, loss.precision, positions.start))
+            numbers.append(loss.chosen.values(evidence, loss.settings))
             bar.advance(len(positions))
-    joined = gather_statistics(originals)
-    gathered = [gather_rows(column, batches) for column in columns]
-    if joined is None:
+    joined = gather_statistics(pool), gather_statistics(spatial) if spatial.count else None
+    columns = (
+        [rows.pool for rows in copies],
+        [rows.spatial for rows in copies if rows.spatial is not None],
+        [rows.logits for rows in copies if rows.logits is not None],
+        originals,
+    )
+    features, layout, logits, near = (gather_rows(part, batches) if part else None for part in columns)
+    values = {key: gather_rows([one[key] for one in numbers], batches) for key in numbers[0]}
+    if joined[0] is None or features is None:
         return None
-    whole = [column for column in gathered if column is not None]
-    return ImageScores(whole[0], whole[1], whole[2]), joined, whole[3]
+    whole, whole_layout = (None if found is None else Gaussian(found.mean, found.cov) for found in joined)
+    evidence = SetEvidence(features, layout, logits, whole, whole_layout, near)
+    return evidence, {key: column for key, column in values.items() if column is not None}
 
 
-def _reconstruct(
-    config: ReconstructionConfig, model: Autoencoder, images: Tensor, positions: range
-) -> tuple[Tensor, Float[Tensor, "B 3 H W"]]:
-    """Originals, as they were given, and float reconstructions, not clamped."""
-    x = to_float(images) if images.dtype == torch.uint8 else images
-    check_size(model, x)
-    with autocast(resolve_precision(config.precision, x.device), x.device):
-        posterior = model.encode(x)
+def _evidence(loss: Loss, images: Tensor, positions: range) -> ImageEvidence:
+    """A batch and its reconstruction, 8-bit and exact."""
+    exact = to_float(images) if images.dtype == torch.uint8 else images
+    copies = _decoded(loss, exact, positions)
+    return ImageEvidence(to_uint8(copies), copies, as_uint8(images), exact, loss.perceptual)
+
+
+def _decoded(loss: Loss, x: Float[Tensor, "B 3 H W"], positions: range) -> Float[Tensor, "B 3 H W"]:
+    """Float reconstructions, not clamped.
+
+    Raises:
+        UserError: they are not finite.
+    """
+    protocol = loss.protocol
+    check_size(loss.model, x)
+    with autocast(loss.precision, x.device):
+        posterior = loss.model.encode(x)
         z = posterior.mode()
-        if config.latent == "sample":
-            z = posterior.sample(noise=noise(z, positions, config.seed))
-        copies = model.decode(z).float()
+        if protocol.latent == "sample":
+            z = posterior.sample(noise=noise(z, positions, protocol.seed))
+        copies = loss.model.decode(z).float()
     finite = copies.isfinite().flatten(1).all(1)
     if not bool(finite.all()):
         raise UserError(
@@ -159,78 +223,53 @@ def _reconstruct(
             given=f"of image {positions[int(finite.int().argmin())]}",
             next_step="check its weights; precision=fp32 if it ran in bf16",
         )
-    return images, copies
+    return copies
 
 
-def _image_scores(
-    config: ReconstructionConfig, real: Tensor, copies: Float[Tensor, "B 3 H W"], perceptual: nn.Module
-) -> tuple[Tensor, Tensor, Tensor]:
-    """PSNR of 8-bit images, SSIM and perceptual distance by the configuration's choices, each (B,)."""
-    real_bytes, copy_bytes = as_uint8(real), to_uint8(copies)
-    floats = to_float(real) if real.dtype == torch.uint8 else real
-    similarity = ssim_signed(copies, floats) if config.ssim == "signed" else ssim(copy_bytes, real_bytes)
-    shown = copies.clamp(-1.0, 1.0) if config.perceptual_clamped else copies
-    return psnr(copy_bytes, real_bytes), similarity, perceptual(shown, floats)
+def _write(
+    loss: Loss, images: ImageSet, values: Mapping[str, Tensor], folder: Path, device: torch.device
+) -> list[str]:
+    """The table of all images, and the gallery of the worst; returns the names of the files."""
+    named = {loss.chosen.name(key): column for key, column in values.items()}
+    if not named:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / CSV, _csv(images.keys, named))
+    if not loss.protocol.worst:
+        return [CSV]
+    key = "perceptual" if "perceptual" in values else next(iter(values))
+    descending = not loss.chosen.images[key].quantity.higher_is_better
+    order = values[key].argsort(descending=descending, stable=True)[: loss.protocol.worst].tolist()
+    save_gallery(_pairs(loss, images, order, named, device), folder / GALLERY)
+    return [CSV, GALLERY]
 
 
-def _numbers(
-    config: ReconstructionConfig,
-    network: FeatureNetwork,
-    scores: ImageScores,
-    originals: FeatureStatistics,
-    features: Float[Tensor, "N D"],
-) -> dict[str, Number]:
-    copies = FeatureStatistics()
-    copies.update(features)
-    groups = config.intervals.jackknife
-    interval = frechet_interval(originals.mean, originals.cov, features, groups)
-    numbers = {
-        f"r{network.distance}": Number(
-            value=frechet_distance_of(originals, copies),
-            interval=interval,
-            method=f"jackknife over {groups} groups of reconstructions" if interval else None,
-        )
-    }
-    named = {"psnr": scores.psnr, "ssim": scores.ssim, config.perceptual: scores.perceptual}
-    for name, values in named.items():
-        around = bootstrap_mean(values, config.intervals.bootstrap, config.seed)
-        numbers[name] = Number(
-            value=float(values.double().mean()),
-            interval=around,
-            method="bootstrap over images" if around else None,
-        )
-    return numbers
-
-
-def _csv(keys: Sequence[str], scores: ImageScores, perceptual: str) -> str:
+def _csv(keys: Sequence[str], values: Mapping[str, Tensor]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "psnr", "ssim", perceptual])
-    columns = (scores.psnr.tolist(), scores.ssim.tolist(), scores.perceptual.tolist())
-    writer.writerows([key, *values] for key, *values in zip(keys, *columns, strict=True))
+    writer.writerow(["image", *values])
+    columns = [column.tolist() for column in values.values()]
+    writer.writerows([key, *row] for key, *row in zip(keys, *columns, strict=True))
     return text.getvalue()
 
 
 @torch.no_grad()
 def _pairs(
-    config: ReconstructionConfig,
-    model: Autoencoder,
-    stream: ImageStream,
+    loss: Loss,
+    images: ImageSet,
     order: Sequence[int],
-    scores: ImageScores,
+    values: Mapping[str, Tensor],
     device: torch.device,
 ) -> list[Pair]:
     """The images at `order`, reconstructed once more: keeping all of them until it is known which is too much."""
     pairs: dict[int, tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "3 H W"]]] = {}
     wanted = [range(i, i + 1) for i in sorted(order)]
-    for positions, images in zip(wanted, stream.batches(wanted), strict=True):
-        real, copies = _reconstruct(config, model, images.to(device), positions)
-        pairs[positions.start] = as_uint8(real)[0].cpu(), to_uint8(copies)[0].cpu()
-    return [
-        Pair(
-            *pairs[i],
-            f"{stream.keys[i]}: {config.perceptual} {float(scores.perceptual[i]):.3f}, "
-            f"PSNR {float(scores.psnr[i]):.2f} dB, SSIM {float(scores.ssim[i]):.3f}",
-        )
+    for positions, batch in zip(wanted, image_batches(images, wanted), strict=True):
+        evidence = _evidence(loss, batch.to(device), positions)
+        assert evidence.originals is not None
+        pairs[positions.start] = evidence.originals[0].cpu(), evidence.images[0].cpu()
+    captions = {
+        i: f"{images.keys[i]}: " + ", ".join(f"{name} {float(v[i]):.4g}" for name, v in values.items())
         for i in order
-    ]
+    }
+    return [Pair(*pairs[i], captions[i]) for i in order]

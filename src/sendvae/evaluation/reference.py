@@ -8,16 +8,13 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.data import AdmArchive, ImageSet
 from sendvae.distributed import is_main, main_value
-from sendvae.evaluation.adm_archive import AdmArchive, Gaussian
 from sendvae.evaluation.collect import Statistics, feature_statistics
-from sendvae.evaluation.networks import FeatureNetwork
+from sendvae.evaluation.networks import INCEPTION, FeatureNetwork
 from sendvae.evaluation.results import Input
-from sendvae.evaluation.sources import ImageStream
-from sendvae.metrics import FeatureStatistics
+from sendvae.metrics import FeatureStatistics, Gaussian
 from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
-
-INCEPTION = "inception"  # the one network whose statistics ADM's files hold
 
 
 @dataclass(frozen=True)
@@ -39,26 +36,35 @@ class Reference:
 
 
 def measure_reference(
-    stream: ImageStream, network: FeatureNetwork, batch_size: int, picked: int | None, cache: Path
-) -> Reference | None:
-    """The reference on the main process; None on the others.
+    images: ImageSet,
+    given: Input,
+    network: FeatureNetwork,
+    batch_size: int,
+    picked: int | None = None,
+    cache: Path | None = None,
+    precision: str = "fp32",
+) -> Reference:
+    """The reference, whole on the main process; the others have its input only.
 
-    What an npz file says of its features wins over its images, as in ADM's evaluator. Everything measured is
-    kept in `cache` under the digests of the images and of the network.
+    What an npz file says of its features wins over its images, as in ADM's evaluator.
+
+    Args:
+        given: describes the images.
+        picked: how many images precision and recall see; None for all.
+        cache: where what is measured is kept, under the digests of the images and of the network; None: nowhere.
+        precision: of the network, resolved.
 
     Raises:
         UserError: images that cannot be read, or features that are not finite.
     """
-    digest = main_value(stream.digest() if is_main() else "")
-    given = Input(source=stream.source, images=len(stream), digest=digest)
-    archive = stream if isinstance(stream, AdmArchive) and network.name == INCEPTION else None
-    pool = archive.statistics("pool") if archive is not None else None
-    spatial = archive.statistics("spatial") if archive is not None else None
-    if archive is not None and pool is not None and len(stream) == 0:
+    archive = images if isinstance(images, AdmArchive) and network.name == INCEPTION else None
+    stored = {kind: archive.statistics(kind) if archive is not None else None for kind in ("pool", "spatial")}
+    pool, spatial = (None if found is None else Gaussian(*found) for found in stored.values())
+    if pool is not None and len(images) == 0:
         return Reference(pool, spatial, None, given, stored=True)
-    measured = _cached(stream, digest, network, batch_size, picked, cache)
+    measured = _cached(images, given.digest, network, batch_size, picked, cache, precision)
     if measured is None:
-        return None
+        return Reference(None, None, None, given, stored=False)
     if pool is not None:
         return Reference(pool, spatial, measured.picked, given, stored=True)
     pool = Gaussian(measured.pool.mean, measured.pool.cov)
@@ -68,17 +74,23 @@ def measure_reference(
 
 
 def _cached(
-    stream: ImageStream,
+    images: ImageSet,
     digest: str,
     network: FeatureNetwork,
     batch_size: int,
     picked: int | None,
-    cache: Path,
+    cache: Path | None,
+    precision: str,
 ) -> Statistics | None:
+    def measure() -> Statistics | None:
+        return feature_statistics(network, images, batch_size, picked, "features of the reference", precision)
+
     if picked is not None:
-        picked = None if picked >= len(stream) else picked  # then it is all of them, as None says
-    content = {"images": digest, "network": network.identity(), "picked": picked}
-    key = CacheKey("reference", network.name, stream.source, content)
+        picked = None if picked >= len(images) else picked  # then it is all of them, as None says
+    if cache is None:
+        return measure()
+    content = {"images": digest, "network": network.identity(), "precision": precision, "picked": picked}
+    key = CacheKey("reference", network.name, images.source, content)
     found = _load(cache, key) if is_main() else None
     if main_value(found is not None):
         return found
@@ -86,7 +98,7 @@ def _cached(
         found = _load(cache, key) if is_main() else None  # another command may have measured it meanwhile
         if main_value(found is not None):
             return found
-        measured = feature_statistics(network, stream, batch_size, picked, "features of the reference")
+        measured = measure()
         if measured is not None:
             save_statistics(cache, key, _tensors(measured))
     return measured

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sendvae.errors import UserError
 from sendvae.files import write_text
+from sendvae.quantities import Quantity
 from sendvae.runs import describe_environment
 
 RESULTS = "results.json"
@@ -49,12 +50,14 @@ class Subject(_Model):
         input: where it came from.
         numbers: by metric; intervals stand in no metric of their own.
         details: whatever else is worth keeping (values per attribute, why a score is missing).
+        resampled: numbers of every resample of the test split, where they have any; in memory only.
     """
 
     name: str
     input: Input
     numbers: dict[str, Number]
     details: dict[str, Any] = {}
+    resampled: dict[str, list[float]] = Field(default={}, exclude=True)
 
 
 class Result(_Model):
@@ -64,6 +67,7 @@ class Result(_Model):
         protocol: every choice that changes the numbers; results compare only if it is equal.
         inputs: data and references that all subjects share.
         subjects: a row of the table each.
+        quantities: how each number is read: label, direction, digits, explanation.
         findings: what follows from all rows together (correlations, predictions).
     """
 
@@ -72,6 +76,7 @@ class Result(_Model):
     protocol: dict[str, Any]
     inputs: dict[str, Input]
     subjects: list[Subject] = Field(min_length=1)
+    quantities: dict[str, Quantity] = {}
     findings: dict[str, Any] = {}
     environment: dict[str, str | int] = Field(default_factory=lambda: describe_environment() | _versions())
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from sendvae.config import SampleConfig
+from sendvae.data import open_images
 from sendvae.distributed import barrier, is_main, main_value, world_size
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel, load_model
@@ -33,7 +34,6 @@ from sendvae.evaluation.sample_record import (
     record_path,
 )
 from sendvae.evaluation.sampling import draw_images
-from sendvae.evaluation.sources import open_stream
 from sendvae.files import write_text
 from sendvae.runs import check_space, progress
 
@@ -159,7 +159,7 @@ def _finish_npz(
 ) -> None:
     whole = folder / f"samples{NPZ}"
     write_npz(whole, blocks, labels.values.tolist(), size)
-    digest = open_stream(str(whole)).digest()
+    digest = open_images(str(whole)).fingerprint
     record.model_copy(update={"digest": digest}).save(record_path(target))
     whole.replace(target)
     shutil.rmtree(folder)
@@ -167,6 +167,6 @@ def _finish_npz(
 
 def _finish_folder(target: Path, folder: Path, record: SampleRecord, labels: Labels) -> None:
     write_text(folder / LABELS, "".join(f"{label}\n" for label in labels.values.tolist()))
-    digest = open_stream(str(folder)).digest()
+    digest = open_images(str(folder)).fingerprint
     record.model_copy(update={"digest": digest}).save(folder / SAMPLES)
     folder.replace(target)

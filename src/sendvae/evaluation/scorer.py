@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,9 +24,11 @@ from sendvae.latents import (
     class_probe,
     mixture_scores,
     percentile_interval,
+    quantity_of,
     uniformity_repeats,
 )
 from sendvae.metrics import chunk_interval
+from sendvae.quantities import Quantity
 
 # Of latents that the full-batch probes may gather; they hold about four times as much.
 FULL_BATCH_BYTES = 2**30
@@ -50,10 +52,11 @@ class Data:
 
 
 class Scorer:
-    """A method per score, named as in `LatentsConfig.scores`.
+    """A method per score, named as in `SCORES`.
 
     Attributes:
         details: fills with what is no number.
+        quantities: fills with how each number is read.
         resampled: fills with the numbers of every resample of the test split, where they have any.
     """
 
@@ -61,15 +64,26 @@ class Scorer:
         self,
         config: LatentsConfig,
         data: Data,
-        rows: dict[str, LatentRows],
+        rows: Mapping[str, LatentRows],
         shape: tuple[int, ...],
     ) -> None:
         self.config, self.data, self.rows, self.shape = config, data, rows, shape
         self.details: dict[str, Any] = {}
+        self.quantities: dict[str, Quantity] = {}
         self.resampled: dict[str, Tensor] = {}
         small = config.minibatch
         self.minibatch = MinibatchFit(small.epochs, small.batch_size, small.lr, config.seed)
         self.bootstrap = Bootstrap(config.bootstrap, config.seed, data.groups)
+
+    def score(self, name: str) -> dict[str, Number]:
+        """The numbers of a score; empty where the data lack what it needs.
+
+        Raises:
+            ValueError: it cannot be computed.
+        """
+        numbers: dict[str, Number] = getattr(self, name)()
+        self.quantities |= {number: quantity_of(name, number) for number in numbers}
+        return numbers
 
     def attributes(self) -> dict[str, Number]:
         if not self.data.attributes:

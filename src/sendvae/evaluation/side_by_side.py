@@ -16,11 +16,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from sendvae.data import to_float, to_uint8
+from sendvae.data import ImageSet, to_float, to_uint8
 from sendvae.distributed import all_reduce_mean, barrier, is_main, rank, world_size
 from sendvae.errors import UserError
 from sendvae.evaluation.gallery import difference_of, titled_row
-from sendvae.evaluation.sources import ImageStream
 from sendvae.files import new_file, write_text
 from sendvae.metrics import psnr
 from sendvae.nn import weights_digest
@@ -44,7 +43,7 @@ class Written:
 
 def write_side_by_side(
     tokenizers: dict[str, Autoencoder],
-    images: ImageStream,
+    images: ImageSet,
     folder: Path,
     device: torch.device,
     precision: str = "fp32",
@@ -76,8 +75,7 @@ def write_side_by_side(
     new = padded = 0
     with progress("reconstruct", len(own)) as bar:
         for i in own:
-            (batch,) = images.batches([range(i, i + 1)])
-            original, target = batch[0], folder / names[i]
+            original, target = images[i].image, folder / names[i]
             padded += any(any(_padding(original, t)) for t in tokenizers.values())
             digest = _pixel_digest(original)
             if not _is_there(target, digest):

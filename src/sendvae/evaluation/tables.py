@@ -1,48 +1,51 @@
-"""Results as tables to read."""
+"""Results as tables to read in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from sendvae.evaluation.findings import describe
+from sendvae.evaluation import wording
 from sendvae.evaluation.results import Number, Result, check_comparable
+from sendvae.quantities import Quantity
 
 
 def print_result(result: Result, console: Console) -> None:
     """Every number of every subject, with its interval."""
-    names = _metric_names([result])
-    header = ["", *(subject.name for subject in result.subjects)]
-    table = _table(header)
+    known = result.quantities
+    table = _table([subject.name for subject in result.subjects])
     below = len(result.subjects) > 1
-    for name in names:
-        table.add_row(name, *(show(subject.numbers.get(name), below=below) for subject in result.subjects))
+    for name in wording.metric_names([result]):
+        cells = (show(subject.numbers.get(name), known.get(name), below=below) for subject in result.subjects)
+        table.add_row(*_named(name, known), *cells)
     console.print(table)
-    for subject in result.subjects:
-        for key, value in subject.details.items():
-            if key.startswith("no "):
-                console.print(f"{subject.name}: {key}: {value}", style="dim")
+    for remark in wording.remarks(result):
+        console.print(remark, style="dim", markup=False)
     if differences := result.findings.get("differences"):
-        print_differences(result.subjects[0].name, differences, console)
+        print_differences(result.subjects[0].name, differences, known, console)
     for score, found in result.findings.get("correlations", {}).items():
-        console.print(f"{score} and gFID: {describe(found)}", highlight=False)
+        console.print(f"{score} and gFID: {wording.correlation(found)}", highlight=False)
     for name, found in result.findings.get("predictions", {}).items():
-        console.print(f"gFID of {name} by its {found['from']}: {_predicted(found)}", highlight=False)
+        console.print(f"gFID of {name} by its {found['from']}: {wording.prediction(found)}", highlight=False)
     counts = {subject.input.images for subject in result.subjects}
     images = [f"{count:,} images; " for count in sorted(count for count in counts if count is not None)]
     for count in images or [""]:
-        console.print(f"{count}intervals of 95 %", style="dim")
+        console.print(f"{count}arrows point where better is; intervals of 95 %", style="dim")
 
 
-def print_differences(first: str, differences: dict[str, dict[str, Any]], console: Console) -> None:
+def print_differences(
+    first: str, differences: dict[str, dict[str, Any]], known: Mapping[str, Quantity], console: Console
+) -> None:
     """Of every other tokenizer from the first, each score with the interval of the difference."""
-    table = _table([f"minus {first}", *differences])
+    table = _table(list(differences), f"minus {first}")
     for score in next(iter(differences.values())):
         found = [Number(**scores[score]) for scores in differences.values()]
-        table.add_row(score, *(show(number, "+", below=True) for number in found))
+        cells = (show(number, known.get(score), "+", below=True) for number in found)
+        table.add_row(*_named(score, known), *cells)
     console.print()
     console.print(table)
 
@@ -60,55 +63,44 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
         for name, result in zip(names, results, strict=True)
         for subject in result.subjects
     ]
-    table = _table(["", *(name for name, _ in columns)])
-    for metric in _metric_names(results):
-        first = columns[0][1].numbers.get(metric)
-        cells = [show(first)]
+    known = wording.quantities_of(results)
+    table = _table([name for name, _ in columns])
+    for metric in wording.metric_names(results):
+        first, quantity = columns[0][1].numbers.get(metric), known.get(metric)
+        cells = [show(first, quantity)]
         for _, subject in columns[1:]:
             number = subject.numbers.get(metric)
-            difference = f"  ({number.value - first.value:+.4g})" if number and first else ""
-            cells.append(show(number) + difference)
-        table.add_row(metric, *cells)
+            difference = ""
+            if number and first:
+                difference = f"  ({wording.figure(number.value - first.value, quantity, '+')})"
+            cells.append(show(number, quantity) + difference)
+        table.add_row(*_named(metric, known), *cells)
     console.print(table)
 
 
-def _table(header: Sequence[str]) -> Table:
-    """The first column names scores, and is never cut."""
-    table = Table(box=None, header_style="bold")
-    for i, name in enumerate(header):
-        table.add_column(name, no_wrap=i == 0)
-    return table
-
-
-def show(number: Number | None, sign: str = "", below: bool = False) -> str:
-    """A number to four or five digits, and its interval (`below` it).
+def show(number: Number | None, quantity: Quantity | None, sign: str = "", below: bool = False) -> str:
+    """A number and its interval (`below` it).
 
     Args:
         sign: "+" shows that of positive numbers too.
     """
     if number is None:
         return "-"
-    text = _digits(number.value, sign)
-    if number.interval is None:
-        return text
-    low, high = (_digits(bound, sign) for bound in number.interval)
-    return text + ("\n" if below else " ") + rf"\[{low}, {high}]"
+    text = wording.figure(number.value, quantity, sign)
+    around = wording.interval(number, quantity, sign)
+    return text + (("\n" if below else " ") + escape(around) if around else "")
 
 
-def _predicted(found: dict[str, Any]) -> str:
-    if found["value"] is None:
-        return f"none ({found['reason']})"
-    if found["interval"] is None:
-        return f"{found['value']:.2f}, of {found['n']} points: no interval"
-    low, high = found["interval"]
-    return f"{found['value']:.2f}, 95 %: {low:.2f} to {high:.2f} ({found['n']} points)"
+def _named(name: str, known: Mapping[str, Quantity]) -> tuple[str, str]:
+    """Label and direction, and the name by which files and options know the number."""
+    return wording.heading(name, known.get(name)), name if name in known else ""
 
 
-def _digits(value: float, sign: str = "") -> str:
-    """Four significant digits; of differences (with a sign) four decimals, since most are close to 0."""
-    return f"{value:{sign}.2f}" if abs(value) >= 100 else f"{value:{sign}.4{'f' if sign else 'g'}}"
-
-
-def _metric_names(results: Sequence[Result]) -> list[str]:
-    """In the order in which they first come up."""
-    return list(dict.fromkeys(name for r in results for subject in r.subjects for name in subject.numbers))
+def _table(columns: Sequence[str], title: str = "") -> Table:
+    """The first two columns name numbers, and are never cut."""
+    table = Table(box=None, header_style="bold")
+    table.add_column(title, no_wrap=True)
+    table.add_column("", no_wrap=True, style="dim")
+    for name in columns:
+        table.add_column(name)
+    return table

@@ -15,45 +15,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sendvae.autoencoding import load_perceptual
 from sendvae.config import DemoConfig, DiffusionConfig, TokenizerConfig, load_config
 from sendvae.data import EmbeddedImages, open_embedded
 from sendvae.diffusion import load_sit
-from sendvae.evaluation import (
-    evaluate_generation,
-    evaluate_latents,
-    evaluate_reconstruction,
-    extract_features,
-    generate,
-    image_batches,
-    reconstruct,
-)
+from sendvae.evaluation import generate
 from sendvae.evaluation.labels import choose_labels
-from sendvae.experiments.demo_texts import FEATURE_NETWORK, METHODS, METRICS, NETWORKS, PAPER, PERCEPTUAL
+from sendvae.experiments.demo_measurements import SPLITS, DemoMeasurements
+from sendvae.experiments.demo_texts import COLUMNS, METHODS, NETWORKS, PAPER
 from sendvae.experiments.findings import correlate, differences
-from sendvae.experiments.pictures import principal_colours, save_grid
+from sendvae.experiments.pictures import save_grid
 from sendvae.experiments.summary import Curve, Run, Summary
 from sendvae.files import write_text
-from sendvae.metrics import FEATURES
-from sendvae.nn import weights_digest
-from sendvae.nn.precision import resolve_precision
-from sendvae.runs import (
-    CacheKey,
-    Classes,
-    describe_environment,
-    load_statistics,
-    locked,
-    read_journal,
-    save_statistics,
-)
+from sendvae.quantities import Quantity
+from sendvae.runs import Classes, describe_environment, read_journal
 from sendvae.tokenizers import load_tokenizer
-from sendvae.training import cached_latents, default_device, train_diffusion, train_tokenizer
+from sendvae.training import default_device, train_diffusion, train_tokenizer
 
-SPLITS = ("train", "val", "test")
-SHOWN, COLUMNS = 8, 8  # test images in the strips
+SHOWN = 8  # test images in the strips, all in one row
 SAMPLES_SHOWN = 32
 SUMMARY, STAGES = "summary.json", "stages.jsonl"
-CORRELATED = (("f1_macro", "fd-mobilenetv2"), ("f1_micro", "fd-mobilenetv2"))
+CORRELATED = (("f1_macro", "fd-mobilenet-v2"), ("f1_micro", "fd-mobilenet-v2"))
 COMPARED = ("f1_macro", "f1_micro")  # with the control's, resample by resample
 RESAMPLED_DIGITS = 6
 
@@ -77,8 +58,7 @@ class Demo:
         self.from_scratch = from_scratch
         folder.mkdir(parents=True, exist_ok=True)
         self.images = {split: open_embedded("emoji", split, config.limit) for split in SPLITS}
-        self.features = FEATURES[FEATURE_NETWORK]().to(self.device)
-        self.perceptual = load_perceptual(PERCEPTUAL).to(self.device)
+        self.measurements = DemoMeasurements(config.evaluation, self.images, self.cache, self.device)
         rng = np.random.default_rng(0)  # which test images are shown: the same in every run
         self.shown = np.sort(rng.choice(len(self.images["test"]), SHOWN, replace=False))
 
@@ -86,7 +66,7 @@ class Demo:
         """Trains, samples and measures whatever is missing."""
         base = self._base()
         self._once("base", 0, lambda folder: self._measure_tokenizer("base", 0, base, folder))
-        save_grid(self.images["test"].batch(self.shown).images, self.folder / "originals.png", COLUMNS)
+        save_grid(self.images["test"].batch(self.shown).images, self.folder / "originals.png", SHOWN)
         for seed in self.seeds:
             for preset in self.config.methods:
                 method = preset.rpartition("/")[2]
@@ -134,12 +114,12 @@ class Demo:
             )
             samples = torch.cat(list(images))
         with self._stage("metrics"):
-            features = extract_features(self.features, samples.split(64), len(samples), f"{method}: features")
-            generation = evaluate_generation(self._reference_features(), features, FEATURE_NETWORK)
-        save_grid(samples[:SAMPLES_SHOWN], folder / "samples.png", COLUMNS)
+            found = self.measurements.samples(samples, folder / "evaluation", method)
+        save_grid(samples[:SAMPLES_SHOWN], folder / "samples.png", SHOWN)
         return run.model_copy(
             update={
-                "metrics": {**run.metrics, **generation},
+                "metrics": {**run.metrics, **found.values},
+                "quantities": {**run.quantities, **found.quantities},
                 "tokenizer_curve": _curve(folder / "tokenizer-run/metrics.jsonl"),
                 "diffusion_curve": _curve(folder / "sit-run/metrics.jsonl"),
                 "pictures": {**run.pictures, "samples": self._relative(folder / "samples.png")},
@@ -155,62 +135,24 @@ class Demo:
         """Reconstruction and latent-space scores, and their pictures."""
         tokenizer = load_tokenizer(source).to(self.device)
         with self._stage("encoding"):
-            latents = {
-                split: cached_latents(
-                    self.cache, tokenizer, images, self.device, f"{method}: {split} latents"
-                )
-                .fields["mean"]
-                .float()
-                for split, images in self.images.items()
-            }
+            latents = self.measurements.encode(tokenizer, method)
         with self._stage("metrics"):
-            reconstruction = evaluate_reconstruction(
-                tokenizer,
-                self.images["test"],
-                self.perceptual,
-                PERCEPTUAL,
-                self.features,
-                FEATURE_NETWORK,
-                self.config.evaluation.images,
-                f"{method}: reconstruction",
-            )
-            scores = evaluate_latents(latents, self.images, self.config.evaluation, seed)
-        originals = self.images["test"].batch(self.shown).images
-        colours = principal_colours(latents["test"], latents["test"][self.shown], originals.shape[-1])
-        save_grid(reconstruct(tokenizer, originals), folder / "reconstructions.png", COLUMNS)
-        save_grid(colours, folder / "latents.png", COLUMNS)
+            found = self.measurements.tokenizer(tokenizer, latents, folder / "evaluation", method)
+        for name, picture in self.measurements.pictures(tokenizer, latents, self.shown).items():
+            save_grid(picture, folder / f"{name}.png", SHOWN)
         return Run(
             method=method,
             seed=seed,
-            metrics={**reconstruction, **scores.scalars},
-            attribute_f1=scores.attribute_f1,
+            metrics=found.values,
+            quantities=found.quantities,
+            attribute_f1=found.attribute_f1,
             resampled={
-                name: [round(value, RESAMPLED_DIGITS) for value in scores.resampled[name].tolist()]
-                for name in COMPARED
+                name: [round(value, RESAMPLED_DIGITS) for value in found.resampled[name]] for name in COMPARED
             },
             pictures={
                 name: self._relative(folder / f"{name}.png") for name in ("reconstructions", "latents")
             },
         )
-
-    def _reference_features(self) -> Tensor:
-        """Features of all training images: the reference of generation, as in ADM's protocol."""
-        images = self.images["train"]
-        content = {
-            "images": images.fingerprint,
-            "network": FEATURE_NETWORK,
-            "weights": weights_digest(self.features),
-            "precision": resolve_precision("auto", self.device),
-        }
-        key = CacheKey("features", f"{FEATURE_NETWORK}-train", images.source, content)
-        with locked(self.cache / key.name):
-            found = load_statistics(self.cache, key)
-            if found is None:
-                name = "features of the training images"
-                batches = image_batches(images)
-                found = {"features": extract_features(self.features, batches, len(images), name)}
-                save_statistics(self.cache, key, found)
-        return found["features"]
 
     def _sample_labels(self) -> Tensor:
         """Return the same labels for every method and seed."""
@@ -256,7 +198,7 @@ class Demo:
             data_licences=self.images["train"].licences,
             networks=NETWORKS,
             methods=[METHODS[name] for name in ("base", *methods)],
-            metrics=METRICS,
+            metrics=_columns(runs),
             runs=runs,
             originals="originals.png",
             correlations=[correlate(runs, x, y) for x, y in CORRELATED],
@@ -268,6 +210,12 @@ class Demo:
         )
         summary.save(self.folder / SUMMARY)
         return summary
+
+
+def _columns(runs: Sequence[Run]) -> dict[str, Quantity]:
+    """How the columns of the table are read, of those that some run has."""
+    known = {name: quantity for run in runs for name, quantity in run.quantities.items()}
+    return {name: known[name] for name in COLUMNS if name in known}
 
 
 def _curve(path: Path) -> Curve:

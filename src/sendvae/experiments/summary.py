@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from sendvae.files import write_text
+from sendvae.quantities import Quantity
 
 CONTROL = "plain"  # the method that is fine-tuned as the others, without alignment
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Metric(_Part):
-    """A column of the table."""
-
-    key: str
-    label: str
-    group: Literal["reconstruction", "latent space", "generation"]
-    higher_is_better: bool
-    digits: int
-    explanation: str
 
 
 class Method(_Part):
@@ -46,6 +36,7 @@ class Run(_Part):
     """One method with one seed; pictures are paths beside the document.
 
     Attributes:
+        quantities: how each metric is read.
         resampled: metrics of every resample of the test concepts, the same ones for every run.
     """
 
@@ -53,6 +44,7 @@ class Run(_Part):
     seed: int
     metrics: dict[str, float]
     attribute_f1: dict[str, float]
+    quantities: dict[str, Quantity] = {}
     resampled: dict[str, list[float]] = {}
     tokenizer_curve: Curve | None = None
     diffusion_curve: Curve | None = None
@@ -93,7 +85,11 @@ class Network(_Part):
 
 
 class Summary(_Part):
-    """Everything the report shows."""
+    """Everything the report shows.
+
+    Attributes:
+        metrics: the columns of the table: how each metric of the runs is read.
+    """
 
     title: str
     created: str
@@ -105,7 +101,7 @@ class Summary(_Part):
     data_licences: list[str]
     networks: list[Network]
     methods: list[Method]
-    metrics: list[Metric]
+    metrics: dict[str, Quantity]
     runs: list[Run]
     originals: str
     correlations: list[CorrelationResult]

@@ -14,6 +14,7 @@ from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import LatentRows, TensorRows
+from sendvae.latents.table import SCORES, Score, quantity_of
 from sendvae.latents.uniformity import (
     Uniformity,
     density_statistics,
@@ -23,6 +24,7 @@ from sendvae.latents.uniformity import (
 )
 
 __all__ = [
+    "SCORES",
     "AttributeProbeResult",
     "Bootstrap",
     "ClassProbeResult",
@@ -32,6 +34,7 @@ __all__ = [
     "MinibatchFit",
     "MixtureScore",
     "Prediction",
+    "Score",
     "StreamingRidge",
     "TensorRows",
     "Uniformity",
@@ -46,6 +49,7 @@ __all__ = [
     "pearson",
     "percentile_interval",
     "predict_linear",
+    "quantity_of",
     "recall_at",
     "recall_variants",
     "semantic_gap",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 ArrayLike = Tensor | np.ndarray
+
+
+class Gaussian(NamedTuple):
+    """Mean and covariance of a set's features."""
+
+    mean: Float64[Tensor, " D"]
+    cov: Float64[Tensor, "D D"]
 
 
 def frechet_distance(mean_a: ArrayLike, cov_a: ArrayLike, mean_b: ArrayLike, cov_b: ArrayLike) -> float:
@@ -114,6 +123,17 @@ class FeatureStatistics:
         if self.count < 2:
             raise ValueError(f"a covariance needs two images or more, got {self.count}")
         return self.scatter / (self.count - 1)
+
+
+def gaussian_of(features: Float[Tensor, "N D"]) -> Gaussian:
+    """Mean and unbiased covariance of rows, float64.
+
+    Raises:
+        ValueError: fewer than two rows.
+    """
+    statistics = FeatureStatistics()
+    statistics.update(features)
+    return Gaussian(statistics.mean, statistics.cov)
 
 
 def frechet_distance_of(a: FeatureStatistics, b: FeatureStatistics) -> float:

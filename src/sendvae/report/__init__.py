@@ -1,5 +1,5 @@
-"""Results as a page."""
+"""Runs and results as pages."""
 
-from sendvae.report.page import write_report
+from sendvae.report.anything import write_report
 
 __all__ = ["write_report"]

@@ -1,39 +1,22 @@
-"""The report: one HTML file that needs nothing else."""
+"""What all pages share: one HTML file each that needs nothing else."""
 
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean, stdev
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sendvae.experiments.summary import CONTROL, Metric, Run, Summary
 from sendvae.files import write_text
-from sendvae.report.plots import Series, lines, scatter
 
-# One colour a method, the same in every table and chart; variables of the style sheet.
+# One colour a series, the same in every table and chart; variables of the style sheet.
 COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
-HEADLINE_LATENT, HEADLINE_GENERATION = "f1_macro", "fd-mobilenetv2"
-TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
-DIFFUSION_CURVES = (("velocity", "velocity MSE"), ("repa", "REPA loss"))
-MOST_DIFFERENT = 14  # attributes shown
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A number of the table: mean and, with several seeds, spread."""
-
-    text: str
-    spread: str
-    best: bool
-
-
-def write_report(summary: Summary, folder: Path, output: Path) -> Path:
-    """Draws the page; pictures are read from `folder` and embedded. Returns `output`."""
+def write_page(template: str, output: Path, **content: Any) -> Path:
+    """Fills a template and writes the page; returns `output`."""
     environment = Environment(
         loader=PackageLoader("sendvae.report"),
         autoescape=True,
@@ -41,185 +24,26 @@ def write_report(summary: Summary, folder: Path, output: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = [method.name for method in summary.methods]
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    page = environment.get_template("report.html").render(
-        s=summary,
-        colours=colours,
-        verdict=verdict(summary),
-        groups=_groups(summary),
-        table={name: [_cell(summary, metric, name) for metric in summary.metrics] for name in names},
-        scatter=_scatter(summary, colours),
-        differences=_difference_texts(summary),
-        correlations=[_correlation_text(summary, c.x, c.y) for c in summary.correlations],
-        tokenizer_curves=_curves(summary, colours, "tokenizer_curve", TOKENIZER_CURVES),
-        diffusion_curves=_curves(summary, colours, "diffusion_curve", DIFFUSION_CURVES),
-        originals=_data_uri(folder / summary.originals),
-        pictures=_pictures(summary, folder),
-        attributes=_attributes(summary),
-        config=json.dumps(summary.config, indent=2),
-        seconds=sum(summary.stages.values()),
-    )
-    write_text(output, page)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(output, environment.get_template(template).render(**content))
     return output
 
 
-def verdict(summary: Summary) -> str:
-    """One sentence that says which method is best on each side, whichever it is."""
-    latent, generation = (_metric(summary, key) for key in (HEADLINE_LATENT, HEADLINE_GENERATION))
-    best = {m.key: _best(summary, m) for m in (latent, generation)}
-    if best[generation.key] is None or best[latent.key] is None:
-        return "No run has been sampled yet."
-    labels = {method.name: method.label for method in summary.methods}
-    parts = []
-    for metric in (latent, generation):
-        name = best[metric.key]
-        assert name is not None
-        parts.append(
-            (labels[name], f"{fmean(_values(summary, metric.key, name)):.{metric.digits}f}", metric.label)
-        )
-    (first, f1, f1_label), (second, fd, fd_label) = parts
-    doubt = ""
-    lead = next(
-        (d for d in summary.differences if (d.method, d.metric) == (best[latent.key], latent.key)), None
-    )
-    if lead is not None and lead.interval[0] <= 0.0:
-        doubt = (
-            f" The choice of test images alone could explain its lead in {f1_label} over the unaligned one."
-        )
-    if first == second:
-        return f"{first} has both the most separable latent space ({f1_label} {f1}) and the best samples ({fd_label} {fd}).{doubt}"
-    return f"{first} has the most separable latent space ({f1_label} {f1}), but {second} the best samples ({fd_label} {fd}).{doubt}"
-
-
-def _metric(summary: Summary, key: str) -> Metric:
-    return next(metric for metric in summary.metrics if metric.key == key)
-
-
-def _values(summary: Summary, key: str, method: str) -> list[float]:
-    return [run.metrics[key] for run in summary.runs if run.method == method and key in run.metrics]
-
-
-def _best(summary: Summary, metric: Metric) -> str | None:
-    """The method with the best mean, among those that were fine-tuned."""
-    means = {
-        method.name: fmean(values)
-        for method in summary.methods
-        if method.name != "base" and (values := _values(summary, metric.key, method.name))
-    }
-    if not means:
-        return None
-    return (max if metric.higher_is_better else min)(means, key=lambda name: means[name])
-
-
-def _cell(summary: Summary, metric: Metric, method: str) -> Cell:
-    values = _values(summary, metric.key, method)
-    if not values:
-        return Cell("–", "", False)
-    spread = f"± {stdev(values):.{metric.digits}f}" if len(values) > 1 else ""
-    return Cell(f"{fmean(values):.{metric.digits}f}", spread, _best(summary, metric) == method)
-
-
-def _groups(summary: Summary) -> list[tuple[str, int]]:
-    """Group headings of the table with their widths."""
-    names = [metric.group for metric in summary.metrics]
-    return [(name, names.count(name)) for name in dict.fromkeys(names)]
-
-
-def _scatter(summary: Summary, colours: Mapping[str, str]) -> str:
-    series = []
-    for method in summary.methods:
-        runs = [r for r in summary.runs if r.method == method.name and HEADLINE_GENERATION in r.metrics]
-        x, y = ([run.metrics[key] for run in runs] for key in (HEADLINE_LATENT, HEADLINE_GENERATION))
-        series.append(Series(method.label, colours[method.name], x, y))
-    labels = [_metric(summary, key).label for key in (HEADLINE_LATENT, HEADLINE_GENERATION)]
-    return scatter(series, *labels)
-
-
-def _correlation_text(summary: Summary, x: str, y: str) -> str:
-    c = next(c for c in summary.correlations if (c.x, c.y) == (x, y))
-    pair = f"{_metric(summary, x).label} against {_metric(summary, y).label}"
-    if c.r is None:
-        return f"{pair}: undefined for {c.n} runs."
-    text = f"{pair}: Pearson r = {c.r:+.3f}, p = {c.p:.3g}, n = {c.n}"
-    if c.interval is None:
-        return f"{text}; too few runs for an interval."
-    low, high = c.interval
-    remark = (
-        "the interval spans zero, so this alone shows no relation"
-        if low < 0 < high
-        else "the interval excludes zero"
-    )
-    note = (
-        "; runs of several seeds share their method, so they are not independent"
-        if len(summary.seeds) > 1
-        else ""
-    )
-    return f"{text}, 95 % interval [{low:+.2f}, {high:+.2f}]: {remark}{note}."
-
-
-def _difference_texts(summary: Summary) -> list[str]:
-    """A line per metric: how far each method lies from the control."""
-    labels = {method.name: method.label for method in summary.methods}
-    texts = []
-    for key in dict.fromkeys(difference.metric for difference in summary.differences):
-        metric = _metric(summary, key)
-        parts = [
-            f"{labels[d.method]} {d.value:+.{metric.digits}f} "
-            f"[{d.interval[0]:+.{metric.digits}f}, {d.interval[1]:+.{metric.digits}f}]"
-            for d in summary.differences
-            if d.metric == key
-        ]
-        texts.append(f"{metric.label} minus that of {labels[CONTROL]}: " + ", ".join(parts) + ".")
-    return texts
-
-
-def _curves(
-    summary: Summary, colours: Mapping[str, str], which: str, names: Sequence[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """(caption, chart) of each scalar, over the first seed's runs."""
-    charts: list[tuple[str, str]] = []
-    for key, label in names:
-        series = []
-        for run in summary.runs:
-            curve = getattr(run, which)
-            if curve is None or key not in curve.series or run.seed != summary.seeds[0]:
-                continue
-            values = [float("nan") if v is None else v for v in curve.series[key]]
-            series.append(Series(_label(summary, run), colours[run.method], curve.images, values))
-        if series:
-            charts.append((label, lines(series, "images seen", label)))
-    return charts
-
-
-def _label(summary: Summary, run: Run) -> str:
-    return next(method.label for method in summary.methods if method.name == run.method)
-
-
-def _pictures(summary: Summary, folder: Path) -> dict[str, dict[str, str]]:
-    """Kind -> method -> data URI, of the first seed."""
-    shown = [run for run in summary.runs if run.method == "base" or run.seed == summary.seeds[0]]
-    kinds = ("reconstructions", "latents", "samples")
-    return {
-        kind: {run.method: _data_uri(folder / run.pictures[kind]) for run in shown if kind in run.pictures}
-        for kind in kinds
-    }
-
-
-def _attributes(summary: Summary) -> list[tuple[str, dict[str, float]]]:
-    """Attributes whose mean F1 differs most between methods, with every method's."""
-    methods = [method.name for method in summary.methods]
-    means = {
-        attribute: {
-            name: fmean(run.attribute_f1[attribute] for run in summary.runs if run.method == name)
-            for name in methods
-        }
-        for attribute in summary.runs[0].attribute_f1
-    }
-    spread = {attribute: max(row.values()) - min(row.values()) for attribute, row in means.items()}
-    chosen = sorted(means, key=lambda a: spread[a], reverse=True)[:MOST_DIFFERENT]
-    return [(attribute, means[attribute]) for attribute in chosen]
-
-
-def _data_uri(path: Path) -> str:
+def data_uri(path: Path) -> str:
+    """A PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as lines: the path with dots, and the value in words."""
+    lines: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            lines |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            lines[f"{prefix}{key}"] = ", ".join(map(str, value)) or "none"
+        elif value is None or isinstance(value, bool):
+            lines[f"{prefix}{key}"] = "none" if value is None else "yes" if value else "no"
+        else:
+            lines[f"{prefix}{key}"] = str(value)
+    return lines

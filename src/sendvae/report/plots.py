@@ -36,7 +36,7 @@ def scatter(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
 
 
 def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Lines, one colour a series; points that are not finite are left out."""
+    """Lines, one colour a series, a dot for a single point; points that are not finite are left out."""
     kept = [
         Series(s.label, s.colour, *zip(*points, strict=True))
         for s in series
@@ -45,12 +45,18 @@ def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     axes = _Axes([v for s in kept for v in s.x], [v for s in kept for v in s.y])
     paths = []
     for s in kept:
+        if len(s.x) == 1:
+            place = f'cx="{axes.px(s.x[0]):.1f}" cy="{axes.py(s.y[0]):.1f}"'
+            title = f"<title>{escape(s.label)}</title>"
+            paths.append(f'<circle {place} r="4" fill="{escape(s.colour)}" class="dot">{title}</circle>')
+            continue
         points = " ".join(f"{axes.px(x):.1f},{axes.py(y):.1f}" for x, y in zip(s.x, s.y, strict=True))
         paths.append(
             f'<polyline points="{points}" fill="none" stroke="{escape(s.colour)}" class="line">'
             f"<title>{escape(s.label)}</title></polyline>"
         )
-    return _svg(axes, paths, x_label, y_label, f"{y_label} against {x_label}")
+    names = y_label or ", ".join(s.label for s in kept)
+    return _svg(axes, paths, x_label, y_label, f"{names} against {x_label}")
 
 
 class _Axes:
@@ -107,4 +113,6 @@ def _svg(axes: _Axes, marks: Sequence[str], x_label: str, y_label: str, title: s
 def _number(value: float) -> str:
     if value and abs(value) >= 1000:
         return f"{value / 1000:.4g}k"
-    return f"{value:.3g}"
+    if value and abs(value) < 1e-2:
+        return f"{value:.2e}".replace("e-0", "e-")
+    return f"{value:.4g}"

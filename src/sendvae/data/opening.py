@@ -1,0 +1,170 @@
+"""One way to open images, wherever they lie: every source becomes an image set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sendvae.data.adm_archive import LAYOUT, AdmArchive
+from sendvae.data.attribute_sets import SPLITS, AnnotatedImages, is_attribute_set, read_attribute_set
+from sendvae.data.crop import CROPS, as_pixels
+from sendvae.data.files import FileImages
+from sendvae.data.images import EMBEDDED, FirstImages, ImageSet, ShardImages, open_embedded
+from sendvae.data.locations import exists
+from sendvae.data.shards import MANIFEST, open_shards, read_manifest
+from sendvae.data.sources import Columns, list_source
+from sendvae.data.sources.huggingface import HUB
+from sendvae.errors import UserError
+
+EMBEDDED_PREFIX = "embedded:"
+NPZ = ".npz"
+
+
+@dataclass(frozen=True)
+class AttributeOptions:
+    """What attribute sets can be asked for.
+
+    Attributes:
+        table: CSV file of "table:FOLDER".
+        variant: of "awa2:": how it is split.
+        box: of "deepfashion:": crop to the garment's box first.
+    """
+
+    table: Path | None = None
+    variant: str = "default"
+    box: bool = False
+
+
+def open_images(
+    source: str,
+    split: str | None = None,
+    limit: int | None = None,
+    *,
+    size: int | None = None,
+    crop: str = "none",
+    preferred: Sequence[str] = (),
+    options: AttributeOptions | None = None,
+) -> ImageSet:
+    """The images of a source, all of one size, read by position.
+
+    Args:
+        source: "embedded:NAME"; a folder or fsspec URL of prepared shards; an .npz file of ADM's layout; a folder,
+            tar, zip or glob of tars; "hf-hub:REPO"; or "celeba:", "deepfashion:", "awa2:" or "table:" and a folder.
+        split: of sets that have several; by default the first of `preferred` they have, or their only one.
+        limit: only the first so many.
+        size: pixels of a side; None takes images as they are. Prepared images of another size are refused.
+        crop: a name of `CROPS`, for images that are not prepared and if a size is given.
+        options: of attribute sets.
+
+    Raises:
+        UserError: nothing there, not images, no such split, or one that must be named.
+    """
+    if is_attribute_set(source) or _is_prepared(source):
+        chosen = split or _default_split(source, options, preferred)
+        (images,) = open_splits(source, (chosen,), limit, size=size, options=options).values()
+        return images
+    if source.lower().endswith(NPZ):
+        archive = AdmArchive(Path(source), limit)
+        if len(archive) == 0:
+            held = ", ".join(sorted(archive.names)) or "nothing"
+            raise UserError("no images", given=f"{source}, which holds {held}", expected=LAYOUT)
+        return archive
+    if not source.startswith(HUB) and "*" not in source and not exists(source):
+        raise UserError("no such file or folder", given=source)
+    listing = list_source(source, Columns())
+    if size is None or crop == "none":
+        images = FileImages(source, listing, as_pixels, split=split)
+    else:
+        images = FileImages(source, listing, CROPS[crop](size), f"{crop} crop of {size} pixels", split)
+    return images if limit is None or limit >= len(images) else FirstImages(images, limit)
+
+
+def open_splits(
+    source: str,
+    splits: Sequence[str] = SPLITS,
+    limit: int | None = None,
+    *,
+    size: int | None = None,
+    options: AttributeOptions | None = None,
+) -> dict[str, ImageSet]:
+    """Those of the splits that a prepared, embedded or attribute set has; its annotations are read once.
+
+    Raises:
+        UserError: as `open_images`; or another kind of source, which has no splits of its own.
+    """
+    if is_attribute_set(source):
+        if size is None:
+            raise UserError("size is missing", expected="pixels of the crop", next_step="set size=256")
+        options = options or AttributeOptions()
+        annotations = read_attribute_set(source, options.table, options.variant, options.box)
+        present = set(annotations.splits)
+        _check_present(source, splits, present)
+        return {s: AnnotatedImages(annotations, s, size, limit) for s in splits if s in present}
+    present = set(split_names(source))
+    _check_present(source, splits, present)
+    found: dict[str, ImageSet] = {}
+    for name in (split for split in splits if split in present):
+        if source.startswith(EMBEDDED_PREFIX):
+            found[name] = open_embedded(source.removeprefix(EMBEDDED_PREFIX), name, limit)
+        else:
+            found[name] = ShardImages(open_shards(source.rstrip("/"), name, limit), name)
+        _check_size(source, found[name], size)
+    return found
+
+
+def split_names(source: str) -> list[str]:
+    """The splits of a prepared or embedded set."""
+    return list(manifest_of(source)["splits"])
+
+
+def manifest_of(source: str) -> dict:
+    """What a prepared or embedded set says of itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source.startswith(EMBEDDED_PREFIX):
+        return read_manifest(EMBEDDED[source.removeprefix(EMBEDDED_PREFIX)])
+    return read_manifest(source.rstrip("/"))
+
+
+def _is_prepared(source: str) -> bool:
+    return source.startswith(EMBEDDED_PREFIX) or (
+        "*" not in source and not source.startswith(HUB) and exists(f"{source.rstrip('/')}/{MANIFEST}")
+    )
+
+
+def _check_present(source: str, splits: Sequence[str], present: set[str]) -> None:
+    if not present & set(splits):
+        raise UserError(
+            f"{source} has no split '{splits[0]}'", expected="one of " + ", ".join(sorted(present))
+        )
+
+
+def _check_size(source: str, images: ImageSet, size: int | None) -> None:
+    if size is None or len(images) == 0:
+        return
+    height, width = images[0].image.shape[-2:]
+    if width != size:
+        raise UserError(
+            f"the images of {source} have another size",
+            given=f"{width} x {height} pixels",
+            expected=f"{size} x {size}",
+            next_step=f"set size={width}, or prepare them with --size {size}",
+        )
+
+
+def _default_split(source: str, options: AttributeOptions | None, preferred: Sequence[str]) -> str:
+    if is_attribute_set(source):
+        options = options or AttributeOptions()
+        present = set(read_attribute_set(source, options.table, options.variant, options.box).splits)
+        names = [name for name in SPLITS if name in present]
+    else:
+        names = split_names(source)
+    for name in (*preferred, *(names if len(names) == 1 else ())):
+        if name in names:
+            return name
+    raise UserError(
+        f"{source} has several splits", expected="one of " + ", ".join(names), next_step="name one of them"
+    )

@@ -1,0 +1,145 @@
+"""The rows of `METRICS` that a protocol names, computed from evidence and named after its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sendvae.config.schema_evaluate import GenerationConfig, ReconstructionConfig
+from sendvae.errors import UserError
+from sendvae.evaluation.networks import FeatureNetwork
+from sendvae.evaluation.results import Number
+from sendvae.metrics import (
+    METRICS,
+    ImageEvidence,
+    ImageMetric,
+    SetEvidence,
+    SetMetric,
+    Settings,
+    mean_estimate,
+)
+from sendvae.quantities import Estimate, Quantity
+
+LPIPS = "lpips"  # how the names of its variants begin
+
+
+@dataclass
+class Measured:
+    """Numbers by name, how each is read, and what else there is to say.
+
+    Attributes:
+        numbers: in the order of the protocol.
+        quantities: by the same names.
+        details: why a number is missing, under "no NAME".
+    """
+
+    numbers: dict[str, Number] = field(default_factory=dict)
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, name: str, estimate: Estimate, quantity: Quantity) -> None:
+        """Adds a number."""
+        self.numbers[name] = Number(**estimate._asdict())
+        self.quantities[name] = quantity
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The metrics of a protocol.
+
+    Attributes:
+        sets, images: rows by their names in `METRICS`, in the protocol's order.
+        fields: what fills the names and labels.
+        prefix: before the names and labels of set metrics: "r" for reconstructions.
+        group: of their quantities.
+    """
+
+    order: Sequence[str]
+    sets: Mapping[str, SetMetric]
+    images: Mapping[str, ImageMetric]
+    fields: Mapping[str, str]
+    prefix: str = ""
+    group: str = "generation"
+
+    def needs(self, evidence: str) -> bool:
+        """Whether one of them needs this."""
+        return any(metric.needs == evidence for metric in (*self.sets.values(), *self.images.values()))
+
+    def name(self, key: str) -> str:
+        """Of a metric's number."""
+        metric = METRICS[key]
+        return (self.prefix if key in self.sets else "") + metric.name.format(**self.fields)
+
+    def quantity(self, key: str) -> Quantity:
+        """How a metric's number is read."""
+        prefix = self.prefix if key in self.sets else ""
+        return replace(METRICS[key].quantity.fill(prefix, **self.fields), group=self.group)
+
+    def values(self, evidence: ImageEvidence, settings: Settings) -> dict[str, Tensor]:
+        """The number of every image of a batch, (B,), on the CPU, by the row's name."""
+        return {key: metric.compute(evidence, settings).cpu() for key, metric in self.images.items()}
+
+    def measure(self, evidence: SetEvidence, values: Mapping[str, Tensor], settings: Settings) -> Measured:
+        """All numbers; `values` are those of all images, (N,)."""
+        found = Measured()
+        for key in self.order:
+            name = self.name(key)
+            metric = METRICS[key]
+            if isinstance(metric, ImageMetric):
+                found.add(name, mean_estimate(values[key], settings), self.quantity(key))
+                continue
+            if (missing := evidence.missing(metric.needs)) is not None:
+                found.details[f"no {name}"] = missing
+                continue
+            try:
+                estimate = metric.compute(evidence, settings)
+            except ValueError as error:
+                raise UserError(f"{name} cannot be computed", given=str(error)) from None
+            found.add(name, estimate, self.quantity(key))
+        return found
+
+
+def choose(
+    names: Sequence[str],
+    network: FeatureNetwork,
+    perceptual: str | None = None,
+) -> Chosen:
+    """The metrics of these names, of samples, or with a perceptual network's name of reconstructions.
+
+    Raises:
+        UserError: an unknown name, or a metric of pairs for samples, which have no originals.
+    """
+    rows = {name: METRICS[name] for name in names}
+    sets = {name: row for name, row in rows.items() if isinstance(row, SetMetric)}
+    images = {name: row for name, row in rows.items() if isinstance(row, ImageMetric)}
+    if perceptual is None:
+        for name, row in images.items():
+            if row.needs == "pairs":
+                raise UserError(
+                    f"samples have no {name}",
+                    given=f"metrics=[..., {name}]",
+                    expected="metrics of one image, or of sets",
+                )
+        words = {"reference": "the reference", "samples": "samples"}
+        return Chosen(names, sets, images, network.fields() | words)
+    words = {"reference": "the originals", "samples": "reconstructions"}
+    label = "LPIPS" if perceptual.startswith(LPIPS) else "Perceptual"
+    own = {"perceptual": perceptual, "perceptual_label": label}
+    return Chosen(names, sets, images, network.fields() | words | own, "r", "reconstruction")
+
+
+def settings_of(config: GenerationConfig | ReconstructionConfig, device: torch.device) -> Settings:
+    """What metrics read of a protocol."""
+    common = Settings(config.intervals.bootstrap, config.intervals.jackknife, config.seed, device=device)
+    if isinstance(config, GenerationConfig):
+        return replace(
+            common,
+            neighbours=config.neighbours,
+            half=config.distances == "adm-float16",
+            score_chunk=config.score_chunk,
+        )
+    return replace(common, signed_ssim=config.ssim == "signed", perceptual_clamped=config.perceptual_clamped)

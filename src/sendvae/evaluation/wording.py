@@ -1,0 +1,73 @@
+"""Numbers in words, as tables and reports show them: labels, directions and digits are those of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sendvae.evaluation.results import Number, Result
+from sendvae.quantities import Quantity
+
+
+def metric_names(results: Sequence[Result]) -> list[str]:
+    """The numbers of all subjects, in the order in which they first come up."""
+    return list(dict.fromkeys(name for r in results for subject in r.subjects for name in subject.numbers))
+
+
+def quantities_of(results: Sequence[Result]) -> dict[str, Quantity]:
+    """How the numbers of results are read; those of results that do not say so are missing."""
+    return {name: quantity for result in results for name, quantity in result.quantities.items()}
+
+
+def heading(name: str, quantity: Quantity | None) -> str:
+    """Label and direction; the name itself where nothing more is known."""
+    return name if quantity is None else f"{quantity.label} {quantity.arrow}"
+
+
+def figure(value: float, quantity: Quantity | None, sign: str = "") -> str:
+    """A value with its digits; a difference (with a sign) with one more.
+
+    Without a row: four significant digits, of differences four decimals, since most are close to 0.
+    """
+    if quantity is not None:
+        return f"{value:{sign}.{quantity.digits + bool(sign)}f}"
+    return f"{value:{sign}.2f}" if abs(value) >= 100 else f"{value:{sign}.4{'f' if sign else 'g'}}"
+
+
+def interval(number: Number, quantity: Quantity | None, sign: str = "") -> str:
+    """The interval in brackets, or nothing."""
+    if number.interval is None:
+        return ""
+    low, high = (figure(bound, quantity, sign) for bound in number.interval)
+    return f"[{low}, {high}]"
+
+
+def correlation(found: dict[str, Any]) -> str:
+    """r with n, p and interval."""
+    if found["r"] is None:
+        return f"no r: {found['reason']}"
+    text = f"r = {found['r']:.3f}, n = {found['n']}, p = {found['p']:.3g}"
+    if found["interval"] is None:
+        return text
+    low, high = found["interval"]
+    return f"{text}, 95 %: {low:.2f} to {high:.2f}"
+
+
+def prediction(found: dict[str, Any]) -> str:
+    """A predicted gFID with its interval, or why there is none."""
+    if found["value"] is None:
+        return f"none ({found['reason']})"
+    if found["interval"] is None:
+        return f"{found['value']:.2f}, of {found['n']} points: no interval"
+    low, high = found["interval"]
+    return f"{found['value']:.2f}, 95 %: {low:.2f} to {high:.2f} ({found['n']} points)"
+
+
+def remarks(result: Result) -> list[str]:
+    """Which numbers are missing, and why."""
+    return [
+        f"{subject.name}: {key}: {value}"
+        for subject in result.subjects
+        for key, value in subject.details.items()
+        if key.startswith("no ")
+    ]
