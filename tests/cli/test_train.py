@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,18 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("command", [[], ["tokenizer"], ["diffusion"], ["joint"]])
+def test_every_example_of_the_help_is_a_configuration(command: list[str]) -> None:
+    """Each resolves as it stands there; nothing is trained."""
+    help_text = runner.invoke(app, ["train", *command, "--help"], env={"COLUMNS": "200"}).output
+    examples = re.findall(r"sendvae (train (?:tokenizer|diffusion|joint) .*?)\s*$", help_text, re.MULTILINE)
+    assert len(examples) >= 3
+    for example in examples:
+        result = runner.invoke(app, [*example.split(), "--print-config"])
+        assert result.exit_code == 0, (example, result.output)
+        assert f"kind: {example.split()[1]}" in result.output
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_mistakes_name_the_key(override: str, message: str) -> None:
         load_config(TokenizerConfig, "demo/send-vae", [override])
 
 
+def test_a_configuration_of_another_command_says_so() -> None:
+    message = (
+        r"another command(?s:.*)kind: diffusion(?s:.*)kind: tokenizer(?s:.*)use the command for its kind"
+    )
+    with pytest.raises(UserError, match=message):
+        load_config(TokenizerConfig, "demo/sit-tiny")
+
+
 def test_missing_keys_and_presets(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'tokenizer' is missing"):
         validate(DiffusionConfig, {"loop": {"images": 1, "batch_size": 1}})

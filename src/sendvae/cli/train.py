@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from sendvae.config import TrainingConfig
 
 app = typer.Typer(
-    help="Train a tokenizer, a diffusion transformer on its latents, or both together.", no_args_is_help=True
+    help="""Train a tokenizer, a diffusion transformer on its latents, or both together.
+
+    A run is a folder with its configuration, checkpoints, curves (metrics.jsonl) and the exported model. The same
+    command on the same folder goes on where it stopped; Ctrl-C stops after a checkpoint.
+
+    Examples:
+
+        sendvae train tokenizer demo/send-vae
+
+        sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae
+
+        sendvae train joint demo/joint data.source=IMAGES --print-config
+    """,
+    no_args_is_help=True,
 )
 
 ConfigArgument = Annotated[str, typer.Argument(help="A preset (demo/send-vae) or a YAML file.")]
@@ -64,6 +77,8 @@ def tokenizer(
 
         sendvae train tokenizer imagenet256-f16d32-send --dry-run --processes 8 --tflops 350
 
+        sendvae train tokenizer demo/plain init=fresh:f16d32 data.source=IMAGES
+
         torchrun --nproc-per-node 8 --no-python -- sendvae train tokenizer demo/send-vae
     """
     from sendvae.config import TokenizerConfig, load_config
@@ -99,6 +114,10 @@ def diffusion(
         sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae
 
         sendvae train diffusion demo/sit-tiny tokenizer=runs/demo/send-vae --run runs/sit
+
+        sendvae train diffusion demo/sit-tiny tokenizer=demo-f8d16 repa=null model=SiT-S/2
+
+        sendvae train diffusion imagenet256-sit-xl1 --dry-run --processes 8 --tflops 350
     """
     from sendvae.config import DiffusionConfig, load_config
 
@@ -136,9 +155,15 @@ def joint(
 ) -> None:
     """Train a VAE and a SiT end to end (REPA-E): the VAE by the REPA loss through the frozen SiT.
 
-    Example:
+    The run folder gets both models: "tokenizer" and "sit".
+
+    Examples:
 
         sendvae train joint demo/joint --run runs/joint
+
+        sendvae train joint demo/joint alignment_weight=0.5 loop.accumulate=2
+
+        sendvae train joint imagenet256-f16d32-repae --dry-run --processes 8 --tflops 350
     """
     from sendvae.config import JointConfig, load_config
 
@@ -160,7 +185,7 @@ def _shown(
     dry_run: bool,
     assumptions: Assumptions,
 ) -> bool:
-    """Prints the configuration, or what it costs, if that is all that was asked for."""
+    """Print the configuration, or what it costs, if that is all that was asked for; return whether it was."""
     from sendvae.config import to_yaml
 
     if print_config:

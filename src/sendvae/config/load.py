@@ -60,6 +60,13 @@ def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
             raise UserError(
                 f"configuration key '{field}' is missing", next_step=f"set it: {field}=VALUE"
             ) from None
+        if field == "kind":
+            raise UserError(
+                "the configuration is for another command",
+                given=f"kind: {fault['input']}",
+                expected=f"kind: {schema.model_fields['kind'].default}",
+                next_step="use the command for its kind, or another preset",
+            ) from None
         raise UserError(
             f"configuration key '{field}' has a wrong value",
             given=repr(fault["input"]),

@@ -11,7 +11,14 @@ ADAM = 2  # running moments of a parameter
 
 @dataclass(frozen=True)
 class Network:
-    """Parameters of one network: all, those that are trained, those kept a second time as an average."""
+    """The size of one network.
+
+    Attributes:
+        name: for people.
+        parameters: all of them.
+        trained: those that have a gradient.
+        averaged: those that are kept a second time, as an average.
+    """
 
     name: str
     parameters: int
@@ -21,7 +28,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was counted.
+    """What was counted of a run, and what follows from it.
 
     Attributes:
         networks: everything in memory.
@@ -45,26 +52,30 @@ class Estimate:
 
     @property
     def steps(self) -> int:
+        """Return the updates of the whole run: images over batch size, rounded up."""
         return -(-self.images // self.batch_size)
 
     @property
     def flops_per_image(self) -> float:
+        """Return the FLOPs of an image of a step, of all parts together."""
         return sum(self.flops.values())
 
     @property
     def flops_per_step(self) -> float:
+        """Return the FLOPs of a whole batch."""
         return self.flops_per_image * self.batch_size
 
     @property
     def flops_total(self) -> float:
+        """Return the FLOPs of all steps, without what is done once before training."""
         return self.flops_per_step * self.steps
 
     def share(self, processes: int = 1) -> int:
-        """Images that go through a process at a time."""
+        """Return how many images go through one of `processes` at a time."""
         return -(-self.batch_size // (processes * self.accumulate))
 
     def memory(self, processes: int = 1) -> dict[str, float]:
-        """Bytes of one process: weights, gradients, optimiser, average; activations of its share."""
+        """Return the bytes of one process for weights, gradients, optimiser, average and activations of its share."""
         totals = dict.fromkeys(("weights", "gradients", "optimiser", "average"), 0.0)
         for network in self.networks:
             parts = processes if self.sharded and network.name == "SiT" else 1
@@ -75,7 +86,15 @@ class Estimate:
         return totals | {"activations": self.activations * self.share(processes)}
 
     def hours(self, images_per_second: float | None = None, tflops: float | None = None) -> float:
-        """Of the whole run, at a throughput, or at sustained TFLOP/s, of all devices together."""
+        """Return the hours of the whole run.
+
+        Args:
+            images_per_second: throughput of all devices together.
+            tflops: sustained TFLOP/s of all devices together, where no throughput is given.
+
+        Raises:
+            ValueError: neither is given.
+        """
         if images_per_second is not None:
             return self.images / images_per_second / 3600
         if tflops is not None:

@@ -14,9 +14,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class EMA(Generic[Network]):
-    """theta_ema <- decay * theta_ema + (1 - decay) * theta, for parameters and floating buffers.
+    """An average of a network's weights: theta_ema <- decay * theta_ema + (1 - decay) * theta.
 
-    Integer buffers (BatchNorm's counters) are copied, as REPA-E does.
+    Floating buffers are averaged, too; integer ones (BatchNorm's counters) are copied, as REPA-E does.
+
+    Attributes:
+        network: a copy with the averaged weights, in evaluation mode, without gradients.
+
+    Args:
+        network: where the average starts.
+        decay: in [0, 1]; .9999 in REPA-E.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
@@ -26,6 +33,7 @@ class EMA(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
+        """Move the average towards the weights of `network`, which has the tensors of the one it started from."""
         averaged, current = self.network.state_dict(), network.state_dict()
         floating = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
         torch._foreach_lerp_(
@@ -37,4 +45,5 @@ class EMA(Generic[Network]):
             averaged[name].copy_(current[name])
 
     def tensors(self) -> dict[str, Tensor]:
+        """Return the averaged tensors by name; of a sharded network, this process's shards."""
         return dict(self.network.state_dict())

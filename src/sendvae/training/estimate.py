@@ -40,7 +40,7 @@ Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, Joint
 
 
 def estimate(config: TrainingConfig) -> Estimate:
-    """Of the training command that this configuration is for.
+    """Return what the training command of this configuration costs.
 
     Raises:
         UserError: the configuration does not tell the size of the images, and there is no data set that would.
@@ -54,7 +54,10 @@ def estimate(config: TrainingConfig) -> Estimate:
 
 
 def architecture_of(source: str) -> Architecture:
-    """Of "fresh:ARCHITECTURE" or a name of the zoo without reading weights; of a file or folder by reading it."""
+    """Return the architecture of a tokenizer.
+
+    Of "fresh:ARCHITECTURE" or a name of the zoo no weights are read; of a file or folder they are.
+    """
     if source.startswith(FRESH):
         return ARCHITECTURES[source.removeprefix(FRESH)]
     if source in TOKENIZERS:
@@ -130,7 +133,7 @@ def _estimate(
     target: tuple[str, int] | None,
     size: int,
 ) -> Estimate:
-    """Adds the foundation model that is aligned with (name, grid): to every step, or to what is done once."""
+    """Add the foundation model that is aligned with (name, grid): to every step, or to what is done once."""
     online = config.data.tokens == "online"
     once: dict[str, float] = {}
     if target is not None:

@@ -33,7 +33,7 @@ sit = load_sit("PATH OF THIS FOLDER")
 
 
 def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None = None) -> SiT:
-    """Writes the averaged weights of a finished run, or of one checkpoint, however many shards it has.
+    """Write the averaged weights of a finished run, or of one checkpoint, however many shards it has; return them.
 
     Args:
         run: of `sendvae train diffusion`.

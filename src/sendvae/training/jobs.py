@@ -29,11 +29,12 @@ PreviewFactory = Callable[[Autoencoder, ImageSet, Path], Callable[[SiT, int], di
 
 
 def default_device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: str = "tokenizer") -> Path:
-    """Fine-tunes (or, from "fresh:ARCHITECTURE", trains) a tokenizer; returns the exported folder.
+    """Fine-tune (or, from "fresh:ARCHITECTURE", train) a tokenizer; return the exported folder.
 
     Args:
         config: the resolved configuration.
@@ -75,7 +76,7 @@ def train_diffusion(
     name: str = "diffusion",
     preview: PreviewFactory | None = None,
 ) -> Path:
-    """Trains a SiT on the latents of `config.tokenizer`; returns the exported folder (EMA weights).
+    """Train a SiT on the latents of `config.tokenizer`; return the exported folder (EMA weights).
 
     Args:
         config, folder, cache, name: as of `train_tokenizer`.
@@ -129,7 +130,7 @@ def train_diffusion(
 
 
 def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joint") -> Path:
-    """Trains a tokenizer and a SiT end to end (REPA-E); returns the run folder with "tokenizer" and "sit" in it.
+    """Train a tokenizer and a SiT end to end (REPA-E); return the run folder with "tokenizer" and "sit" in it.
 
     The tokenizer carries the averaged latent statistics that its SiT was trained with.
     """
@@ -174,14 +175,14 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
 
 
 def starting_tokenizer(init: str) -> Autoencoder:
-    """The tokenizer training starts from; with "fresh:", a new one of that architecture."""
+    """Return the tokenizer that training starts from; with "fresh:", a new one of that architecture."""
     if init.startswith(FRESH):
         return build_tokenizer(init.removeprefix(FRESH))
     return load_tokenizer(init)
 
 
 def open_training_images(config: DataConfig) -> ImageSet:
-    """The data set, if it has the size and the classes that the configuration counts on.
+    """Return the data set, if it has the size and the classes that the configuration counts on.
 
     Raises:
         UserError: it has not, or there is none.

@@ -37,11 +37,11 @@ class Window:
         self._settled: list[dict[str, float]] = []
 
     def add(self, images_seen: int, scalars: Mapping[str, Tensor]) -> None:
-        """One step's scalars; every step of a run's processes has the same names."""
+        """Take one step's scalars, on any device; a step has the same names on every process."""
         self._pending.append((images_seen, {name: value.detach() for name, value in scalars.items()}))
 
     def flush(self) -> dict[str, float]:
-        """Means over steps and processes of what is finite, and how many steps were skipped; starts anew."""
+        """Return means over steps and processes of what is finite, and the number of skipped steps; begin anew."""
         self._settle()
         values: dict[str, list[float]] = {}
         for row in self._settled:
@@ -55,7 +55,7 @@ class Window:
         return means | ({SKIPPED: float(skipped)} if skipped else {})
 
     def _settle(self) -> None:
-        """Fetches what is pending: one reduction over processes, one copy from the device."""
+        """Fetch what is pending: one reduction over processes, one copy from the device."""
         if not self._pending:
             return
         stacked = torch.cat([torch.stack([v.double() for v in row.values()]) for _, row in self._pending])
@@ -69,11 +69,12 @@ class Window:
         self._pending = []
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps (JSON); every process calls this."""
+        """Return what a checkpoint keeps (JSON); every process calls this."""
         self._settle()
         return {"rows": self._settled, "bad": self.bad}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self._settled = [dict(row) for row in state["rows"]]
         self.bad = [(int(position), list(names)) for position, names in state["bad"]]
 
@@ -96,7 +97,7 @@ class Log:
         self._last = time.monotonic(), images_seen
 
     def write(self, images_seen: int, step: int, scalars: Mapping[str, float]) -> None:
-        """One line, with the rate since the line before and the memory in use."""
+        """Write one line, with the images per second since the line before and the peak memory in GiB."""
         now, (before, images_before) = time.monotonic(), self._last
         self._last = now, images_seen
         if not is_main():
@@ -118,7 +119,7 @@ class Log:
 
 
 def peak_memory() -> float:
-    """GiB: of the device if it is a GPU, else of the process."""
+    """Return the peak memory in GiB: of the device if it is a GPU, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / GIB
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in KiB on Linux

@@ -26,17 +26,25 @@ from sendvae.training.state import State
 
 @runtime_checkable
 class Stage(Protocol):
-    """What the loop needs of a training stage."""
+    """What the loop needs of a training stage.
+
+    Attributes:
+        name: what progress lines call the run.
+        source: gives the batches.
+        state: what a checkpoint saves and restores, and whose rates are logged.
+    """
 
     name: str
     source: Source
     state: State
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Return where batches are moved."""
+        ...
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        """Update every network once; return detached scalars, still on the device."""
+        """Update every network once on this process's share of a batch; return scalars, detached, still on the device."""
         ...
 
 
@@ -62,9 +70,14 @@ def train(
     workers: int = 0,
     preview: tuple[int, Preview] | None = None,
 ) -> None:
-    """Trains `stage` until `loop.images`, resuming from the run folder's last checkpoint.
+    """Train `stage` until `loop.images`, resuming from the run folder's last checkpoint.
 
     Args:
+        stage: what is trained.
+        run: where checkpoints and the journal go.
+        loop: lengths, in images seen.
+        seed: of the order of the images.
+        workers: processes that read batches.
         preview: called with the images seen every so many images; what it returns is logged.
 
     Raises:

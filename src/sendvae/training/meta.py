@@ -37,26 +37,29 @@ class BlankImages:
         return Sample(self.batch([index]).images[0], 0, self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Return uint8 (B, 3, size, size) and labels (B,), all on the meta device."""
         shape = (len(indices), 3, self.size, self.size)
         return ImageBatch(torch.zeros(shape, dtype=torch.uint8, device=META), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Tensor:
+        """Return int64 (B,)."""
         return torch.zeros(len(indices), dtype=torch.int64, device=META)
 
 
 class BlankDraws(Draws):
-    """Shapes of random numbers: the meta device has no generator."""
+    """Shapes of random numbers for `COUNTED` rows: the meta device has no generator."""
 
     def __init__(self) -> None:
         super().__init__(0, 0, COUNTED, slice(None), META)
 
     def draw(self, name: str, function: Callable[[int, Any], Tensor]) -> Tensor:
+        """Return a tensor of the right shape."""
         del name
         return function(self.batch_size, None)
 
 
 def blank_tokenizer(architecture: Architecture) -> Autoencoder:
-    """Without weights, with statistics of the right number of channels."""
+    """Return a tokenizer without weights, with statistics of the right number of channels."""
     with META:
         tokenizer = Autoencoder(architecture)
     channels = architecture.z_channels
@@ -74,7 +77,7 @@ def blank_batch(size: int, grid: int | None, width: int | None) -> Batch:
 
 
 class Counter:
-    """Collects FLOPs, and activations saved for the backward pass, of the parts of a step.
+    """Collect FLOPs, and activations saved for the backward pass, of the parts of a step.
 
     Attributes:
         flops: an image, by part.
@@ -97,7 +100,7 @@ class Counter:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Counts what runs inside, on `COUNTED` images."""
+        """Count what runs inside, on `COUNTED` images."""
         kept: dict[int, Tensor] = {}
 
         def pack(tensor: Tensor) -> Tensor:

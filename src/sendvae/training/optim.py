@@ -13,7 +13,7 @@ from sendvae.distributed import whole
 
 
 class Updater:
-    """One network's optimiser: sets the rate, clips the gradient norm, steps.
+    """AdamW for one network: it sets the rate, clips the gradient norm, and steps.
 
     Args:
         network: what is trained; parameters without `requires_grad` are left out.
@@ -38,11 +38,11 @@ class Updater:
 
     @property
     def lr(self) -> float:
-        """Of the last step."""
+        """Return the rate of the last step; before the first one, the peak."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def step(self, images_seen: int) -> Tensor:
-        """Updates the weights from their gradients and clears these; returns the norm before clipping.
+        """Update the weights from their gradients and clear these; return the norm before clipping.
 
         Where the norm is not finite, weights and averages stay as they are, without waiting for the device.
         """
@@ -56,7 +56,14 @@ class Updater:
 
 
 def learning_rate(config: OptimizerConfig, peak: float, images_seen: int, total: int) -> float:
-    """Linear warm-up from 0, then constant or half a cosine to 0 at `total` images."""
+    """Return the rate of a step: linear warm-up from 0, then constant or half a cosine to 0.
+
+    Args:
+        config: the warm-up's length in images, and the schedule.
+        peak: the rate after the warm-up.
+        images_seen: before the step.
+        total: images of the whole run, at which the cosine ends.
+    """
     if images_seen < config.warmup:
         return peak * (images_seen + 1) / (config.warmup + 1)
     if config.schedule == "constant":
@@ -66,7 +73,7 @@ def learning_rate(config: OptimizerConfig, peak: float, images_seen: int, total:
 
 
 def frozen(parameters: Iterable[nn.Parameter]) -> _Frozen:
-    """Context in which gradient passes through these weights but none is computed for them."""
+    """Give a context in which gradient passes through these weights but none is computed for them."""
     return _Frozen(list(parameters))
 
 

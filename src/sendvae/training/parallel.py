@@ -29,11 +29,12 @@ class Together(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Return `function(*arguments)`, whose losses use these networks."""
         return function(*arguments)
 
 
 class Parallel:
-    """Runs losses so that their gradients are averaged over processes.
+    """Run losses so that their gradients are averaged over processes.
 
     BatchNorm buffers stay each process's own, as in the reference implementations, unless losses.discriminator_sync
     makes them one; parameters start as those of process 0. Networks that FSDP2 has sharded average their gradients themselves.
@@ -54,7 +55,7 @@ class Parallel:
         return self.module(function, *arguments)
 
     def backward_of(self, last: bool) -> AbstractContextManager[object]:
-        """Context of a micro-batch's forward and backward pass: only the last one communicates."""
+        """Give the context of a micro-batch's forward and backward pass: only the last one communicates."""
         for network in self.sharded:
             network.set_requires_gradient_sync(last)
         if isinstance(self.module, DistributedDataParallel) and not last:
@@ -63,7 +64,7 @@ class Parallel:
 
 
 def shard(sit: SiT) -> SiT:
-    """Spreads a SiT's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
+    """Spread a SiT's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
     device = next(sit.parameters()).device.type
     mesh = init_device_mesh(device, (distributed.world_size(),))
     for block in sit.blocks:
@@ -74,7 +75,11 @@ def shard(sit: SiT) -> SiT:
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """`load_state_dict`, strictly, from whole tensors into a network that may be sharded."""
+    """Load whole tensors into a network that may be sharded.
+
+    Raises:
+        RuntimeError: tensors are missing, left over, or of another shape.
+    """
     targets = network.state_dict()
     network.load_state_dict(
         {

@@ -33,6 +33,7 @@ class Batch:
     tokens: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
+        """Return the batch on `device`; from pinned memory without waiting."""
         moved = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
@@ -41,7 +42,7 @@ class Batch:
         return replace(self, **moved)
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Pieces of `size` rows, in order."""
+        """Yield pieces of `size` rows, in order."""
         for start in range(0, len(self.labels), size):
             rows = {
                 name: value[start : start + size] for name, value in vars(self).items() if value is not None
@@ -50,7 +51,7 @@ class Batch:
 
 
 class Source(Dataset[Batch]):
-    """Joins an image set with its caches; reads whole batches.
+    """An image set joined with its caches; whole batches are read.
 
     Args:
         images: the image set (gives the labels too).
@@ -97,7 +98,10 @@ class Source(Dataset[Batch]):
 
 
 class PositionBatches(Sampler[list[int]]):
-    """Index lists for this rank from `start` images on; a function of (seed, rank, position) alone."""
+    """Index lists for this rank from `start` images on; a function of (seed, rank, position) alone.
+
+    With `flip`, an index of `length` + i is the mirrored image i.
+    """
 
     def __init__(
         self, length: int, batch_size: int, seed: int, start: int, total: int, flip: bool = False
@@ -120,7 +124,14 @@ class PositionBatches(Sampler[list[int]]):
 def batches(
     source: Source, batch_size: int, seed: int, start: int, total: int, workers: int
 ) -> DataLoader[Batch]:
-    """The batches of a run from position `start` to `total`."""
+    """Return this process's batches of a run from position `start` to `total`, in images seen.
+
+    Args:
+        source: what is read.
+        batch_size: of all processes together.
+        seed: of order and mirroring.
+        workers: processes that read; 0 reads in this one.
+    """
     return DataLoader(
         source,
         batch_sampler=PositionBatches(len(source), batch_size, seed, start, total, source.flip),

@@ -47,7 +47,7 @@ class VAETerms:
 
     @property
     def pixels(self) -> Tensor:
-        """What adaptive weights compare other gradients with."""
+        """Return the pixel terms, weighted: what adaptive weights compare other gradients with."""
         return self.weighted["reconstruction"] + self.weighted["perceptual"]
 
     def total(self) -> Tensor:
