@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +127,7 @@ def test_killed_work_goes_on_and_ends_the_same(
     assert write_samples(model, config(), target, CPU)
     assert drawn == [3]  # of 4 + 4 + 3 images
     assert not target.with_name(f"{name}.part").exists()
+    assert not list(target.parent.rglob(".*"))
     digests = [
         open_images(str(place / name)).fingerprint for place in (tmp_path / "whole", tmp_path / "broken")
     ]
@@ -199,11 +199,10 @@ def test_nothing_of_others_is_touched(model: DiffusionModel, tmp_path: Path) -> 
 def test_one_command_at_a_time(model: DiffusionModel, tmp_path: Path) -> None:
     folder = tmp_path / "samples.npz.part"
     folder.mkdir()
-    descriptor = os.open(folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(UserError, match="another process is sampling"):
-        write_samples(model, config(), tmp_path / "samples.npz", CPU)
-    os.close(descriptor)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process is sampling"):
+            write_samples(model, config(), tmp_path / "samples.npz", CPU)
     assert write_samples(model, config(), tmp_path / "samples.npz", CPU)
 
 
@@ -232,8 +231,10 @@ def test_a_record_is_held_against_the_samples(model: DiffusionModel, tmp_path: P
     with pytest.raises(UserError, match=r"labels=random(?s:.*)balanced"):
         sampling_of(given, "random")
     assert sampling_of(Input(source=str(tmp_path / "other.npz"), digest="x"), "random") == ("random", {})
-    (tmp_path / "table.json").write_text("{}")  # no samples beside it
-    assert sampling_of(Input(source=str(tmp_path / "table.tar"), digest="x"), None) == (None, {})
+    for name in ("table.tar", "table.npz", "table.json"):  # no record, whatever stands in the last
+        (tmp_path / name).write_text("{}")
+    for name in ("table.tar", "table.npz"):
+        assert sampling_of(Input(source=str(tmp_path / name), digest="x"), None) == (None, {})
 
 
 def test_a_grid_of_two_models(tmp_path: Path) -> None:

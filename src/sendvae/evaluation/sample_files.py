@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ UNFINISHED = ".part"  # added to the name of the target, for the folder of what 
 PNG_DIGITS = 6
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever they are written
 LABELS = "labels.txt"
+LOCK = ".lock"
 
 
 @runtime_checkable
@@ -103,10 +103,9 @@ def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("samples cannot be written there", given=f"{target}: {error.strerror}") from None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with (folder / LOCK).open("w") as lock:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
                 f"another process is sampling into {target}", next_step="wait for it, or choose another --to"
@@ -122,13 +121,18 @@ def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path
             )
         record.save(folder / SAMPLES)
         yield folder
-    finally:
-        os.close(descriptor)
 
 
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if entry.name != LOCK:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def remove_traces(folder: Path) -> None:
+    """Remove the lock, and what killed processes left half-written, before the folder becomes the target."""
+    for entry in folder.glob(".*"):
+        entry.unlink()
 
 
 def unfinished_folder(target: Path) -> Path:

@@ -21,6 +21,7 @@ from sendvae.evaluation.sample_files import (
     ArrayBlocks,
     Blocks,
     PngBlocks,
+    remove_traces,
     unfinished,
     unfinished_folder,
     write_npz,
@@ -169,4 +170,5 @@ def _finish_folder(target: Path, folder: Path, record: SampleRecord, labels: Lab
     write_text(folder / LABELS, "".join(f"{label}\n" for label in labels.values.tolist()))
     digest = open_images(str(folder)).fingerprint
     record.model_copy(update={"digest": digest}).save(folder / SAMPLES)
+    remove_traces(folder)
     folder.replace(target)

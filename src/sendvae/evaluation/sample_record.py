@@ -95,7 +95,7 @@ def load_record(path: Path) -> SampleRecord | None:
     """
     try:
         return SampleRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
         fault = error.errors()[0]
@@ -134,7 +134,10 @@ def sampling_of(samples: Input, labels: str | None) -> tuple[str | None, dict[st
         UserError: the record is of other images, or the user states another rule than it does.
     """
     path = record_path(Path(samples.source))
-    record = load_record(path) if path.name == SAMPLES or path.with_suffix(".npz").is_file() else None
+    try:
+        record = load_record(path)
+    except UserError:  # a file of another purpose, by chance of that name
+        record = None
     if record is None:
         return labels, {}
     if record.digest != samples.digest.partition("[")[0]:
