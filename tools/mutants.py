@@ -53,9 +53,6 @@ RANDOMNESS = ("test_randomness.py",)
 GRADIENTS = ("training/test_gradients.py",)
 STATE = ("training/test_state.py",)
 WEIGHTS = tuple(f"weights/test_{part}.py" for part in ("published", "table", "reach"))
-SAMPLING = ("evaluation/test_sampling.py",)
-LABELS = ("evaluation/test_labels.py",)
-SAMPLES = ("evaluation/test_sample_job.py",)
 MUTANTS = [
     Mutant(
         "draws-position",
@@ -432,28 +429,12 @@ MUTANTS = [
         ("weights/test_read.py",),
     ),
     Mutant(
-        "sampling-batch-noise",
-        "Every batch starts from the same noise.",
-        "evaluation/sampling.py",
-        "stream(seed, int(number), STREAM) for number in numbers",
-        "stream(seed, place, STREAM) for place, _ in enumerate(numbers)",
-        SAMPLING,
-    ),
-    Mutant(
-        "sampling-seed",
-        "The seed of the noise is ignored.",
-        "evaluation/sampling.py",
-        "stream(seed, int(number), STREAM)",
-        "stream(0, int(number), STREAM)",
-        SAMPLING,
-    ),
-    Mutant(
         "sampling-step-noise",
         "The noise of the steps is drawn for the batch, not by each image.",
         "evaluation/sampling.py",
         "            step_noise=noise,\n",
         "            generator=stream(seed, 0, STREAM, device),\n",
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_noise_of_every_step_is_each_images_own",),
     ),
     Mutant(
         "sampling-one-noise",
@@ -461,31 +442,7 @@ MUTANTS = [
         "evaluation/sampling.py",
         "            row.normal_(generator=generator)\n",
         "            row.normal_(generator=generator.clone_state())\n",
-        SAMPLING,
-    ),
-    Mutant(
-        "sampling-normalised",
-        "Latents are decoded as the SiT knows them, normalised.",
-        "evaluation/sampling.py",
-        "tokenizer.decode(tokenizer.latent_stats.denormalize(z))",
-        "tokenizer.decode(z)",
-        SAMPLING,
-    ),
-    Mutant(
-        "sampling-guidance-off",
-        "Samples are never guided.",
-        "evaluation/sampling.py",
-        "guidance_scale=sampling.guidance_scale",
-        "guidance_scale=1.0",
-        SAMPLING,
-    ),
-    Mutant(
-        "sampling-interval",
-        "Guidance applies at every noise level.",
-        "evaluation/sampling.py",
-        "guidance_interval=(low, high)",
-        "guidance_interval=(0.0, 1.0)",
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_seed_number_and_step_each_change_the_noise",),
     ),
     Mutant(
         "sampling-channels",
@@ -493,7 +450,7 @@ MUTANTS = [
         "evaluation/sampling.py",
         'FIRST_CHANNELS if sampling.guided_channels == "first-three" else None',
         "None",
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_every_setting_arrives",),
     ),
     Mutant(
         "sampling-rounding",
@@ -501,7 +458,7 @@ MUTANTS = [
         "evaluation/sampling.py",
         "ROUNDINGS[sampling.rounding](images)",
         'ROUNDINGS["nearest"](images)',
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_every_setting_arrives",),
     ),
     Mutant(
         "sampling-precision",
@@ -509,7 +466,7 @@ MUTANTS = [
         "evaluation/sampling.py",
         "resolve_precision(sampling.precision, device)",
         'resolve_precision("fp32", device)',
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_number_formats_are_set_inside_and_restored",),
     ),
     Mutant(
         "sampling-labels-shifted",
@@ -517,7 +474,7 @@ MUTANTS = [
         "evaluation/sampling.py",
         "labels[numbers]",
         "labels[: len(numbers)]",
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_an_image_is_the_same_in_batches_of_any_size",),
     ),
     Mutant(
         "sampling-float64",
@@ -525,7 +482,7 @@ MUTANTS = [
         "diffusion/sample.py",
         "        return torch.float32\n",
         "        return torch.float64\n",
-        SAMPLING,
+        ("evaluation/test_sampling.py::test_a_device_without_float64_integrates_in_float32_and_says_so",),
     ),
     Mutant(
         "guidance-null-guided",
@@ -533,7 +490,7 @@ MUTANTS = [
         "diffusion/guidance.py",
         "conditional[:, channels:]",
         "unconditional[:, channels:]",
-        ("diffusion/test_samplers.py",),
+        ("diffusion/test_samplers.py::test_only_the_first_channels_are_guided",),
     ),
     Mutant(
         "labels-in-order",
@@ -541,7 +498,7 @@ MUTANTS = [
         "evaluation/labels.py",
         "Labels(_shuffled(_balanced(count, classes.count, seed), seed), given)",
         "Labels(_balanced(count, classes.count, seed).sort().values, given)",
-        LABELS,
+        ("evaluation/test_labels.py::test_balanced_labels_are_shuffled_by_the_seed",),
     ),
     Mutant(
         "labels-first-favoured",
@@ -549,7 +506,7 @@ MUTANTS = [
         "evaluation/labels.py",
         'torch.randperm(classes, generator=stream(seed, 0, "balanced classes"))',
         "torch.arange(classes)",
-        LABELS,
+        ("evaluation/test_labels.py::test_which_classes_have_one_more_follows_from_the_seed",),
     ),
     Mutant(
         "labels-seed",
@@ -557,7 +514,7 @@ MUTANTS = [
         "evaluation/labels.py",
         'stream(seed, 0, "labels")',
         'stream(0, 0, "labels")',
-        LABELS,
+        ("evaluation/test_labels.py::test_random_labels",),
     ),
     Mutant(
         "samples-block-labels",
@@ -565,7 +522,7 @@ MUTANTS = [
         "evaluation/sample_job.py",
         "labels.values[numbers.start : numbers.stop]",
         "labels.values[: len(numbers)]",
-        SAMPLES,
+        ("evaluation/test_sample_job.py::test_an_npz_holds_images_labels_and_a_record",),
     ),
     Mutant(
         "samples-begun-anew",
@@ -573,7 +530,7 @@ MUTANTS = [
         "evaluation/sample_files.py",
         "return [numbers for numbers in self.batches if not self._path(numbers).is_file()]",
         "return list(self.batches)",
-        SAMPLES,
+        ("evaluation/test_sample_job.py::test_killed_work_goes_on_and_ends_the_same",),
     ),
     Mutant(
         "samples-others-taken",
@@ -581,7 +538,7 @@ MUTANTS = [
         "evaluation/sample_files.py",
         "            check_same(found, record, folder)\n",
         "            pass\n",
-        SAMPLES,
+        ("evaluation/test_sample_job.py::test_other_samples_are_refused_by_the_fields_that_differ",),
     ),
     Mutant(
         "samples-raw-as-average",
@@ -589,7 +546,7 @@ MUTANTS = [
         "evaluation/diffusion_model.py",
         'checkpoint.tensors("sit" if raw else "ema")',
         'checkpoint.tensors("sit")',
-        SAMPLES,
+        ("evaluation/test_sample_job.py::test_a_run_gives_its_model",),
     ),
     Mutant(
         "samples-record-unchecked",
@@ -597,7 +554,7 @@ MUTANTS = [
         "evaluation/sample_record.py",
         'if record.digest != samples.digest.partition("[")[0]:',
         "if False:",
-        SAMPLES,
+        ("evaluation/test_sample_job.py::test_a_record_is_held_against_the_samples",),
     ),
     Mutant(
         "generation-labels",
@@ -605,7 +562,7 @@ MUTANTS = [
         "evaluation/generation.py",
         '"labels": labels,',
         '"labels": None,',
-        ("cli/test_sample.py",),
+        ("cli/test_sample.py::test_a_run_is_sampled_and_measured",),
     ),
 ]
 
