@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sendvae.config import SampleConfig
+from sendvae.data import open_images
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel
 from sendvae.evaluation.labels import Labels
@@ -140,10 +141,12 @@ def sampling_of(samples: Input, labels: str | None) -> tuple[str | None, dict[st
         record = None
     if record is None:
         return labels, {}
-    if record.digest != samples.digest.partition("[")[0]:
+    some = samples.images != record.content["images"]  # as with a limit: the record is of all of them
+    digest = open_images(samples.source).fingerprint if some else samples.digest
+    if record.digest != digest:
         raise UserError(
             f"{path} is about other images than {samples.source} holds now",
-            given=samples.digest,
+            given=digest,
             expected=str(record.digest),
             next_step="sample them again, or remove the record if they are none of sendvae sample's",
         )
