@@ -42,7 +42,7 @@ def test_probe_refuses_other_values() -> None:
 def test_regression_against_scikit_learn() -> None:
     z, y = planted(400, 0)
     x = z.flatten(1)
-    fit = fit_logistic(Design(x), y, strength=1e-2)
+    fit = fit_logistic(Design(x), y, weight_decay=1e-2)
     for column in range(4):
         theirs = LogisticRegression(C=1 / (1e-2 * 400), max_iter=1000, tol=1e-8).fit(
             x.numpy(), y[:, column].numpy()

@@ -33,17 +33,17 @@ def test_planted_attributes_and_classes_are_found() -> None:
 
 def test_the_decay_shrinks_and_nothing_else_differs() -> None:
     z, y, _ = planted(300, 0)
-    plain, decayed, again = fit_minibatch(TensorRows(z), y, [0.0, 5.0, 0.0], FIT)
+    plain, decayed, again = (fit.map for fit in fit_minibatch(TensorRows(z), y, [0.0, 5.0, 0.0], FIT))
     assert torch.equal(plain.weight, again.weight)
     assert decayed.weight.norm() < 0.8 * plain.weight.norm()
     (alone,) = fit_minibatch(TensorRows(z), y, [5.0], FIT)
-    torch.testing.assert_close(alone.weight, decayed.weight)
+    torch.testing.assert_close(alone.map.weight, decayed.weight)
 
 
 def test_seeded() -> None:
     z, y, _ = planted(200, 0)
     first, second, third = (
-        fit_minibatch(TensorRows(z), y, [0.1], MinibatchFit(2, 32, 1e-2, seed))[0] for seed in (0, 0, 1)
+        fit_minibatch(TensorRows(z), y, [0.1], MinibatchFit(2, 32, 1e-2, seed))[0].map for seed in (0, 0, 1)
     )
     assert torch.equal(first.weight, second.weight)
     assert not torch.equal(first.weight, third.weight)
@@ -52,7 +52,7 @@ def test_seeded() -> None:
 def test_without_training_it_says_how_frequent_each_is() -> None:
     z, y, _ = planted(400, 0)
     (fit,) = fit_minibatch(TensorRows(z), y, [0.0], MinibatchFit(1, 400, 1e-12))
-    probabilities = scores_of_rows([fit], TensorRows(z))[0].sigmoid()
+    probabilities = scores_of_rows([fit.map], TensorRows(z))[0].sigmoid()
     np.testing.assert_allclose(probabilities.mean(0), y.double().mean(0), atol=1e-4)
 
 

@@ -106,9 +106,12 @@ class AttributesConfig(Section):
     """Attribute probing. Averages of F1 are all computed; the validation split tunes what is not fixed here."""
 
     method: Literal["logistic", "ridge", "minibatch"] = Field(
-        "logistic", description="logistic: full batch in memory; ridge: one pass; minibatch: AdamW"
+        "logistic", description="logistic: full batch in memory; ridge: one pass; minibatch: Adam"
     )
-    weight_decay: NonNegativeFloat | None = Field(None, description="null: chosen on the validation split")
+    weight_decay: NonNegativeFloat | None = Field(
+        None,
+        description="weight_decay / 2 |w|^2 beside a mean loss, 0 with minibatch only; null: chosen on the validation split",
+    )
     threshold: float = Field(0.5, gt=0.0, lt=1.0, description="on the predicted probability")
     headline: Literal["micro", "macro", "samples"] = Field("micro", description="F1 that stands for all")
 
@@ -120,7 +123,9 @@ class GapConfig(Section):
         ["mean", "flatten"], description="positions averaged (REPA) or kept", min_length=1
     )
     method: Literal["full-batch", "minibatch"] = "full-batch"
-    weight_decay: NonNegativeFloat = Field(1e-2, description="beside a mean cross-entropy")
+    weight_decay: NonNegativeFloat = Field(
+        1e-2, description="weight_decay / 2 |w|^2 beside a mean cross-entropy; 0 with minibatch only"
+    )
 
 
 class UniformityConfig(Section):

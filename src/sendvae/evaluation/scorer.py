@@ -110,6 +110,7 @@ class Scorer:
         self.details["f1"] = dict(zip(self.data.attribute_names, fields.pop("f1"), strict=True))
         names = [key for key in fields if key.startswith(("f1_", "recall_"))]
         self.details["probe"] = {key: value for key, value in fields.items() if key not in names}
+        self._note("attributes", probe.notes)
         # The headline first, in all tables.
         names.sort(key=lambda key: key != f"f1_{chosen.headline}")
         found = [name for name in names if fields[name] is not None]
@@ -136,6 +137,10 @@ class Scorer:
                 bootstrap=self.bootstrap,
             )
             name = f"gap_{pool}"
+            fit = probe.fit._asdict()
+            del fit["map"]
+            self.details[f"{name} probe"] = fit
+            self._note(name, probe.notes)
             numbers[name] = self._number(name, probe.accuracy, probe.resampled)
         return numbers
 
@@ -179,6 +184,11 @@ class Scorer:
         if len(found.mixtures) > 1:
             mixtures |= {f"discrimination_nll_{one.components}": one for one in found.mixtures}
         return {name: self._number(name, one.nll, one.resampled) for name, one in mixtures.items()}
+
+    def _note(self, name: str, notes: list[str]) -> None:
+        """Keep what a reader of these scores has to know, where there is anything."""
+        if notes:
+            self.details[f"note on {name}"] = "; ".join(notes)
 
     def _number(self, name: str, value: float, resampled: Tensor | None) -> Number:
         if resampled is None:

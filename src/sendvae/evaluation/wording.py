@@ -64,10 +64,10 @@ def prediction(found: dict[str, Any]) -> str:
 
 
 def remarks(result: Result) -> list[str]:
-    """Which numbers are missing, and why."""
+    """Which numbers are missing, and why; what to know of those that are there."""
     return [
         f"{subject.name}: {key}: {value}"
         for subject in result.subjects
         for key, value in subject.details.items()
-        if key.startswith("no ")
+        if key.startswith(("no ", "note "))
     ]

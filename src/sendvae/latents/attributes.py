@@ -11,19 +11,22 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from sendvae.latents.bootstrap import Bootstrap, weighted_mean, weighted_ratio
-from sendvae.latents.logistic import STD_FLOOR, Design, fit_logistic, standardise
-from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
-from sendvae.latents.ridge import StreamingRidge
-from sendvae.latents.rows import Centred, LatentRows, as_rows, batches, gathered, scores_of_rows
+from sendvae.latents.fitting import (
+    WEIGHT_DECAYS,
+    Fitter,
+    LogisticFitter,
+    MinibatchFitter,
+    RidgeFitter,
+    choose,
+)
+from sendvae.latents.minibatch import MinibatchFit
+from sendvae.latents.rows import Fitted, LatentRows, as_rows, not_converged, scores_of_rows
 
 Method = Literal["logistic", "ridge", "minibatch"]
 THRESHOLD = 0.5  # on the predicted probability; ours, since the paper states none
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))  # tried on the validation split
 TOP = 5
 BEST = 50  # attributes that mmfashion's recall averages over
-# Penalties tried on the validation split, beside a mean loss and on standardised features (of "minibatch" the
-# decoupled decay of AdamW); the default without a validation split is the middle one.
-WEIGHT_DECAYS = {"logistic": (1e-4, 1e-3, 1e-2), "ridge": (1e-2, 1e-1, 1.0), "minibatch": (0.0, 0.1, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class AttributeProbeResult:
         f1_macro_tuned, f1_micro_tuned, f1_samples_tuned: at that threshold.
         absent: attributes without a positive in the test split.
         method, weight_decay: of the fit; the latter chosen on the validation split where there is one.
+        tried: the weight decays tried, rising, with their macro F1 on the validation split; None where none was
+            chosen.
+        interior: whether both a weaker and a stronger one did worse; where not, `notes` says so.
+        iterations, gradient_norm, excess, converged: of the fit, as `Fitted` has them.
         dims, n_train, n_test: features of a latent, images.
         resampled: `f1_macro`, `f1_micro`, `f1_samples` and `recall_at_5` of every resample of the test split, (R,)
             each; empty without a bootstrap.
@@ -65,14 +72,32 @@ class AttributeProbeResult:
     absent: int
     method: str
     weight_decay: float
+    tried: dict[float, float] | None
+    interior: bool | None
+    iterations: int
+    gradient_norm: float | None
+    excess: float | None
+    converged: bool
     dims: int
     n_train: int
     n_test: int
     resampled: dict[str, Float64[Tensor, " R"]]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the scores has to know of the fit; empty where all is well."""
+        notes = [] if self.converged else [not_converged(self.method, self.excess)]
+        if self.interior is False and self.tried is not None:
+            end = "strongest" if self.weight_decay == max(self.tried) else "weakest"
+            notes.append(
+                f"weight_decay {self.weight_decay:g} is the {end} of those tried: a better one may lie beyond"
+            )
+        return notes
+
     def as_dict(self) -> dict[str, Any]:
-        """All fields but the resampled scores, ready for JSON."""
-        fields = {**asdict(self), "f1": self.f1.tolist()}
+        """All fields but the resampled scores, and the notes, ready for JSON."""
+        tried = None if self.tried is None else {f"{decay:g}": f1 for decay, f1 in self.tried.items()}
+        fields = {**asdict(self), "f1": self.f1.tolist(), "tried": tried, "notes": self.notes}
         del fields["resampled"]
         return fields
 
@@ -93,9 +118,13 @@ def attribute_probe(
 ) -> AttributeProbeResult:
     """One linear layer on the flattened latent, standardised with the statistics of the training split.
 
-    "logistic" minimises binary cross-entropy to convergence with all latents in memory. "ridge" minimises the
-    squared error of the 0/1 targets and reads every latent once. "minibatch" is "logistic" by AdamW, for latents
-    that do not fit into memory. The first two are convex problems solved to the end; all are deterministic.
+    All minimise a mean loss + weight_decay / 2 |w|^2, with a bias that is not penalised. "logistic" solves binary
+    cross-entropy to the optimum, which its gradient certifies (`fit_logistic`), with all latents in memory.
+    "ridge" solves half the squared error of the 0/1 targets and reads every latent once. "minibatch" is
+    "logistic" by Adam, for latents that do not fit into memory, and says how far it came. All are deterministic.
+
+    The weight decay is the one with the best macro F1 on the validation split; of three, and of more where the
+    best is the weakest or strongest of them ("minibatch", which is slow, tries three).
 
     Args:
         train_latents, test_latents: posterior means, (N, C, h, w) or (N, F), or rows read in batches.
@@ -107,7 +136,8 @@ def attribute_probe(
         bootstrap: of the test images.
 
     Raises:
-        ValueError: shapes that do not match, NaN, or attributes other than 0 and 1.
+        ValueError: shapes that do not match, NaN, attributes other than 0 and 1, or a weight decay that is not
+            positive where the method needs one ("logistic", "ridge").
     """
     if method not in WEIGHT_DECAYS:
         raise ValueError(f"method must be one of {', '.join(WEIGHT_DECAYS)}, got '{method}'")
@@ -121,18 +151,24 @@ def attribute_probe(
         if part.shape != train.shape:
             raise ValueError(f"splits differ in features or attributes: {train.shape} and {part.shape}")
 
-    grid = WEIGHT_DECAYS[method]
-    if weight_decay is not None:
-        grid = (weight_decay,)
-    elif val is None:
-        grid = grid[1:2]
-    fits = _FITS[method](train, grid, minibatch or MinibatchFit())
-    chosen, tuned_threshold, tuned = 0, None, (None, None, None)
+    fitter = _fitter(train, method, minibatch or MinibatchFit())
+    chosen, tuned_threshold, tuned = None, None, (None, None, None)
+    if val is not None and weight_decay is None:
+        chosen = choose(
+            fitter,
+            WEIGHT_DECAYS[method],
+            lambda fits: [
+                _averages(p, val.attributes, threshold)[0] for p in _probabilities(fits, val, method)
+            ],
+        )
+        weight_decay, fit = chosen.weight_decay, chosen.fit
+    else:
+        weight_decay = WEIGHT_DECAYS[method][1] if weight_decay is None else weight_decay
+        (fit,) = fitter([weight_decay])
     if val is not None:
-        predictions = _probabilities(fits, val, method)
-        chosen = max(range(len(fits)), key=lambda i: _averages(predictions[i], val.attributes, threshold)[0])
-        tuned_threshold = max(THRESHOLDS, key=lambda t: _averages(predictions[chosen], val.attributes, t)[0])
-    probabilities = _probabilities([fits[chosen]], test, method)[0]
+        (prediction,) = _probabilities([fit], val, method)
+        tuned_threshold = max(THRESHOLDS, key=lambda t: _averages(prediction, val.attributes, t)[0])
+    probabilities = _probabilities([fit], test, method)[0]
     macro, micro, samples = _averages(probabilities, test.attributes, threshold)
     if tuned_threshold is not None:
         tuned = _averages(probabilities, test.attributes, tuned_threshold)
@@ -153,7 +189,13 @@ def attribute_probe(
         f1_samples_tuned=tuned[2],
         absent=int((test.attributes.sum(0) == 0).sum()),
         method=method,
-        weight_decay=grid[chosen],
+        weight_decay=weight_decay,
+        tried=chosen.tried if chosen else None,
+        interior=chosen.interior if chosen else None,
+        iterations=fit.iterations,
+        gradient_norm=fit.gradient_norm,
+        excess=fit.excess,
+        converged=fit.converged,
         dims=train.shape[0],
         n_train=len(train.rows),
         n_test=len(test.rows),
@@ -240,33 +282,14 @@ class _Split(NamedTuple):
     shape: tuple[int, int]
 
 
-def _fit_logistic(train: _Split, grid: tuple[float, ...], _minibatch: MinibatchFit) -> list[Centred]:
-    x = gathered(train.rows).flatten(1)
-    (standardised,) = standardise(x)
-    design = Design(standardised)
-    std, mean = torch.std_mean(x, dim=0)
-    scale = 1.0 / std.where(std > STD_FLOOR, torch.inf)
-    fits = [fit_logistic(design, train.attributes.to(x), weight_decay) for weight_decay in grid]
-    return [Centred(fit.weight * scale[:, None], fit.bias, mean) for fit in fits]
+def _fitter(train: _Split, method: Method, minibatch: MinibatchFit) -> Fitter:
+    if method == "minibatch":
+        return MinibatchFitter(train.rows, train.attributes, minibatch)
+    return (LogisticFitter if method == "logistic" else RidgeFitter)(train.rows, train.attributes)
 
 
-def _fit_ridge(train: _Split, grid: tuple[float, ...], _minibatch: MinibatchFit) -> list[Centred]:
-    ridge = StreamingRidge()
-    for place, values in batches(train.rows):
-        ridge.update(values, train.attributes[place])
-    centre, bias = ridge.mean_x.float(), ridge.mean_y.float()
-    return [Centred(fit.weight, bias, centre) for fit in ridge.solve(grid)]
-
-
-def _fit_minibatch(train: _Split, grid: tuple[float, ...], minibatch: MinibatchFit) -> list[Centred]:
-    return fit_minibatch(train.rows, train.attributes, grid, minibatch)
-
-
-_FITS = {"logistic": _fit_logistic, "ridge": _fit_ridge, "minibatch": _fit_minibatch}
-
-
-def _probabilities(fits: list[Centred], split: _Split, method: str) -> list[Float[Tensor, "N A"]]:
-    scores = scores_of_rows(fits, split.rows)
+def _probabilities(fits: list[Fitted], split: _Split, method: str) -> list[Float[Tensor, "N A"]]:
+    scores = scores_of_rows([fit.map for fit in fits], split.rows)
     return scores if method == "ridge" else [score.sigmoid() for score in scores]
 
 

@@ -12,17 +12,36 @@ from torch import Tensor
 from sendvae.latents.bootstrap import Bootstrap, weighted_mean
 from sendvae.latents.logistic import STD_FLOOR, Design, fit_softmax, standardise
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
-from sendvae.latents.rows import Centred, LatentRows, as_rows, gathered, scores_of_rows
+from sendvae.latents.rows import (
+    Centred,
+    Fitted,
+    LatentRows,
+    as_rows,
+    gathered,
+    not_converged,
+    scores_of_rows,
+)
 
-STRENGTH = 1e-2  # ours: the published protocol states no regulariser
+WEIGHT_DECAY = 1e-2  # ours: the published protocol states no regulariser
 
 
 @dataclass(frozen=True)
 class ClassProbeResult:
-    """Share of test images whose label is guessed; of every resample too, where there is a bootstrap."""
+    """Share of test images whose label is guessed; of every resample too, where there is a bootstrap.
+
+    Attributes:
+        method, fit: how the probe was fitted, and how near it lies to its optimum.
+    """
 
     accuracy: float
     resampled: Float64[Tensor, " R"] | None
+    method: str
+    fit: Fitted
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the accuracy has to know of the fit; empty where all is well."""
+        return [] if self.fit.converged else [not_converged(self.method, self.fit.excess)]
 
 
 def semantic_gap(
@@ -31,14 +50,14 @@ def semantic_gap(
     test_latents: Float[Tensor, "M C h w"] | LatentRows,
     test_labels: Int64[Tensor, " M"],
     pool: str = "mean",
-    strength: float = STRENGTH,
+    weight_decay: float = WEIGHT_DECAY,
     top: int = 1,
     method: str = "full-batch",
     minibatch: MinibatchFit | None = None,
 ) -> float:
     """Test accuracy of `class_probe`."""
     splits = train_latents, train_labels, test_latents, test_labels
-    return class_probe(*splits, pool, strength, top, method, minibatch).accuracy
+    return class_probe(*splits, pool, weight_decay, top, method, minibatch).accuracy
 
 
 def class_probe(
@@ -47,7 +66,7 @@ def class_probe(
     test_latents: Float[Tensor, "M C h w"] | LatentRows,
     test_labels: Int64[Tensor, " M"],
     pool: str = "mean",
-    strength: float = STRENGTH,
+    weight_decay: float = WEIGHT_DECAY,
     top: int = 1,
     method: str = "full-batch",
     minibatch: MinibatchFit | None = None,
@@ -58,11 +77,11 @@ def class_probe(
     Args:
         train_latents, test_latents: posterior means, or rows of them read in batches.
         pool: "mean" averages positions, as REPA's probes do, and leaves C features; "flatten" keeps all.
-        strength: of the ridge penalty strength / 2 |w|^2 beside the mean cross-entropy; of "minibatch" the
-            decoupled weight decay of AdamW.
+        weight_decay: of the penalty weight_decay / 2 |w|^2 beside the mean cross-entropy; positive, or 0 with
+            "minibatch".
         top: counts a hit where the label is among this many highest scores.
-        method: "full-batch" trains to convergence with all (pooled) latents in memory, hence
-            deterministic; "minibatch" reads them in batches.
+        method: "full-batch" solves to the optimum (`fit_softmax`) with all (pooled) latents in memory;
+            "minibatch" reads them in batches, and says how far it came.
         bootstrap: of the test images.
 
     Raises:
@@ -79,16 +98,16 @@ def class_probe(
         raise ValueError(f"top must be in 1..{classes}, got {top}")
     train, test = (Pooled(as_rows(z), pool) for z in (train_latents, test_latents))
     if method == "minibatch":
-        (fit,) = fit_minibatch(train, train_labels, [strength], minibatch or MinibatchFit(), "softmax")
+        (fit,) = fit_minibatch(train, train_labels, [weight_decay], minibatch or MinibatchFit(), "softmax")
     else:
-        fit = _fit_full_batch(train, train_labels, classes, strength)
-    scores = scores_of_rows([fit], test)[0]
+        fit = _fit_full_batch(train, train_labels, classes, weight_decay)
+    scores = scores_of_rows([fit.map], test)[0]
     if scores.shape[1] < classes:  # classes that only the test split has are never guessed
         scores = torch.nn.functional.pad(scores, (0, classes - scores.shape[1]), value=-torch.inf)
     guesses = scores.topk(top, dim=1).indices
     hits = (guesses == test_labels[:, None]).any(1)
     resampled = bootstrap.scores(len(hits), {"accuracy": weighted_mean(hits)}) if bootstrap else {}
-    return ClassProbeResult(float(hits.double().mean()), resampled.get("accuracy"))
+    return ClassProbeResult(float(hits.double().mean()), resampled.get("accuracy"), method, fit)
 
 
 class Pooled:
@@ -105,10 +124,16 @@ class Pooled:
         return values.mean(dim=(2, 3)) if self.pool == "mean" else values.flatten(1)
 
 
-def _fit_full_batch(train: Pooled, labels: Tensor, classes: int, strength: float) -> Centred:
+def _fit_full_batch(train: Pooled, labels: Tensor, classes: int, weight_decay: float) -> Fitted:
     x = gathered(train)
     (standardised,) = standardise(x)
-    fit = fit_softmax(Design(standardised), labels, classes, strength)
+    fit = fit_softmax(Design(standardised), labels, classes, weight_decay)
     std, mean = torch.std_mean(x, dim=0)
     scale = 1.0 / std.where(std > STD_FLOOR, torch.inf)
-    return Centred(fit.weight * scale[:, None], fit.bias, mean)
+    return Fitted(
+        Centred(fit.weight * scale[:, None], fit.bias, mean),
+        fit.iterations,
+        float(fit.gradient_norm.max()),
+        float(fit.excess.max()),
+        fit.converged,
+    )

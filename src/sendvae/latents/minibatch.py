@@ -1,4 +1,4 @@
-"""Linear probes by mini-batch AdamW: for sets whose latents do not fit into memory."""
+"""Linear probes by mini-batch Adam: for sets whose latents do not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.latents.logistic import STD_FLOOR
-from sendvae.latents.rows import Centred, LatentRows, batches
+from sendvae.latents.newton import Binary, Softmax, total
+from sendvae.latents.rows import Centred, Fitted, LatentRows, batches
+from sendvae.randomness import stream
 
+TOLERANCE = 1e-2  # share of the loss by which a converged fit lies above its minimum at most
 ODDS = 1e-4  # shares of positives are clamped to [ODDS, 1 - ODDS] for the first bias
 
 
@@ -23,7 +26,7 @@ class MinibatchFit:
     """How a mini-batch probe is fitted; ours, since no published protocol states it.
 
     Attributes:
-        epochs, batch_size, lr: of AdamW with a half cosine from `lr` to 0.
+        epochs, batch_size, lr: of Adam with a half cosine from `lr` to 0.
         seed: of the order.
     """
 
@@ -39,11 +42,14 @@ def fit_minibatch(
     weight_decays: Sequence[float],
     fit: MinibatchFit,
     loss: Literal["binary", "softmax"] = "binary",
-) -> list[Centred]:
+) -> list[Fitted]:
     """A linear map of the flattened latents for each weight decay; all see the same batches.
 
-    Inputs are standardised with the statistics of `rows`, which the returned maps have folded in. One extra
-    pass measures them. Memory is a batch and three copies of the weights for each decay.
+    The mean loss + weight_decay / 2 |w|^2 is that of the full-batch fits. Inputs are standardised with the
+    statistics of `rows`, which the returned maps have folded in. One extra pass measures them, and a last one
+    the gradient: from it and the penalty follows how far the loss lies above its minimum at most (with Newton's
+    estimate for the biases). A fit within `TOLERANCE` of the loss has converged; most have not, since the bound
+    is a cautious one. Memory is a batch and five copies of the weights for each decay.
 
     Args:
         targets: (N, A) in {0, 1} for "binary", class numbers (N,) for "softmax".
@@ -63,13 +69,12 @@ def fit_minibatch(
         {"params": [weight], "weight_decay": decay}
         for weight, decay in zip(weights, weight_decays, strict=True)
     ]
-    optimizer = torch.optim.AdamW([*groups, {"params": biases, "weight_decay": 0.0}], lr=fit.lr)
+    optimizer = torch.optim.Adam([*groups, {"params": biases, "weight_decay": 0.0}], lr=fit.lr)
     steps = fit.epochs * -(-len(rows) // fit.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    rng = np.random.default_rng(fit.seed)
     with torch.enable_grad():
-        for _ in range(fit.epochs):
-            order = rng.permutation(len(rows))
+        for epoch in range(fit.epochs):
+            order = torch.randperm(len(rows), generator=stream(fit.seed, epoch, "minibatch order")).numpy()
             for start in range(0, len(rows), fit.batch_size):
                 picked = np.sort(order[start : start + fit.batch_size])  # in order: kinder to a disk
                 x = (rows.batch(picked).flatten(1) - mean.float()) * scale
@@ -79,10 +84,50 @@ def fit_minibatch(
                 torch.stack([_loss(s, y, loss) for s in scores]).sum().backward()
                 optimizer.step()
                 schedule.step()
-    return [
+    maps = [
         Centred((weight * scale[:, None]).detach(), shift.detach(), mean.float())
         for weight, shift in zip(weights, biases, strict=True)
     ]
+    return [
+        _measured(one, rows, targets, scale, weight_decay, loss, steps)
+        for one, weight_decay in zip(maps, weight_decays, strict=True)
+    ]
+
+
+def _measured(
+    found: Centred,
+    rows: LatentRows,
+    targets: Tensor,
+    scale: Float[Tensor, " F"],
+    weight_decay: float,
+    loss: str,
+    steps: int,
+) -> Fitted:
+    """How near a map lies to its optimum: loss and gradient over all rows, summed in float64."""
+    joint = loss == "softmax"
+    columns = torch.arange(len(found.bias), device=scale.device)
+    weight = found.weight / scale[:, None].where(scale[:, None] > 0, 1.0)
+    slope, shift, curvature, value = (torch.zeros((), dtype=torch.float64) for _ in range(4))
+    for place, values in batches(rows):
+        x = (values.flatten(1) - found.centre) * scale
+        y = targets[place].to(x.device)
+        y = (y[:, None] == columns).to(x) if joint else y.to(x)
+        objective = (Softmax if joint else Binary)(y)
+        scores = torch.addmm(found.bias, x, weight)
+        p = objective.probabilities(scores)
+        residual = objective.residual(p)
+        slope = slope + (x.T @ residual).double()
+        shift, curvature = shift + residual.double().sum(0), curvature + (p * (1 - p)).double().sum(0)
+        value = value + objective.loss(scores).double() * len(x)
+    count = len(rows)
+    slope, shift, curvature = slope / count + weight_decay * weight.double(), shift / count, curvature / count
+    value = value / count + weight_decay * total(weight.double().square(), joint) / 2
+    square, biases = total(slope.square(), joint), shift[None].square()
+    bound = square / weight_decay if weight_decay else torch.full_like(square, torch.inf)
+    excess = (bound + total(biases / curvature.clamp_min(ODDS**2), joint)) / 2 / value
+    norm = (square + total(biases, joint)).sqrt()
+    largest = float(excess.max()) if weight_decay else None
+    return Fitted(found, steps, float(norm.max()), largest, bool((excess <= TOLERANCE).all()))
 
 
 def _loss(scores: Tensor, targets: Tensor, loss: str) -> Tensor:

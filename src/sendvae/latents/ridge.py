@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.latents.logistic import STD_FLOOR, Linear
+from sendvae.latents.logistic import STD_FLOOR
+from sendvae.latents.rows import Centred
+
+
+class Linear(NamedTuple):
+    """A linear map: x @ weight + bias."""
+
+    weight: Float[Tensor, "F A"]
+    bias: Float[Tensor, " A"]
 
 
 class StreamingRidge:
-    """Accumulates second moments of (latent, attributes), from which every ridge strength is solved.
+    """Accumulates second moments of (latent, attributes), from which every weight decay is solved.
 
     Memory is F (F + A) doubles: .6 GB at F = 8192, A = 1000. Products of a batch are taken in the precision of
     the latents (float32 at least) about the batch's own mean, and summed in float64.
@@ -38,18 +47,18 @@ class StreamingRidge:
         """Adds what another accumulator has seen."""
         self._combine(other.count, other.mean_x, other.mean_y, other.scatter_x, other.scatter_xy)
 
-    def solve(self, lambdas: Sequence[float]) -> list[Linear]:
-        """For each lambda the minimiser of mean |y - w.x - b|^2 + lambda |w|^2 over standardised features.
+    def solve(self, weight_decays: Sequence[float]) -> list[Linear]:
+        """Minimise mean |y - w.x - b|^2 / 2 + weight_decay / 2 |w|^2 over standardised features, for each decay.
 
         Returns:
             linear maps of the raw, flattened latents, float32; the standardisation is folded in.
 
         Raises:
-            ValueError: no rows yet, or a lambda that is not positive.
+            ValueError: no rows yet, or a weight decay that is not positive.
         """
-        if self.count < 2 or min(lambdas) <= 0:
+        if self.count < 2 or min(weight_decays) <= 0:
             raise ValueError(
-                f"needs two rows and positive lambdas, got {self.count} rows and {list(lambdas)}"
+                f"needs two rows and positive weight decays, got {self.count} rows and {list(weight_decays)}"
             )
         std = (self.scatter_x.diagonal() / self.count).sqrt()
         scale = 1.0 / std.where(std > STD_FLOOR, torch.inf)
@@ -57,12 +66,17 @@ class StreamingRidge:
         cross = self.scatter_xy * (scale[:, None] / self.count)
         solutions = []
         diagonal = gram.diagonal().clone()
-        for strength in lambdas:
-            gram.diagonal().copy_(diagonal + strength)
+        for weight_decay in weight_decays:
+            gram.diagonal().copy_(diagonal + weight_decay)
             weight = torch.cholesky_solve(cross, torch.linalg.cholesky(gram)) * scale[:, None]
             bias = self.mean_y - self.mean_x @ weight
             solutions.append(Linear(weight.float(), bias.float()))
         return solutions
+
+    def centred(self, weight_decays: Sequence[float]) -> list[Centred]:
+        """Return the same maps about the mean of the latents, which keeps their digits far from zero."""
+        centre, bias = self.mean_x.float(), self.mean_y.float()
+        return [Centred(fit.weight, bias, centre) for fit in self.solve(weight_decays)]
 
     def _combine(
         self, count: int, mean_x: Tensor, mean_y: Tensor, scatter_x: Tensor, scatter_xy: Tensor

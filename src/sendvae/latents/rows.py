@@ -32,6 +32,31 @@ class Centred(NamedTuple):
     centre: Float[Tensor, " F"]
 
 
+class Fitted(NamedTuple):
+    """A probe, and how near it lies to the optimum of its loss.
+
+    Attributes:
+        map: of raw latents.
+        iterations: of the solver; 0 of a closed form.
+        gradient_norm: the largest of the columns'; None of a closed form.
+        excess: share of the loss by which a column lies above its minimum at most, the largest; None of a closed
+            form, and without a penalty.
+        converged: whether that is small enough, by the method's standard.
+    """
+
+    map: Centred
+    iterations: int
+    gradient_norm: float | None
+    excess: float | None
+    converged: bool
+
+
+def not_converged(method: str, excess: float | None) -> str:
+    """Return what to say of a fit that is not at its optimum."""
+    bound = "no bound is known" if excess is None else f"by up to {excess:.1%}"
+    return f"the {method} probe has not converged: its loss lies above its minimum ({bound})"
+
+
 class TensorRows:
     """Rows that are in memory."""
 
