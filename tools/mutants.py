@@ -552,7 +552,7 @@ MUTANTS = [
         "samples-record-unchecked",
         "A record is believed whatever images lie beside it.",
         "evaluation/sample_record.py",
-        "    if record.digest != digest:",
+        "if record.digest != digest:",
         "if False:",
         ("evaluation/test_sample_job.py::test_a_record_is_held_against_the_samples",),
     ),
