@@ -59,6 +59,7 @@ def test_a_dry_run_shows_the_estimators_figures() -> None:
     assert "the run: 16,000 images, 100 steps" in output
     assert f"an image: {found.flops_per_image / 1e9:.3g} GFLOP" in output
     assert "for the 80 images of a forward pass" in output
+    assert f"a checkpoint: {found.checkpoint / 1e9:.2f} GB, every 800 images" in output
     hours = found.flops_total / 1e9 / 3600
     assert f"on each of 2: {hours / 2:,.1f} hours, {hours:,.1f} device hours" in output
 

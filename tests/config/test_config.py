@@ -121,3 +121,23 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
 def test_quick_demo_is_the_full_path() -> None:
     full, quick = (load_config(DemoConfig, name) for name in ("demo/full", "demo/quick"))
     assert (full.methods, full.diffusion, full.base) == (quick.methods, quick.diffusion, quick.base)
+
+
+@pytest.mark.parametrize(
+    ("schema", "preset", "overrides", "message"),
+    [
+        (TokenizerConfig, "demo/send-vae", ["data.size=32"], r"data\.tokens=online"),
+        (TokenizerConfig, "demo/send-vae", ["data.tokens=online"], r"set data\.size"),
+        (DiffusionConfig, "demo/sit-tiny", ["data.size=32", "data.tokens=online"], r"data\.latents=online"),
+        (JointConfig, "demo/joint", ["data.size=32"], r"data\.tokens=online"),
+    ],
+)
+def test_random_crops_are_cached_nowhere(
+    schema: type[TokenizerConfig], preset: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load_config(schema, preset, [*overrides, "data.crop=random"])
+    full = [*overrides, "data.crop=random", "data.size=32", "data.tokens=online"]
+    assert load_config(
+        schema, preset, [*full, *(["data.latents=online"] if schema is DiffusionConfig else [])]
+    )

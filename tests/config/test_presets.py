@@ -113,6 +113,7 @@ def test_vavae_and_its_kl_weight() -> None:
     assert (config.alignment.weight, config.alignment.weighting) == (0.1, "adaptive")
     assert config.optimizer.clip == float("inf")
     assert config.loop.images == 50 * EPOCH
+    assert (config.alignment.backbone, config.data.crop) == ("dinov2-l-vavae", "random")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_vavae_and_its_kl_weight() -> None:
         ("imagenet256-sit-s1", "imagenet256-sit-b1", {"model"}),
         ("imagenet256-sit-b1-depth8", "imagenet256-sit-b1", {"repa.depth"}),
         ("imagenet256-sit-b2-depth8", "imagenet256-sit-b2", {"repa.depth"}),
-        ("imagenet256-sit-l1", "imagenet256-sit-b1", {"model", "repa.depth"}),
+        ("imagenet256-sit-l1", "imagenet256-sit-b1", {"model", "repa.depth", "loop.checkpoint_every"}),
         ("imagenet256-sit-xl1", "imagenet256-sit-l1", {"model"}),
         ("imagenet256-sit-b2", "imagenet256-sit-b1", {"model", "tokenizer"}),
         ("imagenet256-sit-xl2", "imagenet256-sit-xl1", {"model", "tokenizer"}),

@@ -73,6 +73,19 @@ def test_joint_flops_are_those_of_a_step() -> None:
     assert counted(stage.step, batch, 0) == estimate(config).flops_per_step
 
 
+def test_a_checkpoint_is_as_large_as_estimated() -> None:
+    """Up to buffers: statistics of latents and of BatchNorm, steps of the optimisers."""
+    config = load_config(JointConfig, "demo/joint", SMALL)
+    source, batch = real_batch(4)
+    sit = build_sit("SiT-Tiny/2", latent_channels=16, latent_size=8, num_classes=10, repa_width=1280)
+    stage = JointStage(config, vae_networks(config, load_tokenizer("demo-f8d16")), sit, source, CPU)
+    stage.step(batch, 0)
+    size = sum(
+        t.numel() * t.element_size() for group in stage.state.tensors().values() for t in group.values()
+    )
+    assert estimate(config).checkpoint == pytest.approx(size, rel=1e-3)
+
+
 def test_sit_flops_by_hand() -> None:
     """Multiply-adds of every matrix product of SiT-B/1, three times (forward and two backward) two."""
     overrides = [*BIG_SIT, "model=SiT-B/1", "repa.backbone=effnet-lite0"]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.config.schema_common import DataConfig
 from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
+from sendvae.data.prepare import Preparation, Recipe
 from sendvae.diffusion import load_sit
 from sendvae.errors import UserError
 from sendvae.runs import latest_checkpoint, read_journal
@@ -23,7 +25,7 @@ from sendvae.training import (
     train_tokenizer,
 )
 from sendvae.training.jobs import open_training_images
-from sendvae.training.source import Source
+from sendvae.training.source import Source, batches
 from sendvae.vision import load_backbone
 
 SHORT = ["loop.images=8", "loop.batch_size=4", "loop.log_every=4", "loop.precision=fp32", "data.limit=8", "optimizer.warmup=0"]  # fmt: skip
@@ -188,3 +190,39 @@ def test_images_are_read_beside_cached_latents_only_on_demand(tmp_path: Path) ->
     assert both.images is not None
     assert torch.equal(both.images, images.batch([2, 0]).images)
     assert both.latent_mean is not None
+
+
+def test_random_crops_are_a_function_of_the_position(tmp_path: Path) -> None:
+    """A run that is continued sees the windows that an unbroken one sees, and other ones at every pass."""
+    for i, size in enumerate([(24, 16), (16, 30), (20, 20)]):
+        noise = torch.randint(0, 256, (size[1], size[0], 3), dtype=torch.uint8)
+        path = tmp_path / f"photos/a/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.numpy()).save(path)
+    Preparation(str(tmp_path / "photos"), tmp_path / "data", Recipe(16, crop="short-side")).run()
+    config = DataConfig(source=str(tmp_path / "data"), size=16, crop="random", tokens="online", flip=True)
+    images = open_training_images(config)
+    assert tuple(images[1].image.shape) == (3, 16, 16)
+    whole, later = (
+        [batch.images for batch in batches(Source(images, flip=True), 3, 7, start, 18, workers=0)]
+        for start in (0, 9)
+    )
+    assert [tuple(batch.shape) for batch in whole if batch is not None] == [(3, 3, 16, 16)] * 6
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole[3:], later, strict=True) if a is not None and b is not None
+    )
+    seen = {image.numpy().tobytes() for batch in whole if batch is not None for image in batch}
+    assert len(seen) > 9  # of three images
+
+
+def test_a_tokenizer_trains_on_random_crops(tmp_path: Path) -> None:
+    for i, size in enumerate([(24, 16), (16, 30), (20, 20), (16, 16)]):
+        noise = torch.randint(0, 256, (size[1], size[0], 3), dtype=torch.uint8)
+        path = tmp_path / f"photos/a/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.numpy()).save(path)
+    Preparation(str(tmp_path / "photos"), tmp_path / "data", Recipe(16, crop="short-side")).run()
+    overrides = [f"data.source={tmp_path / 'data'}", "data.crop=random", "data.tokens=online", "data.size=16"]
+    config = load_config(TokenizerConfig, "demo/plain", [*SHORT, *overrides, "statistics_images=4"])
+    folder = train_tokenizer(config, tmp_path / "run", tmp_path / "cache")
+    assert load_tokenizer(folder).latent_stats is not None

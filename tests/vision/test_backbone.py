@@ -171,3 +171,14 @@ def test_token_order_follows_the_image() -> None:
 def test_only_transformers_have_a_depth() -> None:
     with pytest.raises(ValueError, match="no variant of another depth"):
         load_backbone("effnet-lite0", pretrained=False, depth=2)
+
+
+def test_vavaes_dinov2_sees_pixels_without_imagenets_normalisation() -> None:
+    """LightningDiT hands it images in [-1, 1], resized bilinearly; the network and its weights are dinov2-l's."""
+    pixels = images(256, 2)
+    expected = torch.nn.functional.interpolate(pixels, size=(224, 224), mode="bilinear", align_corners=False)
+    found = shallow("dinov2-l-vavae").prepare(pixels, 16)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    plain, fed = BACKBONES["dinov2-l"], BACKBONES["dinov2-l-vavae"]
+    assert (fed.weights.source, fed.weights.files) == (plain.weights.source, plain.weights.files)
+    assert (fed.width, fed.stride, fed.final_norm) == (plain.width, plain.stride, plain.final_norm)

@@ -40,6 +40,9 @@ def print_costs(config: TrainingConfig, given: Assumptions) -> None:
     typer.echo(f"a step of {found.batch_size:,} images: {_flops(found.flops_per_step)}")
     typer.echo(f"the run: {found.images:,} images, {found.steps:,} steps, {_flops(found.flops_total)}")
     _print_memory(found, given.processes)
+    typer.echo(
+        f"a checkpoint: {found.checkpoint / 1e9:.2f} GB, every {config.loop.checkpoint_every:,} images"
+    )
     if given.images_per_second is not None:
         hours = found.hours(images_per_second=given.images_per_second)
         typer.echo(f"time at {given.images_per_second:g} images/s: {_time(hours)}")

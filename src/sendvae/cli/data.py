@@ -25,7 +25,10 @@ def prepare(
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DST", help="Where the shards go.")],
-    size: Annotated[int, typer.Option(min=1, help="Side of the ADM centre crop, pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=1, help="Of the short side, pixels.")] = 256,
+    crop: Annotated[
+        str, typer.Option(help="adm: the centre; short-side: all of it, for training on random crops.")
+    ] = "adm",
     encoding: Annotated[str, typer.Option(help="webp or png; both without loss.")] = "webp",
     attributes: Annotated[
         Path | None, typer.Option(help="CSV file: image, then columns of 1 and 0; also classes and splits.")
@@ -52,6 +55,8 @@ def prepare(
 
         sendvae data prepare imagenet/train data/imagenet256
 
+        sendvae data prepare imagenet/train data/imagenet256-short-side --crop short-side
+
         sendvae data prepare photos.zip data/photos --size 512 --val-fraction 0.05
 
         sendvae data prepare 'shards/*.tar' data/web --label-column class
@@ -68,7 +73,7 @@ def prepare(
     job = Preparation(
         source,
         folder,
-        Recipe(size, encoding, shard_size, val_fraction),
+        Recipe(size, encoding, shard_size, val_fraction, crop),
         Columns(image_column, label_column, split_column),
         attributes,
     )

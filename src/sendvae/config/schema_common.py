@@ -12,6 +12,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -33,6 +34,11 @@ class DataConfig(Section):
     size: PositiveInt | None = Field(
         None, description="pixels of a side; a data set of another size is refused"
     )
+    crop: Literal["none", "random"] = Field(
+        "none",
+        description="random: a window of data.size pixels at a place of its own at every pass, of images prepared"
+        " with --crop short-side, or larger; caches nothing",
+    )
     classes: PositiveInt | None = Field(
         None, description="a data set of another number of classes is refused"
     )
@@ -45,6 +51,17 @@ class DataConfig(Section):
         description="mirror each image with probability 1/2, anew at every pass; caches then hold both views",
     )
     workers: NonNegativeInt = Field(0, description="loader processes; 0 loads in the training process")
+
+    @model_validator(mode="after")
+    def _random_crops_are_cached_nowhere(self) -> DataConfig:
+        if self.crop == "random" and self.size is None:
+            raise ValueError("data.crop=random needs the size of the window: set data.size")
+        cached = [name for name in ("tokens", "latents") if getattr(self, name, "online") == "cached"]
+        if self.crop == "random" and cached:
+            raise ValueError(
+                f"of random crops nothing can be cached: set {' and '.join(f'data.{n}=online' for n in cached)}"
+            )
+        return self
 
 
 class OptimizerConfig(Section):

@@ -18,7 +18,8 @@ from sendvae.data.images import (
 )
 from sendvae.data.latent_cache import FLIP, LatentCache, LatentCacheWriter
 from sendvae.data.opening import AttributeOptions, open_images, open_splits, split_names
-from sendvae.data.sampler import batch_indices, batch_mirrored
+from sendvae.data.random_crops import CroppedImages
+from sendvae.data.sampler import batch_crops, batch_indices, batch_mirrored
 from sendvae.data.shards import ShardWriter
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "AdmArchive",
     "AttributeOptions",
     "AttributeTable",
+    "CroppedImages",
     "EmbeddedImages",
     "FirstImages",
     "ImageBatch",
@@ -36,6 +38,7 @@ __all__ = [
     "ShardImages",
     "ShardWriter",
     "TensorImages",
+    "batch_crops",
     "batch_indices",
     "batch_mirrored",
     "center_crop",

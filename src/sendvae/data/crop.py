@@ -14,16 +14,18 @@ from torchvision.transforms.v2 import functional as transforms
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
-    """Halves with a box filter while the short side is at least twice `size`, then bicubic, then crops.
+    """`short_side`, then the centre. Source: `center_crop_arr` of guided-diffusion, as SiT, REPA, REPA-E use it."""
+    image = short_side(image, size)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
 
-    Source: `center_crop_arr` of guided-diffusion, as used by SiT, REPA and REPA-E.
-    """
+
+def short_side(image: Image.Image, size: int) -> Image.Image:
+    """Halves with a box filter while the short side is at least twice `size`, then bicubic to exactly `size`."""
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     scale = size / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return image.crop((left, top, left + size, top + size))
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
 
 
 def as_pixels(image: Image.Image) -> UInt8[Tensor, "3 H W"]:

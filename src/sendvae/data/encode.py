@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-from sendvae.data.crop import center_crop
+from sendvae.data.crop import center_crop, short_side
 from sendvae.registry import Registry
 
 
@@ -34,17 +35,22 @@ ENCODINGS: Registry[Encoding] = Registry(
 )
 
 
+SHARD_CROPS: Registry[Callable[[Image.Image, int], Image.Image]] = Registry(
+    "crop", {"adm": center_crop, "short-side": short_side}
+)
+
+
 class UnreadableImage(ValueError):
     """Bytes that PIL cannot make pixels of, with its reason."""
 
 
-def encode_cropped(data: bytes, size: int, encoding: str) -> bytes:
-    """The centre crop as ADM defines it, of an encoded image.
+def encode_cropped(data: bytes, size: int, encoding: str, crop: str = "adm") -> bytes:
+    """The centre crop as ADM defines it, of an encoded image; or ("short-side") what that would crop.
 
     Raises:
         UnreadableImage: the image is damaged, or larger than PIL's limit against decompression bombs.
     """
-    cropped = center_crop(load_rgb(data, size), size)
+    cropped = SHARD_CROPS[crop](load_rgb(data, size), size)
     bare = Image.frombytes("RGB", cropped.size, cropped.tobytes())  # no colour profile or other metadata
     target, output = ENCODINGS[encoding], io.BytesIO()
     bare.save(output, target.format, **target.options)

@@ -85,8 +85,20 @@ class ShardImages:
             raise IndexError(index)
         return Sample(decode(self.index.read(index)), int(self.index.labels[index]), self.keys[index])
 
+    def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
+        """Images as they are stored, whatever their sizes."""
+        return [decode(data) for data in self.index.read_many(indices)]
+
     def batch(self, indices: Indices) -> ImageBatch:
-        images = [decode(data) for data in self.index.read_many(indices)]
+        images = self.decoded(indices)
+        sizes = {tuple(image.shape[1:]) for image in images}
+        if len(sizes) > 1:
+            shown = ", ".join(f"{width} x {height}" for height, width in sorted(sizes)[:3])
+            raise UserError(
+                f"the images of {self.source} differ in size",
+                given=shown,
+                next_step="train on them with data.crop=random, or prepare them with --crop adm",
+            )
         return ImageBatch(torch.stack(images), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
@@ -194,6 +206,9 @@ class EmbeddedImages(ShardImages):
 
     def __getitem__(self, index: int) -> Sample:
         return Sample(self.pixels[index], int(self.index.labels[index]), self.keys[index])
+
+    def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
+        return list(self.batch(indices).images)
 
     def batch(self, indices: Indices) -> ImageBatch:
         return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))

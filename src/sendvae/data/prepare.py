@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sendvae.data.encode import ENCODINGS
+from sendvae.data.encode import ENCODINGS, SHARD_CROPS
 from sendvae.data.images import ATTRIBUTES
 from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
 from sendvae.data.shards import MANIFEST, Row, write_index
@@ -61,7 +61,7 @@ class Preparation:
     ) -> None:
         columns = columns or Columns()
         self.source, self.folder, self.recipe, self.columns = source, folder, recipe, columns
-        ENCODINGS[recipe.encoding]
+        ENCODINGS[recipe.encoding], SHARD_CROPS[recipe.crop]
         self.table = ImageTable.read(table) if table else None
         listing = list_source(source, self.table.without_own(columns) if self.table else columns)
         images = self.table.label(listing.images, columns) if self.table else listing.images
@@ -182,7 +182,10 @@ class Preparation:
         ]
 
     def _identity(self) -> str:
-        digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.class_names]).encode())
+        recipe: dict[str, Any] = dict(asdict(self.recipe))
+        if self.recipe.crop == "adm":  # folders prepared before there was another keep their identity
+            recipe.pop("crop")
+        digest = hashlib.sha256(json.dumps([recipe, self.class_names]).encode())
         for item in self.items:
             digest.update(f"{item.key}\t{item.label}\t{item.split}\n".encode(errors="surrogateescape"))
         if self.table:

@@ -28,16 +28,18 @@ class Recipe:
     """What is done to every image.
 
     Attributes:
-        size: side of the ADM centre crop, pixels.
+        size: of the short side, pixels.
         encoding: a key of `ENCODINGS`; all are lossless.
         shard_size: images per shard; a restart repeats at most one shard per process.
         val_fraction: of the training images, chosen by a hash of the key (or group), becomes "val".
+        crop: "adm", the centre, or "short-side", none: a key of `SHARD_CROPS`.
     """
 
     size: int = 256
     encoding: str = "webp"
     shard_size: int = 1024
     val_fraction: float = 0.0
+    crop: str = "adm"
 
 
 class Item(NamedTuple):
@@ -63,7 +65,7 @@ def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items
     try:
         for item in items:
             try:
-                data = encode_cropped(reader.read(item.place), recipe.size, recipe.encoding)
+                data = encode_cropped(reader.read(item.place), recipe.size, recipe.encoding, recipe.crop)
             except ValueError as error:  # of this image; a failing disk or network raises others, and ends it
                 skipped.append((item.name, str(error)))
                 continue

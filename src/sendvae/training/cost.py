@@ -85,6 +85,12 @@ class Estimate:
             totals["average"] += FLOAT * network.averaged / parts
         return totals | {"activations": self.activations * self.share(processes)}
 
+    @property
+    def checkpoint(self) -> int:
+        """Bytes of a checkpoint: what is trained, with its optimiser and average; a few buffers less."""
+        trained = [network for network in self.networks if network.trained]
+        return FLOAT * sum(n.parameters + ADAM * n.trained + n.averaged for n in trained)
+
     def hours(self, images_per_second: float | None = None, tflops: float | None = None) -> float:
         """Return the hours of the whole run.
 

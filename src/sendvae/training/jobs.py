@@ -10,7 +10,7 @@ import torch
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
 from sendvae.config.schema_common import DataConfig
-from sendvae.data import ImageSet, LatentCache, open_images
+from sendvae.data import CroppedImages, ImageSet, LatentCache, ShardImages, open_images
 from sendvae.diffusion import SiT, build_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
@@ -188,6 +188,15 @@ def open_training_images(config: DataConfig) -> ImageSet:
         UserError: it has not, or there is none.
     """
     images = open_images(config.source, config.split, config.limit)
+    if config.crop == "random":
+        assert config.size is not None  # the configuration sees to it
+        if not isinstance(images, ShardImages):
+            raise UserError(
+                "random crops are taken of prepared images",
+                given=f"data.source={config.source}",
+                next_step=f"sendvae data prepare {config.source} DST --crop short-side --size {config.size}",
+            )
+        images = CroppedImages(images, config.size)
     found = {"size": images[0].image.shape[-1], "classes": len(images.class_names)}
     for name, value in found.items():
         expected = getattr(config, name)

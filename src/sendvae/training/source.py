@@ -12,7 +12,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sendvae import distributed
-from sendvae.data import ImageSet, LatentCache, batch_indices, batch_mirrored
+from sendvae.data import (
+    CroppedImages,
+    ImageSet,
+    LatentCache,
+    batch_crops,
+    batch_indices,
+    batch_mirrored,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ class Source(Dataset[Batch]):
         pixels: whether the images themselves are read; by default only where their latents are not cached.
         flip: whether images are mirrored at random; caches then have fields "..._flip", too.
 
-    An index of N + i, with N images, is the mirrored image i.
+    An index of N + i, with N images, is the mirrored image i. If the images are larger than what is trained on,
+    2 N c more is their window at place c of `batch_crops`.
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class Source(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         views, picked = np.divmod(np.asarray(indices), len(self))
+        places, views = np.divmod(views, 2)
         mirrored = views == 1 if self.flip else None
         tokens = self.tokens.batch(picked, mirrored)["tokens"] if self.tokens else None
         mean, std = None, None
@@ -90,7 +99,8 @@ class Source(Dataset[Batch]):
             mean, std = latents["mean"].float(), latents["std"].float()
         if not self.pixels:
             return Batch(None, self.images.labels_of(picked), mean, std, tokens)
-        batch = self.images.batch(picked)
+        images = self.images
+        batch = images.cropped(picked, places) if isinstance(images, CroppedImages) else images.batch(picked)
         pixels = batch.images
         if mirrored is not None:
             pixels = torch.where(torch.from_numpy(mirrored)[:, None, None, None], pixels.flip(-1), pixels)
@@ -100,14 +110,21 @@ class Source(Dataset[Batch]):
 class PositionBatches(Sampler[list[int]]):
     """Index lists for this rank from `start` images on; a function of (seed, rank, position) alone.
 
-    With `flip`, an index of `length` + i is the mirrored image i.
+    With `flip`, an index of `length` + i is the mirrored image i; with `crop`, 2 `length` c more is its window at c.
     """
 
     def __init__(
-        self, length: int, batch_size: int, seed: int, start: int, total: int, flip: bool = False
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        start: int,
+        total: int,
+        flip: bool = False,
+        crop: bool = False,
     ) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.start, self.total, self.flip = start, total, flip
+        self.start, self.total, self.flip, self.crop = start, total, flip, crop
 
     def __len__(self) -> int:
         return -(-(self.total - self.start) // self.batch_size)
@@ -118,6 +135,8 @@ class PositionBatches(Sampler[list[int]]):
             indices = batch_indices(position, self.batch_size, self.length, self.seed, rank, world)
             if self.flip:
                 indices += self.length * batch_mirrored(position, self.batch_size, self.seed, rank, world)
+            if self.crop:
+                indices += 2 * self.length * batch_crops(position, self.batch_size, self.seed, rank, world)
             yield indices.tolist()
 
 
@@ -129,12 +148,13 @@ def batches(
     Args:
         source: what is read.
         batch_size: of all processes together.
-        seed: of order and mirroring.
+        seed: of order, mirroring and crops.
         workers: processes that read; 0 reads in this one.
     """
+    crop = isinstance(source.images, CroppedImages)
     return DataLoader(
         source,
-        batch_sampler=PositionBatches(len(source), batch_size, seed, start, total, source.flip),
+        batch_sampler=PositionBatches(len(source), batch_size, seed, start, total, source.flip, crop),
         num_workers=workers,
         collate_fn=_already_batched,
         pin_memory=torch.cuda.is_available(),

@@ -64,4 +64,6 @@ class Backbone(nn.Module):
         size = grid * self.spec.stride
         if pixels.shape[-2:] == (size, size):
             return pixels
-        return F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=self.spec.antialias)
+        return F.interpolate(
+            pixels, size=(size, size), mode=self.spec.resampling, antialias=self.spec.antialias
+        )

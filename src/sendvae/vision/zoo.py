@@ -30,7 +30,8 @@ class BackboneSpec:
         stride: pixels per token along one side; the input is resized to grid * stride.
         mean, std: of the normalisation, in units of [0, 1] pixels.
         normalize_first: normalise before resizing (as REPA does for DINOv2 and I-JEPA), else after.
-        antialias: of the bicubic resizing.
+        resampling: of the resizing.
+        antialias: of the resizing.
         final_norm: tokens after the last LayerNorm, else straight from the last block.
         config: sizes of the network, for towers whose library does not know them by name.
         tokens: which tokens are taken, in words.
@@ -44,6 +45,7 @@ class BackboneSpec:
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     normalize_first: bool = True
+    resampling: Literal["bicubic", "bilinear"] = "bicubic"
     antialias: bool = False
     final_norm: bool = True
     config: Mapping[str, int | float | str] = field(default_factory=dict)
@@ -186,6 +188,19 @@ BACKBONES: Registry[BackboneSpec] = Registry(
             width=1024,
             stride=14,
             paper="2304.07193",
+        ),
+        "dinov2-l-vavae": BackboneSpec(
+            # As VA-VAE (LightningDiT, vavae/) feeds it: its images in [-1, 1], without ImageNet's normalisation.
+            tower="timm",
+            weights=_on_hub(
+                "dinov2-l-vavae", "timm/vit_large_patch14_dinov2.lvd142m", 304_367_616, "Apache-2.0"
+            ),
+            width=1024,
+            stride=14,
+            mean=HALF,
+            std=HALF,
+            resampling="bilinear",
+            paper="2501.01423",
         ),
         "dinov3-b": BackboneSpec(
             tower="timm",
