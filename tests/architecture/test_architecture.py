@@ -17,6 +17,7 @@ PUBLIC = {
     "sendvae.alignment": ["Mapper", "noise_latents", "alignment_loss"],
     "sendvae.diffusion": ["build_sit", "load_sit", "sample"],
     "sendvae.metrics": ["frechet_distance", "inception_score", "precision_recall", "psnr", "ssim"],
+    "sendvae.evaluation": ["generate", "measure_generation", "measure_reconstruction", "measure_latents"],
     "sendvae.latents": ["attribute_probe", "semantic_gap", "uniformity", "discrimination"],
 }
 

@@ -59,6 +59,7 @@ def write_result(result: Result, folder: Path, output: Path) -> Path:
         remarks=wording.remarks(result),
         differences=_differences(result),
         correlations=_correlations(result),
+        legend=_colours(result),
         predictions={
             name: wording.prediction(found) for name, found in result.findings.get("predictions", {}).items()
         },
@@ -122,17 +123,24 @@ def _differences(result: Result) -> list[tuple[str, list[Cell]]]:
     return rows
 
 
+def _colours(result: Result) -> dict[str, str]:
+    """The colour of each subject whose gFID is known."""
+    known = result.findings.get("known_gfid", {})
+    names = [subject.name for subject in result.subjects if subject.name in known]
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
 def _correlations(result: Result) -> list[tuple[str, Markup]]:
     """A caption and a chart for every score that was held against known gFIDs."""
     known: dict[str, float] = result.findings.get("known_gfid", {})
-    subjects = [subject for subject in result.subjects if subject.name in known]
+    colours = _colours(result)
+    subjects = [subject for subject in result.subjects if subject.name in colours]
     charts = []
     for score, found in result.findings.get("correlations", {}).items():
         quantity = result.quantities.get(score)
         label = quantity.label if quantity else score
         series = [
-            Series(s.name, COLOURS[i % len(COLOURS)], [s.numbers[score].value], [known[s.name]])
-            for i, s in enumerate(subjects)
+            Series(s.name, colours[s.name], [s.numbers[score].value], [known[s.name]]) for s in subjects
         ]
         charts.append((f"{label}: {wording.correlation(found)}", scatter(series, label, "gFID")))
     return charts
