@@ -157,3 +157,83 @@ def test_bad_samples_are_named(
     )
     assert "float64" in message
     assert "uint8 (N, H, W, 3)" in message
+
+
+def generation(samples: str, reference: str, *more: str | Path) -> list[str | Path]:
+    return [
+        "generation",
+        samples,
+        "--reference",
+        reference,
+        "--features",
+        "mobilenet-v2",
+        "intervals.jackknife=0",
+        *more,
+    ]
+
+
+def test_results_of_other_inputs_are_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i, size=32)) for i in (1, 2))
+    result = tmp_path / "out/results.json"
+    run(*generation(first, second, "--output", "out"))
+    before = result.read_text()
+    others = {
+        "samples": generation(second, second, "--output", "out"),
+        "reference": generation(first, first, "--output", "out"),
+        "protocol": generation(first, second, "--output", "out", "neighbours=2"),
+    }
+    for name, arguments in others.items():
+        message = error_of(monkeypatch, capsys, *map(str, arguments))
+        assert "holds a result of other inputs" in message, name
+        assert "--force" in message
+        assert result.read_text() == before
+    # The same inputs, from anywhere and in other batches, are no others.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run(*generation("../1.npz", second, "--output", tmp_path / "out", "batch_size=7"))
+    assert (
+        json.loads(result.read_text())["subjects"][0]["numbers"]
+        == json.loads(before)["subjects"][0]["numbers"]
+    )
+    run(*others["protocol"][:-3], "--output", tmp_path / "out", "neighbours=2", "--force")
+    assert json.loads(result.read_text())["protocol"]["neighbours"] == 2
+
+
+def test_the_default_folder_is_named_by_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i, size=32)) for i in (1, 2))
+    for _ in range(2):
+        run(*generation(first, second))
+        run(*generation(first, first))
+        run(*generation(first, second, "neighbours=2"))
+    folders = [path.name for path in (tmp_path / "runs/evaluate").iterdir()]
+    assert len(folders) == 3
+    assert all(name.startswith("generation-1-") for name in folders)
+
+
+def test_a_result_of_what_lay_there_before_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples, reference = (save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i, size=32)) for i in (1, 2))
+    run(*generation(samples, reference, "--output", "out"))
+    before = (tmp_path / "out/results.json").read_text()
+    run(*generation(samples, reference, "--output", "out"))
+    assert len(list((tmp_path / "out").glob("results-*.json"))) == 0
+    save_npz(tmp_path / "1.npz", pictures(20, seed=5, size=32))
+    run(*generation(samples, reference, "--output", "out"))
+    (kept,) = (tmp_path / "out").glob("results-*.json")
+    assert kept.read_text() == before
+    assert (tmp_path / "out/results.json").read_text() != before
+
+
+def test_the_output_is_tried_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    arguments = ("generation", "absent.npz", "--reference", "absent.npz", "--output")
+    assert "nothing can be written into file" in error_of(monkeypatch, capsys, *arguments, "file")
+    assert "no such file" in error_of(monkeypatch, capsys, *arguments, "new/folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -11,14 +11,20 @@ import pytest
 import yaml
 
 from sendvae.errors import UserError
-from sendvae.runs import RunFolder
+from sendvae.runs import RunFolder, remove_empty, try_folder
 
 CONFIG = {"seed": 0, "data": {"limit": None}, "loop": {"images": 5, "rates": [1e-6, 2.0]}}
 
 
-def prepare(path: Path, config: dict[str, object], environment: dict[str, object] | None = None) -> None:
-    with RunFolder(path).prepare(config, environment or {}):
-        pass
+def prepare(
+    path: Path,
+    config: dict[str, object],
+    environment: dict[str, object] | None = None,
+    exports: tuple[str, ...] = (),
+) -> None:
+    """Opens the folder as a run that writes a checkpoint."""
+    with RunFolder(path).prepare(config, environment or {}, exports) as run:
+        (run.checkpoints / "step-000000001").mkdir(parents=True, exist_ok=True)
 
 
 def test_the_configuration_is_recorded_once(tmp_path: Path) -> None:
@@ -76,6 +82,108 @@ def test_further_processes_of_a_run_do_not_compete(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr("sendvae.runs.folder.is_main", lambda: False)
         with RunFolder(tmp_path).prepare({}, {}) as run:
             assert run.path == tmp_path
+
+
+@pytest.mark.parametrize("deep", ["new", "new/run"])
+def test_a_start_that_fails_leaves_no_trace(deep: str, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), RunFolder(tmp_path / deep).prepare(CONFIG, {}):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("precious")
+    with pytest.raises(RuntimeError), RunFolder(tmp_path / "mine").prepare(CONFIG, {}):
+        raise RuntimeError
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_run_that_fails_later_keeps_its_record(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), RunFolder(tmp_path / "run").prepare(CONFIG, {}) as run:
+        _fail_after_writing(run.journal_path)
+    assert RunFolder(tmp_path / "run").configuration() == CONFIG
+
+
+def _fail_after_writing(path: Path) -> None:
+    path.write_text("{}")
+    raise RuntimeError
+
+
+def test_a_start_without_work_does_not_bind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after kill -9 while features were computed, or before the first checkpoint."""
+    with RunFolder(tmp_path).prepare(CONFIG, {"python": "3"}) as run:
+        run.journal_path.write_text("{}")
+        run.checkpoints.mkdir()
+    corrected = {**CONFIG, "seed": 1}
+    with RunFolder(tmp_path).prepare(corrected, {"python": "4"}):
+        pass
+    assert "nothing was trained there; it takes the new seed=1" in capsys.readouterr().err
+    assert RunFolder(tmp_path).configuration() == corrected
+    assert json.loads((tmp_path / "environment.json").read_text()) == {"python": "4"}
+    for name in ("checkpoints/step-000000008/state.json", "run.json", "seed-0/plain/run.json"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        with pytest.raises(UserError, match="another configuration"):
+            prepare(tmp_path, CONFIG)
+        path.unlink()
+
+
+def longer(images: int, **changes: object) -> dict[str, object]:
+    return {**CONFIG, "loop": {**CONFIG["loop"], "images": images}, **changes}  # type: ignore[dict-item]
+
+
+def test_a_run_is_lengthened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(tmp_path, CONFIG, exports=("sit", "tokenizer"))
+    (tmp_path / "sit").mkdir()
+    (tmp_path / "sit/model.safetensors").write_text("weights")
+    prepare(tmp_path, longer(9), exports=("sit", "tokenizer"))
+    assert "lengthened from 5 to 9 images" in capsys.readouterr().err
+    assert RunFolder(tmp_path).configuration() == longer(9)
+    assert not (tmp_path / "sit").exists()
+    assert (tmp_path / "sit-at-5/model.safetensors").read_text() == "weights"
+    prepare(tmp_path, longer(9), exports=("sit", "tokenizer"))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "exports", "words"),
+    [
+        (longer(4), ("sit",), "another configuration"),
+        (longer(9, seed=1), ("sit",), "another configuration"),
+        (longer(9), (), "another configuration"),
+    ],
+)
+def test_nothing_else_is_lengthening(
+    config: dict[str, object], exports: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    prepare(tmp_path, CONFIG)
+    (tmp_path / "sit").mkdir()
+    with pytest.raises(UserError, match=words):
+        prepare(tmp_path, config, exports=exports)
+    assert RunFolder(tmp_path).configuration() == CONFIG
+    assert (tmp_path / "sit").is_dir()
+
+
+def test_a_cosine_has_its_end(tmp_path: Path) -> None:
+    cosine = {"optimizer": {"schedule": "cosine"}}
+    prepare(tmp_path, {**CONFIG, **cosine}, exports=("sit",))
+    with pytest.raises(UserError, match=r"cannot be lengthened(?s:.*)falls to 0 at 5 images"):
+        prepare(tmp_path, longer(9, **cosine), exports=("sit",))
+    assert RunFolder(tmp_path).configuration() == {**CONFIG, **cosine}
+
+
+def test_folders_are_tried(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path / "file", tmp_path / "file/below", Path("/proc/sendvae")):
+        with pytest.raises(UserError, match="nothing can be written into"):
+            try_folder(bad)
+        with pytest.raises(UserError, match="nothing can be written into"):
+            prepare(bad, CONFIG)
+    made = try_folder(tmp_path / "a/b")
+    assert made == [tmp_path / "a/b", tmp_path / "a"]
+    assert try_folder(tmp_path / "a/b") == []
+    (tmp_path / "a/kept").write_text("")
+    remove_empty(made)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["kept"]
 
 
 def test_layout(tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ def demo(
 
         sendvae demo --seeds 3 --minutes 60 --run runs/study sampling.images=2000
     """
-    from sendvae.config import DemoConfig, load_config
+    from sendvae.cli.checks import read_config
+    from sendvae.config import DemoConfig
 
-    config = load_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
+    config = read_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
     if minutes is not None:
         factor = minutes / FULL_MINUTES
         config = config.model_copy(

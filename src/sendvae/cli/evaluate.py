@@ -18,8 +18,10 @@ app = typer.Typer(
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes of the protocol.")]
 Output = Annotated[
-    Path | None, typer.Option(help="Folder of results.json and pictures; default below runs/evaluate.")
+    Path | None,
+    typer.Option(help="Folder of results.json and pictures; default below runs/evaluate, by the inputs."),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace a result of other inputs in that folder.")]
 Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
 PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
 SAMPLING = "sampling."  # before changes of how a run is sampled
@@ -48,6 +50,7 @@ def generation(
         str | None, typer.Option(help="Preset or YAML file by which a run is sampled; default: sample/paper.")
     ] = None,
     output: Output = None,
+    force: Force = False,
     cache: Cache = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
@@ -71,42 +74,47 @@ def generation(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae evaluate generation samples.npz --reference ref.npz
     """
-    from sendvae.config import GenerationConfig, SampleConfig, load_config, to_yaml
+    from sendvae.cli.checks import read_config
+    from sendvae.cli.outputs import output_folder
+    from sendvae.config import GenerationConfig, SampleConfig, to_yaml
 
     own = [word for word in overrides or [] if not word.startswith(SAMPLING)]
     changes = [*own, *([f"features={features}"] if features else [])]
-    config = load_config(GenerationConfig, protocol, changes)
+    config = read_config(GenerationConfig, protocol, changes)
     sampling_changes = [w.removeprefix(SAMPLING) for w in overrides or [] if w.startswith(SAMPLING)]
-    drawn = load_config(SampleConfig, sampling or "sample/paper", sampling_changes)
+    drawn = read_config(SampleConfig, sampling or "sample/paper", sampling_changes)
     if print_config:
         typer.echo(to_yaml(config))
         return
     from sendvae.cli.notes import warnings_as_notes
     from sendvae.distributed import process_group
     from sendvae.evaluation import measure_generation
+    from sendvae.evaluation.diffusion_model import is_diffusion_run
     from sendvae.evaluation.generation import check_reference
     from sendvae.evaluation.networks import load_network
 
-    with process_group() as device, warnings_as_notes():
-        from sendvae.evaluation.diffusion_model import is_diffusion_run
-
-        network, folder = None, _default("generation", samples)
-        if is_diffusion_run(samples):
+    from_run = is_diffusion_run(samples)
+    if not from_run and (sampling or sampling_changes):
+        raise UserError(
+            "sampling is settled: these are samples",
+            given=samples,
+            next_step="leave --sampling and sampling.* out, or name a run",
+        )
+    name, also = _name(samples), [drawn.model_dump_json()] if from_run else []
+    with (
+        output_folder("generation", name, [samples, reference], config, output, force, also) as folder,
+        process_group() as device,
+        warnings_as_notes(),
+    ):
+        network, source = None, samples
+        if from_run:
             from sendvae.evaluation.sample_job import samples_of_run
 
             network = load_network(config.features, device)  # what may be missing, before what takes long
             check_reference(reference, config)
-            drawn_to = samples_of_run(samples, drawn, device)
-            folder = folder.with_name(f"{folder.name}-{drawn_to.stem}")
-            samples = str(drawn_to)
-        elif sampling or sampling_changes:
-            raise UserError(
-                "sampling is settled: these are samples",
-                given=samples,
-                next_step="leave --sampling and sampling.* out, or name a run",
-            )
-        result = measure_generation(samples, reference, config, device, cache=cache, network=network)
-    _finish(result, output or folder)
+            source = str(samples_of_run(samples, drawn, device))
+        result = measure_generation(source, reference, config, device, cache=cache, network=network)
+        _finish(result, folder)
 
 
 @app.command()
@@ -119,6 +127,7 @@ def reconstruction(
         str, typer.Option(help="Preset or YAML file; evaluate/lightningdit for VA-VAE's numbers.")
     ] = "evaluate/send-vae",
     output: Output = None,
+    force: Force = False,
     print_config: PrintOption = False,
 ) -> None:
     """rFID, PSNR, SSIM and LPIPS of a tokenizer, each image's scores as CSV, and a gallery of the worst.
@@ -131,20 +140,23 @@ def reconstruction(
 
         sendvae evaluate reconstruction demo-f8d16 --data embedded:emoji --protocol evaluate/embedded-reconstruction
     """
-    from sendvae.config import ReconstructionConfig, load_config, to_yaml
+    from sendvae.cli.checks import read_config
+    from sendvae.cli.outputs import output_folder
+    from sendvae.config import ReconstructionConfig, to_yaml
 
     changes = [*(overrides or []), *([f"features={features}"] if features else [])]
-    config = load_config(ReconstructionConfig, protocol, changes)
+    config = read_config(ReconstructionConfig, protocol, changes)
     if print_config:
         typer.echo(to_yaml(config))
         return
     from sendvae.distributed import process_group
     from sendvae.evaluation import measure_reconstruction
 
-    folder = output or _default("reconstruction", tokenizer)
-    with process_group() as device:
-        result = measure_reconstruction(tokenizer, data, config, device, folder=folder)
-    _finish(result, folder)
+    inputs = [tokenizer, data]
+    with output_folder("reconstruction", _name(tokenizer), inputs, config, output, force) as folder:
+        with process_group() as device:
+            result = measure_reconstruction(tokenizer, data, config, device, folder=folder)
+        _finish(result, folder)
 
 
 @app.command()
@@ -167,6 +179,7 @@ def latents(
     ] = None,
     protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/latents",
     output: Output = None,
+    force: Force = False,
     cache: Cache = Path("runs/cache"),
     keep: Annotated[
         bool, typer.Option("--keep/--no-cache", help="Keep latents on disk, or encode for every pass.")
@@ -187,13 +200,15 @@ def latents(
 
         sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
     """
-    from sendvae.config import LatentsConfig, load_config, to_yaml
+    from sendvae.cli.checks import read_config
+    from sendvae.cli.outputs import output_folder
+    from sendvae.config import LatentsConfig, to_yaml
 
     changes = [word for word in tokenizers if "=" in word and not Path(word).exists()]
     names = [word for word in tokenizers if word not in changes]
     changes += [f"data={data}"] if data else []
     changes += [f"attributes_file={attributes}"] if attributes else []
-    config = load_config(LatentsConfig, protocol, changes)
+    config = read_config(LatentsConfig, protocol, changes)
     if print_config:
         typer.echo(to_yaml(config))
         return
@@ -207,12 +222,14 @@ def latents(
             given=f"{len(names)} tokenizers, {len(known)} gFIDs",
             next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
         )
-    folder = output or _default("latents", names[0] if len(names) == 1 else f"{len(names)}-tokenizers")
-    with process_group() as device:
-        result = measure_latents(
-            names, config.data, config, device, known=known, folder=folder, cache=cache if keep else None
-        )
-    _finish(result, folder)
+    name = _name(names[0]) if len(names) == 1 else f"{len(names)}-tokenizers"
+    with output_folder("latents", name, names, config, output, force, gfid or []) as folder:
+        with process_group() as device:
+            latent_cache = cache if keep else None
+            result = measure_latents(
+                names, config.data, config, device, known=known, folder=folder, cache=latent_cache
+            )
+        _finish(result, folder)
 
 
 @app.command()
@@ -248,9 +265,9 @@ def _finish(result: Result | None, folder: Path) -> None:
     typer.echo(f"results: {path}")
 
 
-def _default(kind: str, source: str) -> Path:
-    name = Path(source.rstrip("/")).stem.replace(":", "-")
-    return Path("runs/evaluate") / f"{kind}-{name}"
+def _name(source: str) -> str:
+    """For folders: the last part of a path or name."""
+    return Path(source.rstrip("/")).stem.replace(":", "-")
 
 
 def _gfid(text: str) -> float | None:

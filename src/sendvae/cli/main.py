@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from sendvae import __version__
-from sendvae.cli import data, demo, evaluate, export, models, reconstruct, report, sample, train
+from sendvae.cli import (
+    cache,
+    data,
+    demo,
+    evaluate,
+    export,
+    models,
+    reconstruct,
+    report,
+    sample,
+    train,
+)
 from sendvae.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +33,7 @@ app.command("export")(export.export)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("report")(report.report)
 app.command("sample")(sample.sample)
+app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

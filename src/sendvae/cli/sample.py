@@ -90,7 +90,8 @@ def sample(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae sample runs/sit --to samples.npz --labels balanced
     """
-    from sendvae.config import SampleConfig, load_config, to_yaml
+    from sendvae.cli.checks import read_config
+    from sendvae.config import SampleConfig, to_yaml
 
     changes = [word for word in runs if "=" in word and not Path(word).exists()]
     sources = [word for word in runs if word not in changes]
@@ -106,7 +107,7 @@ def sample(
     }
     changes += [f"{key}={_yaml(value)}" for key, value in given.items() if value is not None]
     rows = _rows_of_grid(grid, changes)
-    config = load_config(SampleConfig, preset, changes)
+    config = read_config(SampleConfig, preset, changes)
     config = _with_file_length(config, changes)
     _check_target(to, grid, sources)
     if print_config:

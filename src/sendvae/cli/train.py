@@ -81,9 +81,10 @@ def tokenizer(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae train tokenizer demo/send-vae
     """
-    from sendvae.config import TokenizerConfig, load_config
+    from sendvae.cli.checks import read_config
+    from sendvae.config import TokenizerConfig
 
-    resolved = load_config(TokenizerConfig, config, overrides or [])
+    resolved = read_config(TokenizerConfig, config, overrides or [])
     if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful
@@ -119,9 +120,10 @@ def diffusion(
 
         sendvae train diffusion imagenet256-sit-xl1 --dry-run --processes 8 --tflops 350
     """
-    from sendvae.config import DiffusionConfig, load_config
+    from sendvae.cli.checks import read_config
+    from sendvae.config import DiffusionConfig
 
-    resolved = load_config(DiffusionConfig, config, overrides or [])
+    resolved = read_config(DiffusionConfig, config, overrides or [])
     if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful
@@ -165,9 +167,10 @@ def joint(
 
         sendvae train joint imagenet256-f16d32-repae --dry-run --processes 8 --tflops 350
     """
-    from sendvae.config import JointConfig, load_config
+    from sendvae.cli.checks import read_config
+    from sendvae.config import JointConfig
 
-    resolved = load_config(JointConfig, config, overrides or [])
+    resolved = read_config(JointConfig, config, overrides or [])
     if _shown(resolved, print_config, dry_run, Assumptions(processes, images_per_second, tflops)):
         return
     from sendvae.cli.stopping import graceful

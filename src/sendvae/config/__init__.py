@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from sendvae.config.load import load_config, preset_names, to_yaml, validate
-from sendvae.config.schema_common import Section
+from sendvae.config.schema_common import NameOf, Section
 from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
@@ -20,6 +20,7 @@ __all__ = [
     "GenerationConfig",
     "JointConfig",
     "LatentsConfig",
+    "NameOf",
     "ReconstructionConfig",
     "SampleConfig",
     "SamplingConfig",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from sendvae.config.schema_common import Section
+from sendvae.config.schema_common import NameOf, Section
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_sample import SamplingConfig
 
@@ -23,12 +23,18 @@ class DemoConfig(Section):
     """`sendvae demo`."""
 
     kind: Literal["demo"] = "demo"
-    base: str = Field("demo-f8d16", description="tokenizer every method starts from")
+    base: Annotated[str, NameOf("tokenizer")] = Field(
+        "demo-f8d16", description="tokenizer every method starts from"
+    )
     base_images: PositiveInt = Field(
         140_000, description="images of the base's training, with --from-scratch"
     )
-    methods: list[str] = Field(description="tokenizer presets, in the order of the table", min_length=1)
-    diffusion: str = Field(description="diffusion preset trained on each latent space")
+    methods: Annotated[list[str], NameOf("preset")] = Field(
+        description="tokenizer presets, in the order of the table", min_length=1
+    )
+    diffusion: Annotated[str, NameOf("preset")] = Field(
+        description="diffusion preset trained on each latent space"
+    )
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     tokenizer_images: PositiveInt = Field(description="images of each fine-tuning")
     diffusion_images: PositiveInt = Field(description="images of each diffusion training")

@@ -10,6 +10,7 @@ from sendvae.config.schema_common import (
     DataConfig,
     Decay,
     LoopConfig,
+    NameOf,
     OptimizerConfig,
     Section,
 )
@@ -27,7 +28,7 @@ class DiffusionDataConfig(DataConfig):
 class RepaConfig(Section):
     """Representation alignment of the transformer's hidden tokens (REPA)."""
 
-    backbone: str = "dinov2-b"
+    backbone: Annotated[str, NameOf("vision backbone")] = "dinov2-b"
     weight: NonNegativeFloat = 0.5
     depth: PositiveInt | None = Field(None, description="block whose output is aligned; default: the model's")
 
@@ -39,7 +40,7 @@ class PreviewConfig(Section):
         description="images between two previews; they are drawn when a line is logged"
     )
     sampling: SamplingConfig = SamplingConfig(steps=50, images=64, batch_size=64, labels="proportional")
-    features: str | None = Field(
+    features: Annotated[str | None, NameOf("feature network")] = Field(
         None, description="network of a small-sample Frechet distance against the training images; none: off"
     )
 
@@ -49,8 +50,10 @@ class DiffusionConfig(Section):
 
     kind: Literal["diffusion"] = "diffusion"
     seed: NonNegativeInt = 0
-    tokenizer: str = Field(description="tokenizer whose latents are modelled: a name or a path")
-    model: str = Field("SiT-B/1", description="SiT size and patch")
+    tokenizer: Annotated[str, NameOf("tokenizer")] = Field(
+        description="tokenizer whose latents are modelled: a name or a path"
+    )
+    model: Annotated[str, NameOf("SiT")] = Field("SiT-B/1", description="SiT size and patch")
     data: DiffusionDataConfig = DiffusionDataConfig()
     repa: RepaConfig | None = RepaConfig()
     label_dropout: Probability = 0.1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from sendvae.config.schema_common import Precision, Section
+from sendvae.config.schema_common import NameOf, Precision, Section
 
 
 class IntervalConfig(Section):
@@ -22,8 +22,10 @@ class GenerationConfig(Section):
     """`sendvae evaluate generation`."""
 
     kind: Literal["evaluate-generation"] = "evaluate-generation"
-    features: str = Field("inception", description="feature network; only Inception's distance is a FID")
-    metrics: list[str] = Field(
+    features: Annotated[str, NameOf("feature network")] = Field(
+        "inception", description="feature network; only Inception's distance is a FID"
+    )
+    metrics: Annotated[list[str], NameOf("metric")] = Field(
         ["fd", "sfd", "is", "precision", "recall"],
         description="what is computed, in the order of the table; kd is another",
         min_length=1,
@@ -76,12 +78,16 @@ class ReconstructionConfig(Section):
     ssim: Literal["unit", "signed"] = Field(
         "unit", description="unit: 8-bit images on [0, 1]; signed: floats on [-1, 1] (LightningDiT)"
     )
-    perceptual: str = Field("lpips-vgg", description="perceptual network")
+    perceptual: Annotated[str, NameOf("perceptual network")] = Field(
+        "lpips-vgg", description="perceptual network"
+    )
     perceptual_clamped: bool = Field(
         True, description="clamp reconstructions to [-1, 1] for the perceptual network"
     )
-    features: str = Field("inception", description="feature network of the Frechet distance")
-    metrics: list[str] = Field(
+    features: Annotated[str, NameOf("feature network")] = Field(
+        "inception", description="feature network of the Frechet distance"
+    )
+    metrics: Annotated[list[str], NameOf("metric")] = Field(
         ["fd", "psnr", "ssim", "perceptual"],
         description="what is computed, in the order of the table",
         min_length=1,

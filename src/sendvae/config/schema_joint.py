@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, NameOf, OptimizerConfig, Section
 from sendvae.config.schema_diffusion import Probability, RepaConfig
 from sendvae.config.schema_tokenizer import LossConfig
 
@@ -18,8 +18,10 @@ class JointConfig(Section):
 
     kind: Literal["joint"] = "joint"
     seed: NonNegativeInt = 0
-    init: str = Field(description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'")
-    model: str = Field("SiT-XL/1", description="SiT size and patch")
+    init: Annotated[str, NameOf("tokenizer or architecture")] = Field(
+        description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'"
+    )
+    model: Annotated[str, NameOf("SiT")] = Field("SiT-XL/1", description="SiT size and patch")
     data: DataConfig = DataConfig()
     losses: LossConfig = LossConfig()
     alignment_weight: NonNegativeFloat = Field(

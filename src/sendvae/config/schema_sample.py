@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from sendvae.config.schema_common import Section
+from sendvae.config.schema_common import NameOf, Section
 
 NoiseLevel = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -14,7 +14,7 @@ NoiseLevel = Annotated[float, Field(ge=0.0, le=1.0)]
 class SamplingConfig(Section):
     """How images are drawn from a diffusion model."""
 
-    method: str = Field(
+    method: Annotated[str, NameOf("sampler")] = Field(
         "euler-maruyama",
         description="sampler; dopri5's steps are those of a batch, so batch_size matters there",
     )

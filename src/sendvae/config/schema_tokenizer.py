@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, OptimizerConfig, Section
+from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, NameOf, OptimizerConfig, Section
+from sendvae.errors import UserError
 
 
 class LossConfig(Section):
@@ -14,7 +15,9 @@ class LossConfig(Section):
 
     reconstruction: Literal["l1", "l2"] = "l1"
     reconstruction_weight: NonNegativeFloat = 1.0
-    perceptual: str = Field("lpips-vgg", description="name of the perceptual network")
+    perceptual: Annotated[str, NameOf("perceptual network")] = Field(
+        "lpips-vgg", description="name of the perceptual network"
+    )
     perceptual_weight: NonNegativeFloat = 1.0
     precision: Literal["fp32", "as-loop"] = Field(
         "as-loop",
@@ -26,7 +29,7 @@ class LossConfig(Section):
         "fixed",
         description="adaptive: times the ratio of pixel to adversarial gradient at the decoder's end (latent-diffusion)",
     )
-    discriminator_init: str | None = Field(
+    discriminator_init: Annotated[str | None, NameOf("tokenizer")] = Field(
         None, description="released checkpoint whose discriminator goes on; none: a fresh one"
     )
     discriminator_start: NonNegativeInt = Field(0, description="images before the discriminator trains")
@@ -56,7 +59,9 @@ class AlignmentConfig(Section):
         description="of the latent's channels before the noise: by statistics that follow the training, by the"
         " tokenizer's own throughout, or none; the decoder sees the raw latent in any case",
     )
-    backbone: str = Field("dinov2-b", description="the frozen foundation model")
+    backbone: Annotated[str, NameOf("vision backbone")] = Field(
+        "dinov2-b", description="the frozen foundation model"
+    )
     grid: PositiveInt = Field(16, description="patch tokens along one side")
     weight: NonNegativeFloat = 1.0
     weighting: Literal["fixed", "adaptive"] = Field(
@@ -71,13 +76,30 @@ class AlignmentConfig(Section):
     distance_margin: NonNegativeFloat = Field(0.25, description="vavae: of the distance matrices")
     lr: PositiveFloat | None = Field(None, description="rate of the mapper; default: the tokenizer's")
 
+    def check_heads(self, token_width: int) -> None:
+        """Hold the mapper's width, by default that of the tokens, against its heads.
+
+        Raises:
+            UserError: it does not divide into them.
+        """
+        width = self.width or token_width
+        if self.method == "send" and width % self.heads:
+            raise UserError(
+                "the mapper's width does not divide into its heads",
+                given=f"width {width} (alignment.width, else that of {self.backbone}), alignment.heads={self.heads}",
+                expected=f"a divisor of {width}; the paper has 12 for 768 and 16 for 1024",
+                next_step="set alignment.heads",
+            )
+
 
 class TokenizerConfig(Section):
     """`sendvae train tokenizer`."""
 
     kind: Literal["tokenizer"] = "tokenizer"
     seed: NonNegativeInt = 0
-    init: str = Field(description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'")
+    init: Annotated[str, NameOf("tokenizer or architecture")] = Field(
+        description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'"
+    )
     data: DataConfig = DataConfig()
     losses: LossConfig = LossConfig()
     alignment: AlignmentConfig | None = None

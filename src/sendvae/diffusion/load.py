@@ -45,15 +45,13 @@ def load_sit(source: str | Path) -> SiT:
     if path.is_file():
         return load_repa_checkpoint(path)[0]
     folder = path / EXPORTED if (path / EXPORTED).is_dir() else path
+    if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
+        raise UserError(
+            f"{folder} is not a SiT", given=f"no {missing[0]}", expected=f"{CONFIG} and {WEIGHTS}"
+        )
     try:
         arguments = json.loads((folder / CONFIG).read_text())
         weights = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} is not a SiT",
-            given=f"no {Path(error.filename).name}",
-            expected=f"{CONFIG} and {WEIGHTS}",
-        ) from None
     except (SafetensorError, json.JSONDecodeError) as error:
         raise UserError(
             f"a file in {folder} is damaged", given=error, next_step="copy or export it again"

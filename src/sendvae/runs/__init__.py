@@ -11,11 +11,11 @@ from sendvae.runs.checkpoint import (
 )
 from sendvae.runs.classes import Classes, load_classes
 from sendvae.runs.environment import describe_environment
-from sendvae.runs.folder import RunFolder
+from sendvae.runs.folder import RunFolder, remove_empty, try_folder
 from sendvae.runs.journal import Journal, read_journal
 from sendvae.runs.progress import progress, say
 from sendvae.runs.row_cache import SHARD, RowCache
-from sendvae.runs.trackers import TRACKERS, Tracker, open_tracker
+from sendvae.runs.trackers import TRACKERS, Tracker, check_tracker, open_tracker
 
 __all__ = [
     "SHARD",
@@ -28,6 +28,7 @@ __all__ = [
     "RunFolder",
     "Tracker",
     "check_space",
+    "check_tracker",
     "describe_environment",
     "latest_checkpoint",
     "list_caches",
@@ -40,7 +41,9 @@ __all__ = [
     "optimizer_tensors",
     "progress",
     "read_journal",
+    "remove_empty",
     "save_checkpoint",
     "save_statistics",
     "say",
+    "try_folder",
 ]

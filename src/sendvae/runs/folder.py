@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,16 @@ import yaml
 from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
 from sendvae.files import write_text
+from sendvae.runs.classes import CLASSES
+from sendvae.runs.progress import say
 
 FIELDS_SHOWN = 8  # of those in which two configurations differ
+LENGTH = "loop.images"
+# What a start leaves behind before its first checkpoint; a run that goes on without one begins anew.
+WITHOUT_WORK = {
+    "config.yaml", "environment.json", ".lock", "metrics.jsonl", "not-finite.json", "tensorboard", "samples",
+    "checkpoints", CLASSES,
+}  # fmt: skip
 
 
 class RunFolder:
@@ -39,20 +48,31 @@ class RunFolder:
         return yaml.safe_load(self.config_path.read_text())
 
     @contextmanager
-    def prepare(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[RunFolder]:
-        """Creates or reopens the folder and holds it against other runs.
+    def prepare(
+        self, config: Mapping[str, Any], environment: Mapping[str, Any], exports: Sequence[str] = ()
+    ) -> Iterator[RunFolder]:
+        """Create or reopen the folder and hold it against other runs.
 
-        Of processes that train together, only the main one touches the folder here.
+        A start that fails before anything was trained leaves no trace, and one that was killed then does not bind:
+        another configuration takes its place. A run may be lengthened: more `loop.images` than recorded go on from
+        the last checkpoint, with what was exported kept under another name. Of processes that train together, only
+        the main one touches the folder here.
+
+        Args:
+            exports: folders of exported models in it; without them a run cannot be lengthened.
 
         Raises:
-            UserError: the folder holds a run with another configuration, or another process trains in it.
+            UserError: the folder cannot be written, holds a run with another configuration, or another process
+                trains in it.
         """
         if not is_main():
             barrier()  # until the main process has made the folder
             yield self
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        made = try_folder(self.path)
+        foreign = set(self.path.iterdir())
+        lock_path = self.path / ".lock"
+        with lock_path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -60,24 +80,107 @@ class RunFolder:
                     f"another process is working in {self.path}",
                     next_step="wait for it, or choose another folder with --run",
                 ) from None
-            if self.config_path.is_file():
-                self._check_same(self.configuration(), config)
-            else:
+            recorded = self.config_path.is_file()
+            if not recorded or self._changed(config, exports):
                 write_text(self.environment_path, json.dumps(environment, indent=1) + "\n")
                 write_text(self.config_path, yaml.safe_dump(dict(config), sort_keys=False))
             barrier()
-            yield self
+            try:
+                yield self
+            except BaseException:
+                record = (self.config_path, self.environment_path, self.path / CLASSES, lock_path)
+                if not recorded and set(self.path.iterdir()) - foreign <= set(record):
+                    for path in record:
+                        path.unlink(missing_ok=True)
+                    remove_empty(made)
+                raise
 
-    def _check_same(self, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    def holds_work(self) -> bool:
+        """Return whether anything but the record of a start, and a log without a checkpoint, lies in the folder."""
+        return any(self.checkpoints.glob("step-*")) or any(
+            not path.is_dir() or any(path.iterdir())
+            for path in self.path.iterdir()
+            if path.name not in WITHOUT_WORK
+        )
+
+    def _changed(self, given: Mapping[str, Any], exports: Sequence[str]) -> bool:
+        """Return whether a configuration takes the place of the recorded one.
+
+        Raises:
+            UserError: it differs, and may not.
+        """
+        recorded = self.configuration()
         before, now = dict(_flatten(recorded)), dict(_flatten(given))
         differing = [key for key in before | now if before.get(key) != now.get(key)]
-        if differing:
+        if not differing:
+            return False
+        if not self.holds_work():
+            say(f"{self.path}: nothing was trained there; it takes the new {_listed(now, differing)}")
+        elif differing == [LENGTH] and exports and now[LENGTH] > before[LENGTH]:
+            self._lengthen(before, now, exports)
+        else:
             raise UserError(
                 f"{self.path} holds a run with another configuration",
                 given=_listed(now, differing),
                 expected=f"what the run began with: {_listed(before, differing)}",
                 next_step="resume with the recorded values, or choose another folder with --run",
             )
+        return True
+
+    def _lengthen(self, before: Mapping[str, Any], now: Mapping[str, Any], exports: Sequence[str]) -> None:
+        """Keep what was exported under another name, so that the run counts as unfinished.
+
+        Raises:
+            UserError: the rate follows a cosine, whose end cannot be moved afterwards.
+        """
+        if before.get("optimizer.schedule") == "cosine":
+            raise UserError(
+                f"{self.path} cannot be lengthened: its learning rate falls to 0 at {before[LENGTH]:,} images",
+                given=f"{LENGTH}={now[LENGTH]}",
+                next_step="begin a longer run in another folder (--run), or continue from the exported model with init=",
+            )
+        say(
+            f"{self.path}: lengthened from {before[LENGTH]:,} to {now[LENGTH]:,} images; "
+            "it goes on from the last checkpoint and is exported again at the end"
+        )
+        for name in exports:
+            if (self.path / name).is_dir():
+                kept = self.path / f"{name}-at-{before[LENGTH]}"
+                (self.path / name).rename(kept)
+                say(f"what was exported so far is kept as {kept}")
+
+
+def try_folder(path: Path) -> list[Path]:
+    """Make a folder, unless it is there, and make sure that files can be written into it.
+
+    Returns:
+        The folders that were made, the innermost first.
+
+    Raises:
+        UserError: it is a file, lies below one, or cannot be written.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{uuid.uuid4().hex[:8]}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        remove_empty(made)
+        raise UserError(
+            f"nothing can be written into {path}",
+            given=error.strerror or str(error),
+            expected="a folder, or a place for a new one",
+            next_step="choose another one",
+        ) from None
+    return made
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that hold nothing, the innermost first."""
+    for folder in folders:
+        with suppress(OSError):  # it holds something, or is gone
+            folder.rmdir()
 
 
 def _listed(values: Mapping[str, Any], keys: list[str]) -> str:

@@ -23,6 +23,7 @@ from sendvae.data.latent_cache import (
 from sendvae.distributed import barrier, is_main, main_value, rank, world_size
 from sendvae.errors import UserError
 from sendvae.runs.caches import CacheKey, check_space, locked, touch
+from sendvae.runs.folder import try_folder
 from sendvae.runs.progress import progress, say
 
 SHARD = 4096  # rows of a shard: a restart computes at most one again
@@ -82,6 +83,8 @@ class RowCache:
             UserError: the rows do not fit onto the disk, or those that are there are of another number.
         """
         if not main_value(self._whole()):
+            if is_main():
+                try_folder(self.cache)
             with locked(self.folder):
                 if not main_value(self._whole()):
                     self._fill(compute, batch, name)

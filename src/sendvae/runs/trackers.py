@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -84,6 +85,21 @@ TRACKERS: Registry[Callable[..., Tracker]] = Registry(
 )
 
 
+# What each is imported from.
+PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+
+
+def check_tracker(name: str) -> None:
+    """Make sure that a tracker can be opened, without importing it.
+
+    Raises:
+        UserError: the name is unknown, or its package is not installed.
+    """
+    TRACKERS[name]
+    if find_spec(PACKAGES[name]) is None:
+        raise _not_installed(name, f"no module named '{PACKAGES[name]}'")
+
+
 def open_tracker(name: str, folder: Path, images_seen: int = 0) -> Tracker:
     """The tracker of that name for a run folder.
 
@@ -94,11 +110,15 @@ def open_tracker(name: str, folder: Path, images_seen: int = 0) -> Tracker:
     try:
         return tracker(folder, images_seen)
     except ImportError as error:
-        raise UserError(
-            f"the tracker '{name}' needs a package that is not installed",
-            given=str(error),
-            next_step="pip install 'sendvae[tracking]'",
-        ) from error
+        raise _not_installed(name, str(error)) from error
+
+
+def _not_installed(name: str, given: str) -> UserError:
+    return UserError(
+        f"the tracker '{name}' needs a package that is not installed",
+        given=given,
+        next_step="pip install 'sendvae[tracking]'",
+    )
 
 
 def _identity(folder: Path) -> str:

@@ -2,9 +2,10 @@
 
 from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
 from sendvae.training.jobs import default_device, train_diffusion, train_joint, train_tokenizer
-from sendvae.training.loop import Stopped, train
+from sendvae.training.loop import NothingTrained, Stopped, train
 
 __all__ = [
+    "NothingTrained",
     "Stopped",
     "cached_latents",
     "cached_tokens",

@@ -19,7 +19,6 @@ from sendvae.diffusion import SiT, build_sit
 from sendvae.errors import UserError
 from sendvae.tokenizers import ARCHITECTURES, TOKENIZERS, Architecture, load_tokenizer
 from sendvae.training.cost import Estimate, Network
-from sendvae.training.jobs import FRESH
 from sendvae.training.meta import (
     COUNTED,
     META,
@@ -34,6 +33,7 @@ from sendvae.training.networks import VAENetworks, tokenizer_networks, vae_netwo
 from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
+from sendvae.training.start import FRESH
 from sendvae.vision import BACKBONES, load_backbone
 
 Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)

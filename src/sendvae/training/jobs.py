@@ -10,21 +10,28 @@ import torch
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
 from sendvae.config.schema_common import DataConfig
+from sendvae.config.schema_diffusion import DiffusionDataConfig
 from sendvae.data import CroppedImages, ImageSet, LatentCache, ShardImages, open_images
-from sendvae.diffusion import SiT, build_sit, save_sit
+from sendvae.diffusion import SiT, build_sit, load_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
-from sendvae.runs import Classes, RunFolder, describe_environment
+from sendvae.runs import Classes, RunFolder, check_space
 from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
-from sendvae.training.caching import cached_latents, cached_tokens, measure_statistics
+from sendvae.training.caching import (
+    cached_latents,
+    cached_tokens,
+    latent_rows,
+    measure_statistics,
+    token_rows,
+)
 from sendvae.training.loop import train
 from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
+from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
 from sendvae.vision import Backbone, load_backbone
 
-FRESH = "fresh:"
 PreviewFactory = Callable[[Autoencoder, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
 
 
@@ -44,18 +51,18 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
     """
     device = default_device()
     exported = folder / "tokenizer"
-    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
-        if exported.is_dir():
+    with open_run(folder, config, "tokenizer") as run:
+        if is_exported(run, exported, load_tokenizer):
             return exported
-        torch.manual_seed(config.seed)
         images = open_training_images(config.data)
+        find_weights_of(config)
+        torch.manual_seed(config.seed)
+        tokenizer = starting_tokenizer(config.init)
         target = _Target()
         if config.alignment is not None:
             a = config.alignment
-            target = _target(a.backbone, a.grid, images, config.data, cache, device)
-        networks = tokenizer_networks(
-            config, starting_tokenizer(config.init), images[0].image.shape[-1], target.width
-        )
+            target = _target(load_backbone(a.backbone), a.grid, images, config.data, cache, device)
+        networks = tokenizer_networks(config, tokenizer, images[0].image.shape[-1], target.width)
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         stage = TokenizerStage(config, networks, source, device, target.backbone, name)
         train(stage, run, config.loop, config.seed, config.data.workers)
@@ -84,23 +91,30 @@ def train_diffusion(
     """
     device = default_device()
     exported = folder / "sit"
-    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
-        if exported.is_dir():
+    with open_run(folder, config, "sit") as run:
+        if is_exported(run, exported, load_sit):
             return exported
         images = open_training_images(config.data)
-        record_classes(run, images)
         tokenizer = load_tokenizer(config.tokenizer)
         if tokenizer.latent_stats is None:
-            raise ValueError(f"{config.tokenizer} carries no latent statistics")
+            raise UserError(
+                f"{config.tokenizer} carries no latent statistics",
+                next_step="export it with statistics, or fine-tune it here: sendvae train tokenizer",
+            )
+        find_weights_of(config)
+        record_classes(run, images)
+        torch.manual_seed(config.seed)
+        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+        backbone, grid = None, size // int(config.model.rpartition("/")[2])
+        if config.repa is not None:
+            backbone = load_backbone(config.repa.backbone)
+        _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
         latents = None
         if config.data.latents == "cached":
             latents = cached_latents(cache, tokenizer, images, device, f"{name}: latents", config.data.flip)
-        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
-        torch.manual_seed(config.seed)
         target = _Target()
-        if config.repa is not None:
-            grid = size // int(config.model.rpartition("/")[2])
-            target = _target(config.repa.backbone, grid, images, config.data, cache, device)
+        if backbone is not None:
+            target = _target(backbone, grid, images, config.data, cache, device)
         sit = build_sit(
             config.model,
             latent_channels=tokenizer.architecture.z_channels,
@@ -135,19 +149,24 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
     The tokenizer carries the averaged latent statistics that its SiT was trained with.
     """
     device = default_device()
-    with RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment()) as run:
-        if (folder / "sit").is_dir():
+    with open_run(folder, config, "tokenizer", "sit") as run:
+        finished = [
+            is_exported(run, folder / "tokenizer", load_tokenizer),
+            is_exported(run, folder / "sit", load_sit),
+        ]
+        if all(finished):
             return folder
         images = open_training_images(config.data)
-        record_classes(run, images)
+        find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
+        record_classes(run, images)
         if tokenizer.latent_stats is None:
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
         size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
         grid = size // int(config.model.rpartition("/")[2])
-        target = _target(config.repa.backbone, grid, images, config.data, cache, device)
+        target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
         sit = build_sit(
             config.model,
@@ -226,10 +245,28 @@ class _Target:
 
 
 def _target(
-    name: str, grid: int, images: ImageSet, data: DataConfig, cache: Path, device: torch.device
+    backbone: Backbone, grid: int, images: ImageSet, data: DataConfig, cache: Path, device: torch.device
 ) -> _Target:
-    backbone = load_backbone(name)
     if data.tokens == "online":
         return _Target(backbone.to(device), None, backbone.width)
     tokens = cached_tokens(cache, backbone, images, grid, device, data.flip)
     return _Target(None, tokens, backbone.width)
+
+
+def _check_space(
+    data: DiffusionDataConfig,
+    cache: Path,
+    tokenizer: Autoencoder,
+    backbone: Backbone | None,
+    grid: int,
+    images: ImageSet,
+    device: torch.device,
+) -> None:
+    """Refuse latents and tokens that do not both fit, before either is computed."""
+    rows = []
+    if data.latents == "cached":
+        rows.append(latent_rows(cache, tokenizer, images, data.flip))
+    if backbone is not None and data.tokens == "cached":
+        rows.append(token_rows(cache, backbone, images, grid, device, data.flip))
+    if len(rows) > 1 and is_main():
+        check_space(cache, sum(one.missing_bytes() for one in rows), "latents and tokens")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Protocol, runtime_checkable
 
@@ -19,6 +21,7 @@ from sendvae.distributed import any_process, is_main, world_size
 from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
+from sendvae.runs.caches import in_units
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
 from sendvae.training.state import State
@@ -62,6 +65,17 @@ class Stopped(Exception):
         self.signum = signum
 
 
+class NothingTrained(Exception):
+    """The run has come to its end, and not one step changed a weight: there is no model to export."""
+
+    def __init__(self, name: str, steps: int, names: list[str], report: Path) -> None:
+        super().__init__(
+            f"{name}: none of the {steps:,} steps was finite ({', '.join(names)}), so nothing was learned and no "
+            f"model is exported; the keys of their images are in {report}. "
+            "Lower optimizer.lr, or set loop.precision=fp32."
+        )
+
+
 def train(
     stage: Stage,
     run: RunFolder,
@@ -82,6 +96,7 @@ def train(
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.
+        NothingTrained: at the end, if no step was finite.
         UserError: a batch that the processes cannot share; losses or gradients that are not finite for too many
             steps in a row; a checkpoint that cannot be written.
     """
@@ -95,6 +110,7 @@ def train(
         window.restore(checkpoint.state["window"])
     if images_seen >= loop.images:
         return
+    _check_room(stage, run, loop)
     previewed = images_seen
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
@@ -120,6 +136,9 @@ def train(
                 log.write(images_seen, step, scalars)
                 if len(window.bad) >= loop.nonfinite_limit:
                     _give_up(stage.source, run, window.bad, loop.batch_size, seed)
+                if done and len(window.bad) == step:  # before a checkpoint makes the run a finished one
+                    report = _report(stage.source, run, window.bad, loop.batch_size, seed)
+                    raise NothingTrained(stage.name, step, window.bad[-1][1], report)
             bar.advance(images_seen - previous, note=note)
             # Checkpoint.
             if done or stopping or _crossed(previous, images_seen, loop.checkpoint_every):
@@ -148,14 +167,49 @@ def _check_shares(loop: LoopConfig) -> None:
         )
 
 
+def _check_room(stage: Stage, run: RunFolder, loop: LoopConfig) -> None:
+    """Refuse a run whose checkpoints cannot fit: those that are kept and the one being written.
+
+    What the optimisers add is not known before their first step, so this is the least that is needed.
+    """
+    size = sum(
+        tensor.numel() * tensor.element_size()
+        for named in stage.state.tensors().values()
+        for tensor in named.values()
+    )
+    have = sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
+    needed = max(0, size * (loop.keep_last + 1) - have)
+    free = shutil.disk_usage(run.path).free
+    if is_main() and needed > free:
+        raise UserError(
+            "the checkpoints do not fit onto the disk",
+            given=f"{in_units(free)} free in {run.path}",
+            expected=f"{in_units(needed)} or more, for {loop.keep_last + 1} checkpoints of {in_units(size)}",
+            next_step="make room, choose another --run, or set loop.keep_last=1",
+        )
+
+
 def _give_up(
     source: Source, run: RunFolder, bad: list[tuple[int, list[str]]], batch_size: int, seed: int
 ) -> NoReturn:
-    """Writes which images the bad steps saw, and ends the run.
+    """Write which images the bad steps saw, and end the run.
 
     Raises:
         UserError: always.
     """
+    path = _report(source, run, bad, batch_size, seed)
+    first, names = bad[0]
+    raise UserError(
+        f"the loss is not finite: {', '.join(names)}",
+        given=f"{len(bad)} steps in a row from image {first:,} on; the keys of their images are in {path}",
+        next_step="lower optimizer.lr, or set loop.precision=fp32; the last checkpoint is intact",
+    )
+
+
+def _report(
+    source: Source, run: RunFolder, bad: list[tuple[int, list[str]]], batch_size: int, seed: int
+) -> Path:
+    """Write what was not finite, and the keys of the images that those steps saw."""
     report = [
         {
             "images_seen": images_seen,
@@ -169,12 +223,7 @@ def _give_up(
     path = run.path / "not-finite.json"
     if is_main():
         write_text(path, json.dumps(report, indent=1) + "\n")
-    first, names = bad[0]
-    raise UserError(
-        f"the loss is not finite: {', '.join(names)}",
-        given=f"{len(bad)} steps in a row from image {first:,} on; the keys of their images are in {path}",
-        next_step="lower optimizer.lr, or set loop.precision=fp32; the last checkpoint is intact",
-    )
+    return path
 
 
 def _crossed(previous: int, current: int, every: int | None) -> bool:

@@ -9,7 +9,7 @@ from torch import nn
 
 from sendvae.alignment import build_alignment
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
-from sendvae.config import AlignmentConfig, JointConfig, TokenizerConfig
+from sendvae.config import JointConfig, TokenizerConfig
 from sendvae.errors import UserError
 from sendvae.tokenizers import Autoencoder
 from sendvae.tokenizers.load import load_parts
@@ -84,7 +84,7 @@ def tokenizer_networks(
             given=f"{config.init}, which carries none",
             next_step="use normalisation=running, or a tokenizer with statistics",
         )
-    _check_heads(config.alignment, token_width)
+    config.alignment.check_heads(token_width)
     head = build_alignment(
         config.alignment.method,
         latent_channels=tokenizer.architecture.z_channels,
@@ -105,17 +105,6 @@ def _patch_size(grid: int, latent_size: int) -> int:
             next_step="set alignment.grid",
         )
     return latent_size // grid
-
-
-def _check_heads(config: AlignmentConfig, token_width: int) -> None:
-    width = config.width or token_width
-    if config.method == "send" and width % config.heads:
-        raise UserError(
-            "the mapper's width does not divide into its heads",
-            given=f"width {width} (alignment.width, else that of {config.backbone}), alignment.heads={config.heads}",
-            expected=f"a divisor of {width}; the paper has 12 for 768 and 16 for 1024",
-            next_step="set alignment.heads",
-        )
 
 
 def _warm_start(discriminator: PatchDiscriminator, source: str) -> None:
