@@ -82,3 +82,29 @@ def test_a_printed_configuration_is_one(command: str, preset: str, tmp_path: Pat
     again = runner.invoke(app, ["train", command, "printed.yaml", "--print-config"])
     assert again.output == printed.output
     assert "seed: 7" in printed.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        (["demo/sit-tiny"], "runs/demo/sit-tiny-demo-f8d16"),
+        (["demo/sit-tiny", "tokenizer=runs/a/send"], "runs/demo/sit-tiny-send"),
+        (["demo/sit-tiny", "tokenizer=made/vae/tokenizer"], "runs/demo/sit-tiny-vae"),
+        (["demo/sit-tiny", "tokenizer=hf-hub:REPA-E/e2e-vae"], "runs/demo/sit-tiny-e2e-vae"),
+        (["mine.v2.yaml"], "runs/mine.v2-demo-f8d16"),
+        (["demo/sit-tiny", "--run", "here"], "here"),
+    ],
+)
+def test_a_sits_run_is_named_after_its_tokenizer(
+    arguments: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("made/vae/tokenizer").mkdir(parents=True)
+    Path("mine.v2.yaml").write_text("extends: demo/sit-tiny\n")
+    started: list[Path] = []
+    monkeypatch.setattr(
+        "sendvae.training.train_diffusion", lambda _, run, *__, **___: started.append(run) or run
+    )
+    result = runner.invoke(app, ["train", "diffusion", *arguments])
+    assert result.exit_code == 0, result.exception
+    assert started == [Path(folder)]
