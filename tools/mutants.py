@@ -106,8 +106,8 @@ MUTANTS = [
         "discriminator-not-frozen",
         "The generator's loss leaves a gradient in the discriminator.",
         "training/stages/vae.py",
-        "with frozen(self.discriminator.parameters()):",
-        "with frozen([]):",
+        "frozen(self.discriminator.parameters()):",
+        "frozen([]):",
         GRADIENTS,
     ),
     Mutant(
@@ -563,6 +563,67 @@ MUTANTS = [
         '"labels": labels,',
         '"labels": None,',
         ("cli/test_sample.py::test_a_run_is_sampled_and_measured",),
+    ),
+    Mutant(
+        "precision-is-recall",
+        "Recall stands in precision's column.",
+        "metrics/table.py",
+        "_share(_covered(e, s)[0], s)",
+        "_share(_covered(e, s)[1], s)",
+        ("experiments/test_demo_measurements.py::test_samples_are_held_against_the_training_images",),
+    ),
+    Mutant(
+        "pools-swapped",
+        "The gap of pooled latents is called that of flat ones.",
+        "evaluation/scorer.py",
+        'name = f"gap_{pool}"',
+        'name = f"gap_{chosen.pools[chosen.pools.index(pool) - 1]}"',
+        ("experiments/test_demo_measurements.py::test_scores_of_the_latent_space",),
+    ),
+    Mutant(
+        "mixture-on-train",
+        "The mixture is scored on the latents that it was fitted on.",
+        "evaluation/scorer.py",
+        """            self.rows["test"],
+            chosen.components,""",
+        """            self.rows["train"],
+            chosen.components,""",
+        ("experiments/test_demo_measurements.py::test_scores_of_the_latent_space",),
+    ),
+    Mutant(
+        "demo-samples-for-means",
+        "The demo scores posterior samples instead of means.",
+        "experiments/demo_measurements.py",
+        """            split: cached_latents(self.cache, tokenizer, images, self.device, f"{name}: {split} latents")
+            .fields["mean"]
+            .float()""",
+        """            split: (
+                cache := cached_latents(
+                    self.cache, tokenizer, images, self.device, f"{name}: {split} latents"
+                )
+            )
+            .fields["mean"]
+            .float()
+            + cache.fields["std"].float() * torch.randn(cache.fields["std"].shape)""",
+        ("experiments/test_demo_measurements.py::test_latents_are_posterior_means",),
+    ),
+    Mutant(
+        "demo-reference-of-test",
+        "The demo holds its samples against the test images.",
+        "experiments/demo_measurements.py",
+        'open_reference(self.images["train"], protocol',
+        'open_reference(self.images["test"], protocol',
+        ("experiments/test_demo_measurements.py::test_samples_are_held_against_the_training_images",),
+    ),
+    Mutant(
+        "demo-reconstructs-train",
+        "The demo measures reconstructions of training images.",
+        "experiments/demo_measurements.py",
+        """            self.images["test"],
+            protocol,""",
+        """            self.images["train"],
+            protocol,""",
+        ("experiments/test_demo_measurements.py::test_reconstruction_is_of_the_test_images",),
     ),
 ]
 

@@ -39,13 +39,14 @@ def test_weights_and_biases_keep_a_run_offline(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_trackio_keeps_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read when the package is imported
     import trackio
 
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     for images, value in ((10, 1.5), (20, 1.0)):  # interrupted and resumed
         tracker = open_tracker("trackio", tmp_path / "run", images)
         tracker.log(images, {"loss": value})
         tracker.close()
+    assert (tmp_path / "trackio").is_dir()
     (run,) = trackio.Api().runs("sendvae")
     history = trackio.SQLiteStorage.get_logs("sendvae", run.name)
     assert [(entry["step"], entry["loss"]) for entry in history] == [(10, 1.5), (20, 1.0)]
