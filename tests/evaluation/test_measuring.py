@@ -110,7 +110,9 @@ def test_metrics_that_do_not_fit_are_refused_before_the_work(tmp_path: Path) -> 
     file = save_npz(tmp_path / "s.npz", pictures(10))
     for metrics, message in ((["psnr"], "samples have no psnr"), (["precison"], "did you mean 'precision'")):
         with pytest.raises(UserError, match=message):
-            measure_generation(file, file, GenerationConfig(metrics=metrics), CPU, network=small_network())
+            measure_generation(file, file, GenerationConfig(metrics=metrics), CPU)  # no weights are asked for
+    with pytest.raises(UserError, match="did you mean 'psnr'"):
+        measure_reconstruction("absent", "absent", ReconstructionConfig(metrics=["psnrr"]), CPU)
 
 
 def test_what_is_in_memory_gives_what_files_give(tmp_path: Path) -> None:
@@ -127,6 +129,19 @@ def test_what_is_in_memory_gives_what_files_give(tmp_path: Path) -> None:
     assert len(numbers) == 3
     assert numbers[0] == numbers[1] == numbers[2]
     assert {result.subjects[0].input.images for result in found if result is not None} == {18}
+
+
+def test_the_protocols_precision_reaches_the_feature_network(tmp_path: Path) -> None:
+    files = [save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i)) for i in (1, 2)]
+    found = {}
+    for precision in ("fp32", "bf16"):
+        protocol = GenerationConfig(metrics=["fd"], precision=precision, intervals=INTERVALS)  # type: ignore[arg-type]
+        result = measure_generation(*files, protocol, CPU, network=small_network(), cache=tmp_path / "cache")
+        assert result is not None
+        assert result.protocol["resolved_precision"] == precision
+        found[precision] = result.subjects[0].numbers["fid"].value
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.1)
 
 
 def test_pixels_of_float_crops_are_shown_pixels() -> None:

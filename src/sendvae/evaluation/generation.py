@@ -11,7 +11,7 @@ from sendvae.data import AdmArchive, ImageSet, open_images
 from sendvae.errors import UserError
 from sendvae.evaluation.collect import feature_rows
 from sendvae.evaluation.inputs import Images, as_images, describe_input, name_of, source_of
-from sendvae.evaluation.measuring import choose, settings_of
+from sendvae.evaluation.measuring import check_metrics, choose, settings_of
 from sendvae.evaluation.networks import INCEPTION, FeatureNetwork, load_network
 from sendvae.evaluation.reference import Reference, measure_reference
 from sendvae.evaluation.results import Result, Subject
@@ -45,6 +45,7 @@ def measure_generation(
     Raises:
         UserError: sets that are too small, of different sizes, unreadable, missing weights, or unknown metrics.
     """
+    check_metrics(protocol.metrics, pairs=False)
     shown = as_images(
         samples, lambda s: open_images(s, protocol.samples_split, protocol.limit), protocol.limit
     )
@@ -106,11 +107,12 @@ def measure_generation(
 
 
 def check_reference(reference: str, protocol: GenerationConfig) -> None:
-    """Open a reference, before samples for it are drawn.
+    """Open a reference and look up the metrics, before samples for them are drawn.
 
     Raises:
-        UserError: there is none, or it holds nothing to compare with.
+        UserError: there is none, it holds nothing to compare with, or an unknown metric.
     """
+    check_metrics(protocol.metrics, pairs=False)
     if reference.lower().endswith(".npz"):
         AdmArchive(Path(reference))
     else:

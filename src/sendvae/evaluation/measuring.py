@@ -103,27 +103,36 @@ class Chosen:
         return found
 
 
-def choose(
-    names: Sequence[str],
-    network: FeatureNetwork,
-    perceptual: str | None = None,
-) -> Chosen:
-    """The metrics of these names, of samples, or with a perceptual network's name of reconstructions.
+def check_metrics(names: Sequence[str], pairs: bool) -> None:
+    """Looks names up, before anything is loaded for them.
+
+    Args:
+        pairs: whether there are originals to compare with.
 
     Raises:
         UserError: an unknown name, or a metric of pairs for samples, which have no originals.
     """
+    for name in names:
+        if METRICS[name].needs == "pairs" and not pairs:
+            fitting = [key for key, row in METRICS.items() if row.needs != "pairs"]
+            raise UserError(
+                f"samples have no {name}",
+                given=f"metrics=[{', '.join(names)}]",
+                expected="some of " + ", ".join(fitting),
+            )
+
+
+def choose(names: Sequence[str], network: FeatureNetwork, perceptual: str | None = None) -> Chosen:
+    """The metrics of these names, of samples, or with a perceptual network's name of reconstructions.
+
+    Raises:
+        UserError: as `check_metrics`.
+    """
+    check_metrics(names, pairs=perceptual is not None)
     rows = {name: METRICS[name] for name in names}
     sets = {name: row for name, row in rows.items() if isinstance(row, SetMetric)}
     images = {name: row for name, row in rows.items() if isinstance(row, ImageMetric)}
     if perceptual is None:
-        for name, row in images.items():
-            if row.needs == "pairs":
-                raise UserError(
-                    f"samples have no {name}",
-                    given=f"metrics=[..., {name}]",
-                    expected="metrics of one image, or of sets",
-                )
         words = {"reference": "the reference", "samples": "samples"}
         return Chosen(names, sets, images, network.fields() | words)
     words = {"reference": "the originals", "samples": "reconstructions"}

@@ -29,7 +29,7 @@ from sendvae.evaluation.inputs import (
     image_batches,
     source_of,
 )
-from sendvae.evaluation.measuring import Chosen, choose, settings_of
+from sendvae.evaluation.measuring import Chosen, check_metrics, choose, settings_of
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows, load_network
 from sendvae.evaluation.results import Input, Result, Subject
 from sendvae.files import write_text
@@ -86,6 +86,7 @@ def measure_reconstruction(
     Raises:
         UserError: unreadable images, images that do not fit the tokenizer, missing weights, or unknown metrics.
     """
+    check_metrics(protocol.metrics, pairs=True)
     images = as_images(
         data,
         lambda source: open_images(
