@@ -205,9 +205,9 @@ MUTANTS = [
         "The SiT's first weights do not depend on the seed.",
         "training/jobs.py",
         """        torch.manual_seed(config.seed)
-        target = _Target()""",
+        size =""",
         """        torch.manual_seed(0)
-        target = _Target()""",
+        size =""",
         ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
     ),
     Mutant(
