@@ -18,7 +18,7 @@ from sendvae.evaluation.gather import batch_ranges, gather_rows, gather_statisti
 from sendvae.evaluation.inputs import as_uint8, image_batches
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows
 from sendvae.metrics import FeatureStatistics
-from sendvae.nn.precision import autocast
+from sendvae.nn.precision import number_format
 from sendvae.runs import progress
 
 
@@ -146,8 +146,7 @@ def checked_features(
     Raises:
         UserError: they are not finite.
     """
-    # TF32 convolutions move a FID in its third digit.
-    with torch.backends.cudnn.flags(allow_tf32=False), autocast(precision, images.device):
+    with number_format(precision, images.device):  # TF32 would move a FID in its third digit
         found = network.rows(images)
     rows = FeatureRows(_kept(found.pool), *(v if v is None else _kept(v) for v in found[1:]))
     for kind, values in rows._asdict().items():

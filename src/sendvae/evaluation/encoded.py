@@ -14,7 +14,7 @@ from torch import Tensor
 from sendvae.data import ImageSet, LatentCache, to_float
 from sendvae.errors import UserError
 from sendvae.nn import weights_digest
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import CacheKey, RowCache
 from sendvae.tokenizers import Autoencoder
 
@@ -60,7 +60,7 @@ class Encoder:
             pixels = images.batch(picked).images
             pixels = pixels.flip(-1) if self.mirrored else pixels
             check_size(self.tokenizer, pixels)
-            with autocast(self.precision, self.device):
+            with number_format(self.precision, self.device):
                 posterior = self.tokenizer.encode(to_float(pixels.to(self.device)))
             mean = posterior.mean.float().cpu()
             if self.latent == "sample":

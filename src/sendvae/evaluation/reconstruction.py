@@ -35,7 +35,7 @@ from sendvae.evaluation.results import Input, Result, Subject
 from sendvae.files import write_text
 from sendvae.metrics import FeatureStatistics, Gaussian, ImageEvidence, SetEvidence, Settings
 from sendvae.nn import weights_digest
-from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, load_tokenizer
 
@@ -149,7 +149,7 @@ def reconstruct(
         precision: "fp32", "bf16", or "auto" for bf16 where the device computes in it.
     """
     device = next(tokenizer.parameters()).device
-    with autocast(resolve_precision(precision, device), device):
+    with number_format(resolve_precision(precision, device), device):
         decoded = tokenizer.decode(tokenizer.encode(to_float(images.to(device))).mode())
     return to_uint8(decoded).cpu()
 
@@ -211,7 +211,7 @@ def _decoded(loss: Loss, x: Float[Tensor, "B 3 H W"], positions: range) -> Float
     """
     protocol = loss.protocol
     check_size(loss.model, x)
-    with autocast(loss.precision, x.device):
+    with number_format(loss.precision, x.device):
         posterior = loss.model.encode(x)
         z = posterior.mode()
         if protocol.latent == "sample":
