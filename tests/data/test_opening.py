@@ -110,6 +110,17 @@ def test_folders_have_splits_and_classes(tmp_path: Path) -> None:
         open_images(str(tmp_path), "val")
 
 
+def test_classes_of_only_some_images_matter_where_labels_do(tmp_path: Path) -> None:
+    write(tmp_path / "set", [(16, 16)] * 2)
+    write(tmp_path / "set/cats", [(16, 16)])
+    images = open_images(str(tmp_path / "set"))
+    assert len(images) == 3
+    assert len(images.class_names) == 1
+    assert images.labels_of(range(3)).tolist() == [0, 0, 0]
+    with pytest.raises(UserError, match="some images have no class"):
+        open_images(str(tmp_path / "set"), labelled=True)
+
+
 def test_attribute_sets_open_like_the_others(tmp_path: Path) -> None:
     write(tmp_path / "photos", [(20, 16)] * 30)
     rows = [f"{i}.png,{i % 2},{'test' if i < 10 else 'train'}" for i in range(30)]

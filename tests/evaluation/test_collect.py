@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tests.evaluation.small import Pooling
 from torch import Tensor
 
 from sendvae.evaluation.collect import checked_features
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows
-from tests.evaluation.small import Pooling
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_a_table_shows_numbers_and_intervals() -> None:
 
 
 def test_comparison_shows_differences() -> None:
-    assert "(+1.5)" in printed([result(2.0), result(3.5)])
+    assert "(+1.5000)" in printed([result(2.0), result(3.5)])
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_other_protocols_are_refused_with_the_fields_that_differ(other: Result, 
 
 def test_where_inputs_lay_and_versions_do_not_matter() -> None:
     moved = result(inputs={"reference": Input(source="elsewhere.npz", images=9, digest="sha256:a")})
-    assert "(+0)" in printed([result(), moved.model_copy(update={"environment": {"sendvae": "2"}})])
+    assert "(+0.0000)" in printed([result(), moved.model_copy(update={"environment": {"sendvae": "2"}})])

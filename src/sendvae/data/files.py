@@ -30,9 +30,10 @@ class FileImages:
         transform: an RGB image to (3, H, W): uint8, or float in [-1, 1].
         view: what `transform` does, for the fingerprint: other crops of the same files are other images.
         split: only the images of this one.
+        labelled: whether every image must have a class, or none; otherwise a set with some of either has no classes.
 
     Raises:
-        UserError: no images.
+        UserError: no images, or classes of only some where `labelled`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FileImages:
         transform: Transform,
         view: str = "as they are",
         split: str | None = None,
+        labelled: bool = False,
     ) -> None:
         self.source, self.reader, self.split = source, listing.reader, split or "all"
         self.transform, self.view = transform, view
@@ -53,6 +55,8 @@ class FileImages:
                 expected="one of " + ", ".join(names) if names else "prepared images, or folders of splits",
                 next_step="prepare it: sendvae data prepare",
             )
+        if not labelled and any(image.label is None for image in found):
+            found = [image._replace(label=None) for image in found]
         names, labels = number_classes(found, listing.class_names)
         self.class_names, self.labels = tuple(names), np.asarray(labels, np.int64)
         self.images = found

@@ -45,6 +45,7 @@ def open_images(
     crop: str = "none",
     preferred: Sequence[str] = (),
     options: AttributeOptions | None = None,
+    labelled: bool = False,
 ) -> ImageSet:
     """The images of a source, all of one size, read by position.
 
@@ -56,9 +57,10 @@ def open_images(
         size: pixels of a side; None takes images as they are. Prepared images of another size are refused.
         crop: a name of `CROPS`, for images that are not prepared and if a size is given.
         options: of attribute sets.
+        labelled: whether classes matter: then a folder in which only some images have one is refused.
 
     Raises:
-        UserError: nothing there, not images, no such split, or one that must be named.
+        UserError: nothing there, not images, no such split, one that must be named, or classes of only some images.
     """
     if is_attribute_set(source) or _is_prepared(source):
         chosen = split or _default_split(source, options, preferred)
@@ -74,9 +76,10 @@ def open_images(
         raise UserError("no such file or folder", given=source)
     listing = list_source(source, Columns())
     if size is None or crop == "none":
-        images = FileImages(source, listing, as_pixels, split=split)
+        images = FileImages(source, listing, as_pixels, split=split, labelled=labelled)
     else:
-        images = FileImages(source, listing, CROPS[crop](size), f"{crop} crop of {size} pixels", split)
+        view = f"{crop} crop of {size} pixels"
+        images = FileImages(source, listing, CROPS[crop](size), view, split, labelled)
     return images if limit is None or limit >= len(images) else FirstImages(images, limit)
 
 

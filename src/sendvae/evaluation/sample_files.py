@@ -103,6 +103,10 @@ def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("samples cannot be written there", given=f"{target}: {error.strerror}") from None
+    if not (folder / SAMPLES).is_file() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise UserError(
+            f"{folder} holds something else", expected="no such folder", next_step="choose another --to"
+        )
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,10 +119,6 @@ def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path
             _empty(folder)
         elif found is not None:
             check_same(found, record, folder)
-        elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise UserError(
-                f"{folder} holds something else", expected="no such folder", next_step="choose another --to"
-            )
         record.save(folder / SAMPLES)
         yield folder
 

@@ -176,7 +176,7 @@ def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
     size, classes = config.data.size, config.data.classes
     if size is None or (classes is None and not isinstance(config, TokenizerConfig)):
         try:
-            images = open_images(config.data.source, config.data.split, limit=1)
+            images = open_images(config.data.source, config.data.split, limit=1, labelled=True)
         except UserError as error:
             raise UserError(
                 "the size of the images or the number of classes is unknown",

@@ -206,7 +206,7 @@ def open_training_images(config: DataConfig) -> ImageSet:
     Raises:
         UserError: it has not, or there is none.
     """
-    images = open_images(config.source, config.split, config.limit)
+    images = open_images(config.source, config.split, config.limit, labelled=True)
     if config.crop == "random":
         assert config.size is not None  # the configuration sees to it
         if not isinstance(images, ShardImages):
