@@ -15,6 +15,11 @@ def stream(seed: int, position: int, name: str, device: torch.device | None = No
     return torch.Generator(device or "cpu").manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
+def resample(seed: int, number: int, count: int) -> Tensor:
+    """Return which of `count` things resample `number` of a bootstrap draws, with replacement: (count,) int64."""
+    return torch.randint(count, (count,), generator=stream(seed, number, "resample"))
+
+
 class Draws:
     """Random numbers for some rows of a global batch.
 

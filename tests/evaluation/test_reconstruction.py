@@ -17,6 +17,7 @@ from sendvae.evaluation import measure_reconstruction
 from sendvae.evaluation.networks import FeatureNetwork
 from sendvae.evaluation.results import Result
 from sendvae.metrics import psnr, ssim, ssim_signed
+from sendvae.nn import Moments
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -87,11 +88,11 @@ def test_numbers_by_their_definitions(latent: str, tokenizer: str, tmp_path: Pat
     assert numbers["ssim"].value == pytest.approx(float(ssim(quantised, originals).mean()), abs=1e-4)
     distance = Distance()(copies.clamp(-1, 1), to_float(originals))
     assert numbers["lpips-vgg"].value == pytest.approx(float(distance.mean()), rel=1e-4)
-    from sendvae.metrics import FeatureStatistics, frechet_distance_of
+    from sendvae.metrics import frechet_distance_of
 
     statistics = []
     for images in (originals, quantised):
-        statistics.append(FeatureStatistics())
+        statistics.append(Moments())
         statistics[-1].update(small_network().rows(images).pool)
     assert numbers["rfid"].value == pytest.approx(frechet_distance_of(*statistics), rel=1e-3)
 

@@ -18,7 +18,8 @@ from sendvae.experiments.demo_measurements import DemoMeasurements, Findings
 from sendvae.experiments.demo_texts import COLUMNS
 from sendvae.latents import attribute_probe, discrimination, semantic_gap, uniformity
 from sendvae.metrics import frechet_distance_of, gaussian_of, kernel_distance, precision_recall, psnr
-from sendvae.metrics.frechet import FeatureStatistics, frechet_distance
+from sendvae.metrics.frechet import frechet_distance
+from sendvae.nn import Moments
 from sendvae.tokenizers import Architecture, Autoencoder
 
 CPU = torch.device("cpu")
@@ -71,8 +72,8 @@ def features(pixels: Tensor) -> Tensor:
     return small_network().rows(pixels).pool
 
 
-def moments(pixels: Tensor) -> FeatureStatistics:
-    found = FeatureStatistics()
+def moments(pixels: Tensor) -> Moments:
+    found = Moments()
     found.update(features(pixels))
     return found
 

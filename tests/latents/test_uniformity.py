@@ -61,13 +61,13 @@ def test_dead_channels_are_named() -> None:
 def test_each_image_is_mirrored_with_equal_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_one_position_each.__globals__, "ROWS", 37)  # in several reads
     z = torch.arange(400.0)[:, None, None, None].expand(400, 1, 2, 2)  # the value says which image it is
-    rng = np.random.default_rng(0)
-    images = rng.permutation(400)
-    points = _one_position_each(TensorRows(z), TensorRows(z + 1000), images, rng)[:, 0]
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randperm(400, generator=generator).numpy()
+    points = _one_position_each(TensorRows(z), TensorRows(z + 1000), images, generator)[:, 0]
     coins = points >= 1000
     assert np.array_equal(torch.where(coins, points - 1000, points).numpy(), images)
     assert 160 < int(coins.sum()) < 240
-    assert np.array_equal(_one_position_each(TensorRows(z), None, images, rng)[:, 0].numpy(), images)
+    assert np.array_equal(_one_position_each(TensorRows(z), None, images, generator)[:, 0].numpy(), images)
     noise = torch.randn(300, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     alone = uniformity(noise, "none", 200, 2)
     same = uniformity(noise, "none", 200, 2, mirrored=TensorRows(noise))

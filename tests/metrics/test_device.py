@@ -11,7 +11,6 @@ from tests.elsewhere import elsewhere
 from torch import Tensor
 
 from sendvae.metrics import (
-    FeatureStatistics,
     bootstrap_mean,
     coverage,
     frechet_distance,
@@ -25,6 +24,7 @@ from sendvae.metrics import (
     ssim,
     ssim_signed,
 )
+from sendvae.nn import Moments
 
 G = torch.Generator().manual_seed(0)
 REAL, FAKE = torch.randn(60, 5, generator=G), torch.randn(50, 5, generator=G) * 0.8
@@ -32,8 +32,8 @@ PIXELS, OTHERS = (torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8, gener
 COV = torch.cov(REAL.double().T)
 
 
-def statistics(features: Tensor) -> FeatureStatistics:
-    found = FeatureStatistics()
+def statistics(features: Tensor) -> Moments:
+    found = Moments()
     for part in features.split(16):
         found.update(part)
     return found

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from sendvae.metrics import FeatureStatistics, frechet_distance, frechet_distance_of
+from sendvae.metrics import frechet_distance, frechet_distance_of
+from sendvae.nn import Moments
 
 EXACT = pytest.approx
 
 
-def statistics_of(rows: torch.Tensor) -> FeatureStatistics:
-    statistics = FeatureStatistics()
+def statistics_of(rows: torch.Tensor) -> Moments:
+    statistics = Moments()
     statistics.update(rows)
     return statistics
 
@@ -122,12 +123,12 @@ def test_bad_statistics() -> None:
 def test_statistics_do_not_depend_on_batches_or_shards(cuts: list[int], shards: int) -> None:
     rows = torch.randn(60, 5, generator=torch.Generator().manual_seed(1)).double() + 10.0
     bounds = [0, *sorted(cuts), 60]
-    parts = [FeatureStatistics() for _ in range(shards)]
+    parts = [Moments() for _ in range(shards)]
     for number, (start, stop) in enumerate(pairwise(bounds)):
         parts[number % shards].update(rows[start:stop])
-    merged = FeatureStatistics()
+    merged = Moments()
     for part in parts:
-        merged.merge(FeatureStatistics.from_state(part.state()))
+        merged.merge(Moments.from_state(part.state()))
     assert merged.count == 60
     torch.testing.assert_close(merged.mean, rows.mean(0), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(merged.cov, torch.cov(rows.T), rtol=1e-10, atol=1e-12)
@@ -135,7 +136,7 @@ def test_statistics_do_not_depend_on_batches_or_shards(cuts: list[int], shards: 
 
 def test_large_offset_keeps_its_digits() -> None:
     rows = torch.randn(300, 4, dtype=torch.float64) + 1e6
-    statistics = FeatureStatistics()
+    statistics = Moments()
     for batch in rows.split(7):
         statistics.update(batch)
     np.testing.assert_allclose(statistics.cov, np.cov(rows.numpy(), rowvar=False), rtol=1e-8, atol=1e-10)

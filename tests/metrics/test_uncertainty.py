@@ -8,13 +8,13 @@ import torch
 from scipy.stats import t as student
 
 from sendvae.metrics import (
-    FeatureStatistics,
     bootstrap_mean,
     chunk_interval,
     frechet_distance,
     frechet_interval,
     jackknife_interval,
 )
+from sendvae.nn import Moments
 
 
 def test_bootstrap_of_a_mean_is_near_the_normal_interval() -> None:
@@ -61,7 +61,7 @@ def test_interval_of_a_distance_is_as_wide_as_the_distances_of_other_samples() -
 
     distances = []
     for seed in range(60):
-        statistics = FeatureStatistics()
+        statistics = Moments()
         statistics.update(sample(seed))
         distances.append(frechet_distance(mean, cov, statistics.mean, statistics.cov))
     widths = []

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sendvae.tokenizers import LatentStats, LatentStatsAccumulator
+from sendvae.nn import Moments, channel_rows
+from sendvae.tokenizers import LatentStats
 
 
 def test_accumulated_statistics_equal_those_of_all_rows() -> None:
     z = torch.randn(50, 3, 4, 4) * torch.tensor([1.0, 5.0, 0.1])[:, None, None] + 1000.0
-    accumulator = LatentStatsAccumulator()
+    moments = Moments("diagonal")
     for batch in z.split(7):
-        accumulator.update(batch)
-    stats = accumulator.result()
+        moments.update(channel_rows(batch))
+    stats = LatentStats.of(moments)
     rows = z.double().movedim(1, 0).flatten(1)
     torch.testing.assert_close(stats.mean, rows.mean(1).float())
     torch.testing.assert_close(stats.std, rows.std(1, correction=0).float(), rtol=1e-4, atol=0)

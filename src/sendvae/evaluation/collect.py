@@ -17,7 +17,7 @@ from sendvae.errors import UserError
 from sendvae.evaluation.gather import batch_ranges, gather_rows, gather_statistics, own_share
 from sendvae.evaluation.inputs import as_uint8, image_batches
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows
-from sendvae.metrics import FeatureStatistics
+from sendvae.nn import Moments
 from sendvae.nn.precision import number_format
 from sendvae.runs import progress
 
@@ -31,8 +31,8 @@ class Statistics:
         picked: pooled features of some images spread evenly over the set, for precision and recall.
     """
 
-    pool: FeatureStatistics
-    spatial: FeatureStatistics | None
+    pool: Moments
+    spatial: Moments | None
     picked: Float[Tensor, "M D"]
 
 
@@ -106,7 +106,7 @@ def feature_statistics(
     share = own_share(batches)
     count = len(images) if picked is None else min(picked, len(images))
     wanted = np.unique(np.linspace(0, len(images) - 1, count).round().astype(np.int64))
-    pool, spatial = FeatureStatistics(), FeatureStatistics()
+    pool, spatial = Moments(), Moments()
     kept: list[Tensor] = []
     for positions, _, rows in _features(network, images, share, name, precision):
         pool.update(rows.pool)

@@ -15,12 +15,12 @@ from sendvae.data import ImageSet, LatentCache, to_float
 from sendvae.errors import UserError
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
+from sendvae.randomness import stream
 from sendvae.runs import CacheKey, RowCache
 from sendvae.tokenizers import Autoencoder
 
 FIELD = "z"
 DTYPE = torch.float32  # of latents on disk
-SEED_STRIDE = 1_000_003  # seeds of two images never meet below so many images
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> Ca
 
 def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
     """Standard normal; that of an image depends on seed and position alone, not on its batch or process."""
-    rows = []
-    for position in positions:
-        generator = torch.Generator().manual_seed(seed * SEED_STRIDE + int(position))
-        rows.append(torch.randn(like.shape[1:], generator=generator))
+    rows = [
+        torch.randn(like.shape[1:], generator=stream(seed, int(position), "posterior"))
+        for position in positions
+    ]
     return torch.stack(rows).to(like)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sendvae.distributed import is_main, rank, world_size
-from sendvae.metrics import FeatureStatistics
+from sendvae.nn import Moments
 
 
 def batch_ranges(total: int, size: int) -> list[range]:
@@ -50,7 +50,7 @@ def gather_rows(parts: Sequence[Tensor], batches: Sequence[range]) -> Shaped[Ten
     return found
 
 
-def gather_statistics(own: FeatureStatistics) -> FeatureStatistics | None:
+def gather_statistics(own: Moments) -> Moments | None:
     """The statistics of all processes together, on the main one; None elsewhere. Each has seen a row."""
     if world_size() == 1:
         return own
@@ -63,12 +63,10 @@ def gather_statistics(own: FeatureStatistics) -> FeatureStatistics | None:
         for tensor in (count, mean, scatter):
             dist.send(tensor, 0)
         return None
-    merged = FeatureStatistics.from_state({"count": count, "mean": mean, "scatter": scatter})
+    merged = Moments.from_state({"count": count, "mean": mean, "scatter": scatter})
     for process in range(1, world_size()):
         received = torch.empty_like(count), torch.empty_like(mean), torch.empty_like(scatter)
         for tensor in received:
             dist.recv(tensor, process)
-        merged.merge(
-            FeatureStatistics.from_state(dict(zip(("count", "mean", "scatter"), received, strict=True)))
-        )
+        merged.merge(Moments.from_state(dict(zip(("count", "mean", "scatter"), received, strict=True))))
     return merged

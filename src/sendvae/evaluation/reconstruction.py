@@ -33,8 +33,8 @@ from sendvae.evaluation.measuring import Chosen, check_metrics, choose, settings
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows, load_network
 from sendvae.evaluation.results import Input, Result, Subject
 from sendvae.files import write_text
-from sendvae.metrics import FeatureStatistics, Gaussian, ImageEvidence, SetEvidence, Settings
-from sendvae.nn import weights_digest
+from sendvae.metrics import Gaussian, ImageEvidence, SetEvidence, Settings
+from sendvae.nn import Moments, weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, load_tokenizer
@@ -161,7 +161,7 @@ def _collect(
     """Features of reconstructions and originals, and every image's numbers; None but on the main process."""
     batches = shared_batches(len(images), loss.protocol.batch_size)
     share = own_share(batches)
-    pool, spatial = FeatureStatistics(), FeatureStatistics()
+    pool, spatial = Moments(), Moments()
     originals: list[Tensor] = []
     copies: list[FeatureRows] = []
     numbers: list[dict[str, Tensor]] = []

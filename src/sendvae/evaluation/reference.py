@@ -13,7 +13,8 @@ from sendvae.distributed import is_main, main_value
 from sendvae.evaluation.collect import Statistics, feature_statistics
 from sendvae.evaluation.networks import INCEPTION, FeatureNetwork
 from sendvae.evaluation.results import Input
-from sendvae.metrics import FeatureStatistics, Gaussian
+from sendvae.metrics import Gaussian
+from sendvae.nn import Moments
 from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
 
 
@@ -117,10 +118,10 @@ def _load(cache: Path, key: CacheKey) -> Statistics | None:
     tensors = load_statistics(cache, key)
     if tensors is None:
         return None
-    parts: dict[str, FeatureStatistics | None] = {"pool": None, "spatial": None}
+    parts: dict[str, Moments | None] = {"pool": None, "spatial": None}
     for name in parts:
         if f"{name}.count" in tensors:
             state = {key: tensors[f"{name}.{key}"] for key in ("count", "mean", "scatter")}
-            parts[name] = FeatureStatistics.from_state(state)
+            parts[name] = Moments.from_state(state)
     assert parts["pool"] is not None
     return Statistics(parts["pool"], parts["spatial"], tensors["picked"])

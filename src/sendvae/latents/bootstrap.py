@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
+from sendvae.randomness import resample
+
 LEVEL = 0.95
 VALUES = 2**24  # weights held at a time: 64 MiB
 
@@ -60,12 +62,13 @@ class Bootstrap:
         return np.unique(np.asarray(self.groups), return_inverse=True)[1]
 
     def _weights(self, members: np.ndarray) -> Iterator[Float[Tensor, "R M"]]:
-        rng = np.random.default_rng(self.seed)
         groups = int(members.max()) + 1
         for start in range(0, self.resamples, step := max(1, VALUES // len(members))):
-            draws = rng.integers(0, groups, (min(step, self.resamples - start), groups))
-            counts = np.stack([np.bincount(row, minlength=groups) for row in draws])
-            yield torch.from_numpy(counts[:, members].astype(np.float32))
+            numbers = range(start, min(start + step, self.resamples))
+            counts = torch.stack(
+                [resample(self.seed, number, groups).bincount(minlength=groups) for number in numbers]
+            )
+            yield counts[:, torch.from_numpy(members)].float()
 
 
 def weighted_mean(values: Shaped[Tensor, " M"]) -> Statistic:

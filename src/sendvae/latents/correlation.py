@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sendvae.randomness import resample
+
 LEVEL = 0.95
 
 
@@ -123,7 +125,7 @@ def _fisher_interval(r: float, n: int) -> tuple[float, float]:
 
 def _bootstrap_interval(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
     """Percentiles of r over resampled pairs; resamples in which a quantity does not vary have no r and drop out."""
-    rows = np.random.default_rng(seed).integers(0, len(x), (resamples, len(x)))
+    rows = np.stack([resample(seed, number, len(x)).numpy() for number in range(resamples)])
     x, y = x[rows], y[rows]
     varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
     x, y = (v[varied] - v[varied].mean(1, keepdims=True) for v in (x, y))

@@ -13,8 +13,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from sendvae.latents.bootstrap import Bootstrap, weighted_mean
-from sendvae.latents.moments import Moments, moments_of, principal_axes
+from sendvae.latents.moments import moments_of, principal_axes
 from sendvae.latents.rows import LatentRows, as_rows, batches
+from sendvae.nn import Moments
 
 REGULARISATION = 1e-6
 COMPONENTS = 50

@@ -15,6 +15,7 @@ from torch import Tensor
 from sendvae.latents.logistic import STD_FLOOR
 from sendvae.latents.newton import Binary, Softmax, total
 from sendvae.latents.rows import Centred, Fitted, LatentRows, batches
+from sendvae.nn import Moments
 from sendvae.randomness import stream
 
 TOLERANCE = 1e-2  # share of the loss by which a converged fit lies above its minimum at most
@@ -59,8 +60,10 @@ def fit_minibatch(
     """
     if len(targets) != len(rows):
         raise ValueError(f"{len(rows)} latents and {len(targets)} targets")
-    mean, std = _channel_moments(rows)
-    device = mean.device
+    moments = Moments("diagonal")
+    for _, values in batches(rows):
+        moments.update(values.flatten(1))
+    mean, std, device = moments.mean, moments.std, moments.mean.device
     scale = (1.0 / std.where(std > STD_FLOOR, torch.inf)).float()
     bias = _first_bias(targets, loss).to(device)
     weights = [torch.zeros(len(mean), len(bias), device=device, requires_grad=True) for _ in weight_decays]
@@ -144,18 +147,3 @@ def _first_bias(targets: Tensor, loss: str) -> Float[Tensor, " A"]:
         return shares.clamp_min(ODDS).log()
     shares = torch.stack([part.sum(0, dtype=torch.float64) for part in targets.split(4096)]).sum(0)
     return (shares / len(targets)).clamp(ODDS, 1 - ODDS).logit().float()
-
-
-def _channel_moments(rows: LatentRows) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every feature, float64, in one pass."""
-    count, mean, square = 0, torch.zeros(()), torch.zeros(())
-    for _, values in batches(rows):
-        x = values.flatten(1).double()
-        own, spread = x.mean(0), x.var(0, correction=0) * len(x)
-        if count == 0:
-            count, mean, square = len(x), own, spread
-            continue
-        total, delta = count + len(x), own - mean
-        square = square + spread + delta.square() * (count * len(x) / total)
-        mean, count = mean + delta * (len(x) / total), total
-    return mean, (square / max(1, count)).sqrt()

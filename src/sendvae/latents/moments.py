@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from sendvae.latents.rows import LatentRows, batches
+from sendvae.nn import Moments
 
 DENSE = 1024  # dimensions up to which all eigenvectors cost less than the iteration for the first few
 
 
-@dataclass
-class Moments:
-    """Of flattened rows: count, mean and scatter (the sum of products about the mean), float64."""
-
-    count: int
-    mean: Float64[Tensor, " F"]
-    scatter: Float64[Tensor, "F F"]
-
-    @property
-    def std(self) -> Float64[Tensor, " F"]:
-        """Standard deviation with n."""
-        return (self.scatter.diagonal() / self.count).clamp_min(0.0).sqrt()
-
-
 def moments_of(rows: LatentRows) -> Moments:
-    """One pass; memory is three matrices of F x F doubles at most (1.6 GB at F = 8192).
-
-    Products of a batch are taken in float32 about the batch's mean and summed in float64 (Chan's update).
+    """Return the moments of flattened rows in one pass; memory is three F x F doubles (1.6 GB at F = 8192).
 
     Raises:
         ValueError: no rows, or a latent that is not finite.
     """
-    count, mean, scatter = 0, None, None
+    moments = Moments(products="rows")
     for _, values in batches(rows):
-        x = values.flatten(1)
-        own = x.mean(0)
-        x = x - own
-        own = own.double()
-        if mean is None or scatter is None:
-            count, mean, scatter = len(x), own, (x.T @ x).double()
-            continue
-        total = count + len(x)
-        delta = own - mean
-        scatter.add_(x.T @ x).addr_(delta, delta, alpha=count * len(x) / total)
-        mean, count = mean + delta * (len(x) / total), total
-    if mean is None or scatter is None:
+        moments.update(values.flatten(1))
+    if moments.count == 0:
         raise ValueError("there are no latents")
-    return Moments(count, mean, scatter)
+    return moments
 
 
 def principal_axes(

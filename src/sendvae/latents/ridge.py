@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sendvae.latents.logistic import STD_FLOOR
 from sendvae.latents.rows import Centred
+from sendvae.nn import Moments
 
 
 class Linear(NamedTuple):
@@ -28,24 +29,18 @@ class StreamingRidge:
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.mean_x = self.mean_y = torch.zeros(0, dtype=torch.float64)
-        self.scatter_x = self.scatter_xy = torch.zeros(0, 0, dtype=torch.float64)
+        self.moments = Moments(products="rows")
 
     def update(self, latents: Float[Tensor, "B ..."], attributes: Tensor) -> None:
-        """Adds a batch; attributes (B, A) in {0, 1}, or any real targets."""
+        """Add a batch; attributes (B, A) in {0, 1}, or any real targets."""
         if len(latents) != len(attributes):
             raise ValueError(f"{len(latents)} latents and {len(attributes)} rows of attributes")
-        x = latents.flatten(1)
-        x = x if x.dtype == torch.float64 else x.float()
-        y = attributes.to(x)
-        mean_x, mean_y = x.mean(0), y.mean(0)
-        x, y = x - mean_x, y - mean_y
-        self._combine(len(x), mean_x.double(), mean_y.double(), (x.T @ x).double(), (x.T @ y).double())
+        rows = latents.flatten(1)
+        self.moments.update(rows, attributes.to(rows.device, torch.promote_types(rows.dtype, torch.float32)))
 
     def merge(self, other: StreamingRidge) -> None:
-        """Adds what another accumulator has seen."""
-        self._combine(other.count, other.mean_x, other.mean_y, other.scatter_x, other.scatter_xy)
+        """Add what another accumulator has seen."""
+        self.moments.merge(other.moments)
 
     def solve(self, weight_decays: Sequence[float]) -> list[Linear]:
         """Minimise mean |y - w.x - b|^2 / 2 + weight_decay / 2 |w|^2 over standardised features, for each decay.
@@ -56,43 +51,27 @@ class StreamingRidge:
         Raises:
             ValueError: no rows yet, or a weight decay that is not positive.
         """
-        if self.count < 2 or min(weight_decays) <= 0:
+        count = self.moments.count
+        if count < 2 or min(weight_decays) <= 0:
             raise ValueError(
-                f"needs two rows and positive weight decays, got {self.count} rows and {list(weight_decays)}"
+                f"needs two rows and positive weight decays, got {count} rows and {list(weight_decays)}"
             )
-        std = (self.scatter_x.diagonal() / self.count).sqrt()
+        std, width = self.moments.std, len(self.moments.scatter)
         scale = 1.0 / std.where(std > STD_FLOOR, torch.inf)
-        gram = self.scatter_x * (scale[:, None] * scale / self.count)
-        cross = self.scatter_xy * (scale[:, None] / self.count)
+        gram = self.moments.scatter[:, :width] * (scale[:, None] * scale / count)
+        cross = self.moments.scatter[:, width:] * (scale[:, None] / count)
+        mean_x, mean_y = self.moments.mean.split([width, cross.shape[1]])
         solutions = []
         diagonal = gram.diagonal().clone()
         for weight_decay in weight_decays:
             gram.diagonal().copy_(diagonal + weight_decay)
             weight = torch.cholesky_solve(cross, torch.linalg.cholesky(gram)) * scale[:, None]
-            bias = self.mean_y - self.mean_x @ weight
+            bias = mean_y - mean_x @ weight
             solutions.append(Linear(weight.float(), bias.float()))
         return solutions
 
     def centred(self, weight_decays: Sequence[float]) -> list[Centred]:
         """Return the same maps about the mean of the latents, which keeps their digits far from zero."""
-        centre, bias = self.mean_x.float(), self.mean_y.float()
+        width = len(self.moments.scatter)
+        centre, bias = self.moments.mean[:width].float(), self.moments.mean[width:].float()
         return [Centred(fit.weight, bias, centre) for fit in self.solve(weight_decays)]
-
-    def _combine(
-        self, count: int, mean_x: Tensor, mean_y: Tensor, scatter_x: Tensor, scatter_xy: Tensor
-    ) -> None:
-        """Chan's update of means and scatters."""
-        if count == 0:
-            return
-        if self.count == 0:
-            self.count, self.mean_x, self.mean_y = count, mean_x.clone(), mean_y.clone()
-            self.scatter_x, self.scatter_xy = scatter_x.clone(), scatter_xy.clone()
-            return
-        total = self.count + count
-        delta_x, delta_y = mean_x - self.mean_x, mean_y - self.mean_y
-        weight = self.count * count / total
-        self.scatter_x.add_(scatter_x).addr_(delta_x, delta_x, alpha=weight)
-        self.scatter_xy.add_(scatter_xy).addr_(delta_x, delta_y, alpha=weight)
-        self.mean_x = self.mean_x + delta_x * (count / total)
-        self.mean_y = self.mean_y + delta_y * (count / total)
-        self.count = total

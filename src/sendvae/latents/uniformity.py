@@ -10,6 +10,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from sendvae.latents.rows import LatentRows, as_rows, batches
+from sendvae.nn import Moments, channel_rows
+from sendvae.randomness import stream
 
 PERPLEXITY = 30.0  # VA-VAE
 BLOCK = 2048  # points of a block of kernel values: at 50,000 points 800 MB
@@ -74,17 +76,19 @@ def uniformity_repeats(
     """The repeats that `uniformity` averages."""
     if projection not in ("tsne", "pca", "none"):
         raise ValueError(f"projection must be 'tsne', 'pca' or 'none', got '{projection}'")
-    rng = np.random.default_rng(seed)
     rows = as_rows(latents)
     mean, std = _channel_statistics(rows)
     if not bool((std > 0).all()):
         raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
     found = []
     for repeat in range(repeats):
-        images = rng.choice(len(rows), size=min(samples, len(rows)), replace=False)
-        vectors = _one_position_each(rows, mirrored, images, rng)
+        generator = stream(seed, repeat, "uniformity")
+        images = torch.randperm(len(rows), generator=generator)[:samples].numpy()
+        vectors = _one_position_each(rows, mirrored, images, generator)
         points = ((vectors - mean) / std).double().cpu()
-        density = kernel_density(_project(points, projection, seed + repeat))
+        density = kernel_density(
+            _project(points, projection, int(torch.randint(2**31, (), generator=generator)))
+        )
         found.append(density_statistics(density))
     return found
 
@@ -119,23 +123,22 @@ def kernel_density(points: Float64[Tensor, "N D"]) -> Float64[Tensor, " N"]:
 
 
 def _channel_statistics(rows: LatentRows) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
-    """Mean and standard deviation of every channel over images and positions, in one pass."""
-    count, mean, square = 0, torch.zeros(()), torch.zeros(())
+    """Mean and standard deviation (with n - 1) of every channel over images and positions, in one pass."""
+    moments = Moments("diagonal")
     for _, values in batches(rows):
-        x = values.movedim(1, -1).flatten(0, -2).double()
-        total, delta = count + len(x), x.mean(0) - mean
-        square = square + x.var(0, correction=0) * len(x) + delta.square() * (count * len(x) / total)
-        mean, count = mean + delta * (len(x) / total), total
-    return mean.float(), (square / max(1, count - 1)).sqrt().float()
+        moments.update(channel_rows(values))
+    return moments.mean.float(), (moments.scatter / max(1, moments.count - 1)).sqrt().float()
 
 
 def _one_position_each(
-    rows: LatentRows, mirrored: LatentRows | None, images: np.ndarray, rng: np.random.Generator
+    rows: LatentRows, mirrored: LatentRows | None, images: np.ndarray, generator: torch.Generator
 ) -> Float[Tensor, "B C"]:
     """The latent of each image, or of its mirror image, at one random position."""
     height, width = rows.batch(images[:1]).shape[2:]
-    places = [torch.from_numpy(rng.integers(0, side, len(images))) for side in (height, width)]
-    coins = np.zeros(len(images), bool) if mirrored is None else rng.random(len(images)) < 0.5
+    places = [torch.randint(side, (len(images),), generator=generator) for side in (height, width)]
+    coins = np.zeros(len(images), bool)
+    if mirrored is not None:
+        coins = (torch.rand(len(images), generator=generator) < 0.5).numpy()
     points, order = [], []
     for source, chosen in ((rows, ~coins), (mirrored or rows, coins)):
         shown = np.flatnonzero(chosen)

@@ -9,7 +9,6 @@ from sendvae.metrics.features import (
     load_mobilenet_v2,
 )
 from sendvae.metrics.frechet import (
-    FeatureStatistics,
     Gaussian,
     frechet_distance,
     frechet_distance_of,
@@ -33,7 +32,6 @@ from sendvae.metrics.uncertainty import bootstrap_mean, chunk_interval, frechet_
 __all__ = [
     "FEATURE_WEIGHTS",
     "METRICS",
-    "FeatureStatistics",
     "Gaussian",
     "ImageEvidence",
     "ImageMetric",

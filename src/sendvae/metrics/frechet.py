@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from sendvae.nn import Moments
+
 ArrayLike = Tensor | np.ndarray
 
 
@@ -67,75 +69,17 @@ def _rounding(eigenvalues: Float[Tensor, " D"]) -> Float[Tensor, ""]:
     return len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
 
 
-class FeatureStatistics:
-    """Streaming mean and unbiased covariance in float64; how rows are batched or sharded does not matter.
-
-    Chan's update of (count, mean, scatter) keeps its digits where the mean is large against the spread, which
-    sums of squares do not.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean = torch.zeros(0, dtype=torch.float64)
-        self.scatter = torch.zeros(0, 0, dtype=torch.float64)
-
-    def update(self, features: Float[Tensor, "B D"]) -> None:
-        """Adds a batch of rows, possibly empty."""
-        rows = features.double()
-        mean = rows.mean(0)
-        centred = rows - mean
-        self._combine(len(rows), mean, centred.T @ centred)
-
-    def merge(self, other: FeatureStatistics) -> None:
-        """Adds the rows another accumulator has seen."""
-        self._combine(other.count, other.mean, other.scatter)
-
-    def state(self) -> dict[str, Tensor]:
-        """Plain tensors, to be saved or gathered from other processes."""
-        return {"count": torch.tensor(self.count), "mean": self.mean, "scatter": self.scatter}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> FeatureStatistics:
-        """The accumulator that gave `state`."""
-        statistics = cls()
-        statistics._combine(int(state["count"]), state["mean"], state["scatter"])
-        return statistics
-
-    def _combine(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        if count == 0:
-            return
-        if self.count == 0:
-            self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
-            return
-        total = self.count + count
-        delta = mean - self.mean
-        self.scatter = self.scatter + scatter + torch.outer(delta, delta) * (self.count * count / total)
-        self.mean = self.mean + delta * (count / total)
-        self.count = total
-
-    @property
-    def cov(self) -> Float[Tensor, "D D"]:
-        """Covariance with n - 1.
-
-        Raises:
-            ValueError: fewer than two rows.
-        """
-        if self.count < 2:
-            raise ValueError(f"a covariance needs two images or more, got {self.count}")
-        return self.scatter / (self.count - 1)
-
-
 def gaussian_of(features: Float[Tensor, "N D"]) -> Gaussian:
     """Mean and unbiased covariance of rows, float64.
 
     Raises:
         ValueError: fewer than two rows.
     """
-    statistics = FeatureStatistics()
-    statistics.update(features)
-    return Gaussian(statistics.mean, statistics.cov)
+    moments = Moments()
+    moments.update(features)
+    return Gaussian(moments.mean, moments.cov)
 
 
-def frechet_distance_of(a: FeatureStatistics, b: FeatureStatistics) -> float:
+def frechet_distance_of(a: Moments, b: Moments) -> float:
     """Frechet distance of two accumulated sets."""
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from sendvae.randomness import stream
+
 BLOCK = 2048  # rows of one block of the kernel matrix
 SUBSETS, SUBSET_SIZE = 100, 1000  # Binkowski et al. (2018), as torch-fidelity has them
 
@@ -44,9 +46,9 @@ def kernel_distance_subsets(
     """
     if size > min(len(a), len(b)):
         raise ValueError(f"subsets of {size} cannot be drawn from {len(a)} and {len(b)} images")
-    generator = torch.Generator().manual_seed(seed)
     values = []
-    for _ in range(subsets):
+    for subset in range(subsets):
+        generator = stream(seed, subset, "kernel subset")
         rows_a, rows_b = (torch.randperm(len(rows), generator=generator)[:size] for rows in (a, b))
         values.append(kernel_distance(a[rows_a.to(a.device)], b[rows_b.to(b.device)]))
     stacked = torch.tensor(values, dtype=torch.float64)

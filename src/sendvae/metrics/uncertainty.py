@@ -10,10 +10,11 @@ from jaxtyping import Float, Shaped
 from scipy.special import stdtrit
 from torch import Tensor
 
-from sendvae.metrics.frechet import FeatureStatistics, frechet_distance
+from sendvae.metrics.frechet import frechet_distance
+from sendvae.nn import Moments
+from sendvae.randomness import resample
 
 LEVEL = 0.95
-RESAMPLES_AT_ONCE = 2**24  # draws held at a time: 128 MiB
 
 
 def bootstrap_mean(
@@ -27,12 +28,8 @@ def bootstrap_mean(
     array = values.double().cpu().numpy()
     if len(array) < 2 or resamples < 1 or not np.isfinite(array).all():
         return None
-    rng = np.random.default_rng(seed)
-    means = []
-    for start in range(0, resamples, step := max(1, RESAMPLES_AT_ONCE // len(array))):
-        rows = rng.integers(0, len(array), (min(step, resamples - start), len(array)))
-        means.append(array[rows].mean(1))
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    means = [array[resample(seed, number, len(array)).numpy()].mean() for number in range(resamples)]
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -63,13 +60,13 @@ def frechet_interval(
     """
     if groups < 2 or len(features) < 2 * groups:
         return None
-    whole, without = FeatureStatistics(), []
-    parts = [FeatureStatistics() for _ in range(groups)]
+    whole, without = Moments(), []
+    parts = [Moments() for _ in range(groups)]
     for i, part in enumerate(parts):
         part.update(features[i::groups])
         whole.merge(part)
     for left_out in parts:
-        rest = FeatureStatistics()
+        rest = Moments()
         for part in parts:
             if part is not left_out:
                 rest.merge(part)

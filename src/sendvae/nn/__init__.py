@@ -4,6 +4,7 @@ from sendvae.nn.attention import Attention
 from sendvae.nn.digest import weights_digest
 from sendvae.nn.latent_norm import LatentNorm
 from sendvae.nn.mlp import MLP, projector
+from sendvae.nn.moments import Moments, channel_rows
 from sendvae.nn.patches import PatchEmbed, unpatchify
 from sendvae.nn.positions import sincos_positions
 
@@ -11,7 +12,9 @@ __all__ = [
     "MLP",
     "Attention",
     "LatentNorm",
+    "Moments",
     "PatchEmbed",
+    "channel_rows",
     "projector",
     "sincos_positions",
     "unpatchify",

@@ -5,7 +5,7 @@ from sendvae.tokenizers.load import load_strictly, load_tokenizer
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.save import save_tokenizer
 from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
-from sendvae.tokenizers.statistics import LatentStats, LatentStatsAccumulator
+from sendvae.tokenizers.statistics import LatentStats
 from sendvae.tokenizers.zoo import TOKENIZERS, TokenizerSpec
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Architecture",
     "Autoencoder",
     "LatentStats",
-    "LatentStatsAccumulator",
     "Posterior",
     "TokenizerSpec",
     "build_tokenizer",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.errors import UserError
+from sendvae.nn import Moments
 from sendvae.weights import read_weight_file
 
 
@@ -31,6 +31,17 @@ class LatentStats:
         if not bool((self.std > 0).all()):
             raise ValueError("std must be positive in every channel; a constant channel cannot be normalised")
 
+    @classmethod
+    def of(cls, moments: Moments) -> LatentStats:
+        """Return the statistics of accumulated `channel_rows` of sampled latents.
+
+        Raises:
+            ValueError: no latents yet.
+        """
+        if moments.count == 0:
+            raise ValueError("no latents seen")
+        return cls(moments.mean.float(), moments.std.float())
+
     def normalize(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         """Return raw latents as a diffusion model sees them: (z - mean) / std."""
         mean, std = self._like(z)
@@ -43,39 +54,6 @@ class LatentStats:
 
     def _like(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return self.mean.to(z)[None, :, None, None], self.std.to(z)[None, :, None, None]
-
-
-class LatentStatsAccumulator:
-    """Stream batches of latents into `LatentStats`, in float64."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total: Tensor | None = None
-        self.total_square: Tensor | None = None
-        self.shift: Tensor | None = None
-
-    def update(self, z: Float[Tensor, "B C h w"]) -> None:
-        """Take a batch of raw latents in."""
-        rows = z.detach().double().movedim(1, 0).flatten(1)
-        if self.shift is None or self.total is None or self.total_square is None:
-            self.shift = rows.mean(1)  # sums about a typical value keep the variance exact
-            self.total, self.total_square = torch.zeros_like(self.shift), torch.zeros_like(self.shift)
-        rows = rows - self.shift[:, None]
-        self.count += rows.shape[1]
-        self.total = self.total + rows.sum(1)
-        self.total_square = self.total_square + rows.square().sum(1)
-
-    def result(self) -> LatentStats:
-        """Return the statistics of all that was taken in, with the population's standard deviation.
-
-        Raises:
-            ValueError: nothing was.
-        """
-        if self.shift is None or self.total is None or self.total_square is None:
-            raise ValueError("no latents seen")
-        mean = self.total / self.count
-        variance = self.total_square / self.count - mean.square()
-        return LatentStats((self.shift + mean).float(), variance.clamp_min(0).sqrt().float())
 
 
 def read_latent_stats(path: Path) -> LatentStats:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sendvae.data import FLIP, ImageSet, LatentCache, to_float
 from sendvae.data.latent_cache import Fields
-from sendvae.nn import weights_digest
+from sendvae.nn import Moments, channel_rows, weights_digest
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.runs import SHARD, CacheKey, RowCache
-from sendvae.tokenizers import Autoencoder, LatentStats, LatentStatsAccumulator
+from sendvae.tokenizers import Autoencoder, LatentStats
 from sendvae.vision import Backbone
 
 BATCH = 64
@@ -112,14 +112,14 @@ def measure_statistics(
     """Return the channel statistics of sampled latents over `count` images spread evenly over the set, in float32."""
     tokenizer = tokenizer.to(device).eval()
     generator = torch.Generator(device).manual_seed(seed)
-    accumulator = LatentStatsAccumulator()
+    moments = Moments("diagonal")
     picked = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
     for start in range(0, len(picked), BATCH):
         batch = to_float(images.batch(picked[start : start + BATCH]).images.to(device))
         with full_precision(device):
             posterior = tokenizer.encode(batch)
-        accumulator.update(posterior.sample(generator))
-    return accumulator.result()
+        moments.update(channel_rows(posterior.sample(generator)))
+    return LatentStats.of(moments)
 
 
 def _views(images: ImageSet, flip: bool) -> dict[str, object]:
