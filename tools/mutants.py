@@ -661,8 +661,8 @@ MUTANTS = [
         "weight-decay-on-test",
         "The weight decay is chosen on the test split.",
         "latents/attributes.py",
-        "_averages(p, val.attributes, threshold)[0] for p in _probabilities(fits, val, method)",
-        "_averages(p, test.attributes, threshold)[0] for p in _probabilities(fits, test, method)",
+        "f1_averages(p, val.attributes, threshold)[0] for p in _probabilities(fits, val, method)",
+        "f1_averages(p, test.attributes, threshold)[0] for p in _probabilities(fits, test, method)",
         ("latents/test_fitting.py::test_a_probe_tells_how_it_was_fitted",),
     ),
     Mutant(

@@ -9,10 +9,8 @@ import pytest
 import torch
 from scipy.stats import gaussian_kde
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from sendvae.latents import attribute_probe, discrimination, pearson, semantic_gap, uniformity
-from sendvae.latents.attributes import f1_scores, recall_at
 from sendvae.latents.logistic import Design, fit_logistic, fit_softmax, scores_of
 from sendvae.latents.uniformity import density_statistics, kernel_density
 
@@ -53,25 +51,6 @@ def test_regression_against_scikit_learn() -> None:
     ours = scores_of(fit_softmax(Design(x), labels, 4, 1e-2), x).softmax(1)
     theirs = LogisticRegression(C=1 / (1e-2 * 400), max_iter=1000, tol=1e-8).fit(x.numpy(), labels.numpy())
     np.testing.assert_allclose(ours.numpy(), theirs.predict_proba(x.numpy()), atol=5e-3)
-
-
-def test_f1_against_scikit_learn() -> None:
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.rand(50, 6, generator=generator) < 0.3
-    guess = torch.rand(50, 6, generator=generator) < 0.4
-    truth[:, 5] = guess[:, 5] = False
-    per, micro, samples = f1_scores(guess, truth)
-    expected = {a: f1_score(truth, guess, average=a, zero_division=0) for a in ("macro", "micro", "samples")}
-    assert float(per.mean()) == pytest.approx(expected["macro"])
-    assert float(micro) == pytest.approx(expected["micro"])
-    assert float(samples) == pytest.approx(expected["samples"])
-
-
-def test_recall_at_by_hand() -> None:
-    scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [0.0, 1.0, 2.0]])
-    truth = torch.tensor([[1, 0, 1], [1, 0, 0], [0, 0, 0]])
-    assert recall_at(scores, truth, 1) == pytest.approx(1 / 3)
-    assert recall_at(scores, truth, 3) == 1.0
 
 
 def test_semantic_gap_pools() -> None:

@@ -1,15 +1,10 @@
 """Scores of a latent space."""
 
-from sendvae.latents.attributes import (
-    AttributeProbeResult,
-    attribute_probe,
-    f1_scores,
-    recall_at,
-    recall_variants,
-)
+from sendvae.latents.attributes import AttributeProbeResult, attribute_probe
 from sendvae.latents.bootstrap import Bootstrap, percentile_interval
 from sendvae.latents.correlation import Correlation, Prediction, pearson, predict_linear
 from sendvae.latents.discrimination import Discrimination, MixtureScore, discrimination, mixture_scores
+from sendvae.latents.f1_recall import f1_scores, recall_at, recall_variants
 from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge

@@ -7,10 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from sendvae.latents.bootstrap import Bootstrap, weighted_mean, weighted_ratio
+from sendvae.latents.bootstrap import Bootstrap
+from sendvae.latents.f1_recall import f1_averages, f1_scores, recall_at, recall_variants, resampled_scores
 from sendvae.latents.fitting import (
     WEIGHT_DECAYS,
     Fitter,
@@ -26,7 +27,6 @@ Method = Literal["logistic", "ridge", "minibatch"]
 THRESHOLD = 0.5  # on the predicted probability; ours, since the paper states none
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))  # tried on the validation split
 TOP = 5
-BEST = 50  # attributes that mmfashion's recall averages over
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def attribute_probe(
             fitter,
             WEIGHT_DECAYS[method],
             lambda fits: [
-                _averages(p, val.attributes, threshold)[0] for p in _probabilities(fits, val, method)
+                f1_averages(p, val.attributes, threshold)[0] for p in _probabilities(fits, val, method)
             ],
         )
         weight_decay, fit = chosen.weight_decay, chosen.fit
@@ -167,11 +167,11 @@ def attribute_probe(
         (fit,) = fitter([weight_decay])
     if val is not None:
         (prediction,) = _probabilities([fit], val, method)
-        tuned_threshold = max(THRESHOLDS, key=lambda t: _averages(prediction, val.attributes, t)[0])
+        tuned_threshold = max(THRESHOLDS, key=lambda t: f1_averages(prediction, val.attributes, t)[0])
     probabilities = _probabilities([fit], test, method)[0]
-    macro, micro, samples = _averages(probabilities, test.attributes, threshold)
+    macro, micro, samples = f1_averages(probabilities, test.attributes, threshold)
     if tuned_threshold is not None:
-        tuned = _averages(probabilities, test.attributes, tuned_threshold)
+        tuned = f1_averages(probabilities, test.attributes, tuned_threshold)
     recalls = recall_variants(probabilities, test.attributes, TOP)
     return AttributeProbeResult(
         f1_macro=macro,
@@ -199,78 +199,9 @@ def attribute_probe(
         dims=train.shape[0],
         n_train=len(train.rows),
         n_test=len(test.rows),
-        resampled=_resampled(probabilities, test.attributes, threshold, bootstrap) if bootstrap else {},
-    )
-
-
-def f1_scores(predicted: Bool[Tensor, "N A"], attributes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(per attribute (A,), micro, mean over images); 0 where nothing is predicted and nothing present."""
-    hits, errors = (table.double() for table in _tables(predicted, attributes))
-    per_image = _f1(hits.sum(1), errors.sum(1))
-    return _f1(hits.sum(0), errors.sum(0)), _f1(hits.sum(), errors.sum()), per_image.mean()
-
-
-def recall_at(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) -> float:
-    """Positives among each image's `top` highest scores, over all positives (pooled); 0 without positives."""
-    positives = attributes.double()
-    return float((positives * _highest(scores, top)).sum() / positives.sum().clamp_min(1.0))
-
-
-def recall_variants(scores: Float[Tensor, "N A"], attributes: Tensor, top: int) -> tuple[float, float, float]:
-    """Of the same hits as `recall_at`: mean over images, over attributes, and over the 50 best attributes.
-
-    Images and attributes without a positive do not count; 0 where none has any.
-    """
-    positives = attributes.double()
-    hits = positives * _highest(scores, top)
-
-    def shares(dim: int) -> Tensor:
-        total = positives.sum(dim)
-        return (hits.sum(dim) / total)[total > 0]
-
-    images, by_attribute = shares(1), shares(0)
-    best = by_attribute.sort(descending=True).values[:BEST]
-    values = [float(share.mean()) if len(share) else 0.0 for share in (images, by_attribute, best)]
-    return values[0], values[1], values[2]
-
-
-def _tables(predicted: Bool[Tensor, "N A"], attributes: Tensor) -> tuple[Tensor, Tensor]:
-    """True positives, and false ones of both kinds: all that F1 needs."""
-    truth = attributes.bool()
-    return truth & predicted, truth ^ predicted
-
-
-def _f1(hits: Tensor, errors: Tensor) -> Tensor:
-    return 2 * hits / (2 * hits + errors).clamp_min(1.0)
-
-
-def _highest(scores: Float[Tensor, "N A"], top: int) -> Bool[Tensor, "N A"]:
-    """Which are among their image's `top` highest."""
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    return chosen.scatter_(1, scores.topk(min(top, scores.shape[1]), dim=1).indices, value=True)
-
-
-def _resampled(
-    probabilities: Float[Tensor, "M A"], attributes: Tensor, threshold: float, bootstrap: Bootstrap
-) -> dict[str, Float64[Tensor, " R"]]:
-    hits, errors = (table.float() for table in _tables(probabilities > threshold, attributes))
-    positives, absent = attributes.float(), ~attributes.any(0)
-    found = (attributes & _highest(probabilities, TOP)).sum(1)
-    hits_of_image, errors_of_image = hits.sum(1), errors.sum(1)
-
-    def macro(weights: Tensor) -> Tensor:
-        # An attribute whose positives a resample happens to lack would count as 0 there: it is left out.
-        counted = ((weights @ positives > 0) | absent).float()
-        return (_f1(weights @ hits, weights @ errors) * counted).sum(1) / counted.sum(1).clamp_min(1.0)
-
-    return bootstrap.scores(
-        len(attributes),
-        {
-            "f1_macro": macro,
-            "f1_micro": lambda weights: _f1(weights @ hits_of_image, weights @ errors_of_image),
-            "f1_samples": weighted_mean(_f1(hits_of_image, errors_of_image)),
-            "recall_at_5": weighted_ratio(found, attributes.sum(1)),
-        },
+        resampled=resampled_scores(probabilities, test.attributes, threshold, TOP, bootstrap)
+        if bootstrap
+        else {},
     )
 
 
@@ -291,12 +222,6 @@ def _fitter(train: _Split, method: Method, minibatch: MinibatchFit) -> Fitter:
 def _probabilities(fits: list[Fitted], split: _Split, method: str) -> list[Float[Tensor, "N A"]]:
     scores = scores_of_rows([fit.map for fit in fits], split.rows)
     return scores if method == "ridge" else [score.sigmoid() for score in scores]
-
-
-def _averages(probabilities: Tensor, attributes: Tensor, threshold: float) -> tuple[float, float, float]:
-    """F1 macro, micro, samples."""
-    per_attribute, micro, samples = f1_scores(probabilities > threshold, attributes)
-    return float(per_attribute.mean()), float(micro), float(samples)
 
 
 def _split(latents: Tensor | LatentRows, attributes: Tensor) -> _Split:
