@@ -53,3 +53,19 @@ def test_a_sample_is_mean_plus_std_times_each_images_noise(images: EmbeddedImage
     expected = posterior.mean + (0.5 * posterior.logvar).exp() * own
     torch.testing.assert_close(encoded(images, "sample"), expected)
     assert not torch.allclose(encoded(images, "sample", seed=6), expected, atol=0.1)
+
+
+def test_a_cache_of_samples_depends_on_seed_and_stream_of_the_noise(
+    images: EmbeddedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(latent: str, seed: int) -> str:
+        return make_encoder(tokenizer(), CPU, latent, "fp32", seed, 2).key(images).name
+
+    sampled, mean, latents = name("sample", 5), name("mean", 5), encoded(images, "sample")
+    assert name("sample", 5) == sampled
+    assert name("sample", 6) != sampled
+    assert name("mean", 6) == mean
+    monkeypatch.setattr("sendvae.evaluation.encoded.NOISE", "another")
+    assert not torch.allclose(encoded(images, "sample"), latents, atol=0.1)
+    assert name("sample", 5) != sampled
+    assert name("mean", 5) == mean

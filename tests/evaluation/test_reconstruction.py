@@ -18,6 +18,7 @@ from sendvae.evaluation.networks import FeatureNetwork
 from sendvae.evaluation.results import Result
 from sendvae.metrics import psnr, ssim, ssim_signed
 from sendvae.nn import Moments
+from sendvae.randomness import stream
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -73,7 +74,7 @@ def expected(tokenizer: str, latent: str = "mean") -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         for i, image in enumerate(originals):
             posterior = model.encode(to_float(image[None]))
-            noise = torch.randn(posterior.mean.shape[1:], generator=torch.Generator().manual_seed(i))
+            noise = torch.randn(posterior.mean.shape[1:], generator=stream(0, i, "posterior"))
             z = posterior.mean + (posterior.std * noise if latent == "sample" else 0.0)
             copies.append(model.decode(z))
     return originals, torch.cat(copies)

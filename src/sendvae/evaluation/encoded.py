@@ -21,6 +21,7 @@ from sendvae.tokenizers import Autoencoder
 
 FIELD = "z"
 DTYPE = torch.float32  # of latents on disk
+NOISE = "posterior"  # the stream of the noise of sampled latents
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Encoder:
             "architecture": asdict(architecture),
             "weights": self.weights,
             "latent": self.latent,
-            "seed": self.seed if self.latent == "sample" else None,
+            "noise": [NOISE, self.seed] if self.latent == "sample" else None,
             "precision": self.precision,
             "dtype": str(DTYPE),
         }
@@ -124,8 +125,7 @@ def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> Ca
 def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
     """Standard normal; that of an image depends on seed and position alone, not on its batch or process."""
     rows = [
-        torch.randn(like.shape[1:], generator=stream(seed, int(position), "posterior"))
-        for position in positions
+        torch.randn(like.shape[1:], generator=stream(seed, int(position), NOISE)) for position in positions
     ]
     return torch.stack(rows).to(like)
 
