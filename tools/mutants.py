@@ -51,6 +51,7 @@ class Mutant:
 
 RANDOMNESS = ("test_randomness.py",)
 GRADIENTS = ("training/test_gradients.py",)
+DEMO = ("end_to_end/test_pinned_demo.py",)
 STATE = ("training/test_state.py",)
 WEIGHTS = tuple(f"weights/test_{part}.py" for part in ("published", "table", "reach"))
 MUTANTS = [
@@ -672,6 +673,52 @@ MUTANTS = [
         "if best == strongest",
         "if best == -1.0",
         ("latents/test_fitting.py::test_the_grid_is_widened_until_the_best_is_interior",),
+    ),
+    Mutant(
+        "demo-guidance-off",
+        "The demo samples without guidance.",
+        "experiments/demo.py",
+        """                self.config.sampling,
+                seed,""",
+        """                self.config.sampling.model_copy(update={"guidance_scale": 1.0}),
+                seed,""",
+        DEMO,
+    ),
+    Mutant(
+        "demo-sampling-seed-ignored",
+        "The demo samples every seed's SiT with one seed.",
+        "experiments/demo.py",
+        """                self.config.sampling,
+                seed,""",
+        """                self.config.sampling,
+                0,""",
+        DEMO,
+    ),
+    Mutant(
+        "demo-training-seed-ignored",
+        "The demo trains tokenizers and SiTs of every seed alike.",
+        "experiments/demo.py",
+        'return [f"seed={seed}", ',
+        'return ["seed=0", ',
+        DEMO,
+    ),
+    Mutant(
+        "demo-sit-on-the-base",
+        "The demo trains its SiTs on the base tokenizer's latents.",
+        "experiments/demo.py",
+        'f"tokenizer={tokenizer}"',
+        'f"tokenizer={base}"',
+        DEMO,
+    ),
+    Mutant(
+        "demo-decodes-with-the-base",
+        "The demo decodes samples with the base tokenizer.",
+        "experiments/demo.py",
+        """                load_tokenizer(tokenizer).to(self.device),
+                self._sample_labels(),""",
+        """                load_tokenizer(base).to(self.device),
+                self._sample_labels(),""",
+        DEMO,
     ),
 ]
 

@@ -1,0 +1,81 @@
+"""The numbers of one tiny demo are pinned: a fault in what connects its parts shows in some of them.
+
+Rewrite them after a deliberate change, and say in the commit which ones changed and why:
+
+    python tests/end_to_end/test_pinned_demo.py
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from sendvae.config import DemoConfig, load_config
+from sendvae.experiments.demo import Demo
+from sendvae.experiments.summary import Run
+from sendvae.nn import precision
+
+STORED = Path(__file__).with_name("pinned_demo.json")
+SEED = 3
+TOLERANCE = 1e-2  # relative, between processors
+UNIFORMITY = 0.1  # relative: t-SNE makes much of rounding
+COUNTED = 0.03  # absolute, of numbers that count few images or attributes
+# Settings under which faults show: a tokenizer and a SiT far from their first weights, guidance, batches not full.
+METHOD = """
+extends: demo/send-vae
+optimizer: {lr: 1.0e-3, warmup: 0}
+"""
+DIFFUSION = """
+extends: demo/sit-tiny
+ema: 0.2
+optimizer: {lr: 4.0e-3, warmup: 0}
+"""
+OVERRIDES = [
+    "limit=64", "tokenizer_images=32", "diffusion_images=160",
+    "sampling={method: euler-maruyama, steps: 4, images: 24, batch_size: 10, guidance_scale: 3.0}",
+    "evaluation.reconstruction.limit=16", "evaluation.latents.uniformity.samples=60",
+]  # fmt: skip
+
+
+def measured(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the metrics of the base and of one method, computed in float32 on one thread."""
+    torch.set_num_threads(1)
+    presets = {"methods": folder / "send-vae", "diffusion": folder / "sit"}
+    presets["methods"].write_text(METHOD)
+    presets["diffusion"].write_text(DIFFUSION)
+    chosen = [f"methods=[{presets['methods']}]", f"diffusion={presets['diffusion']}"]
+    config = load_config(DemoConfig, "demo/quick", [*OVERRIDES, *chosen])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "bf16_is_native", lambda _device: False)
+        Demo(config, folder / "demo", [SEED]).run()
+    runs = {"base": folder / "demo/base", "send-vae": folder / f"demo/seed-{SEED}/send-vae"}
+    return {
+        name: Run.model_validate_json((path / "run.json").read_text()).metrics for name, path in runs.items()
+    }
+
+
+@pytest.mark.timeout(900)
+def test_the_numbers_of_a_tiny_demo_are_the_stored_ones(tmp_path: Path) -> None:
+    expected, found = json.loads(STORED.read_text()), measured(tmp_path)
+    assert expected.keys() == found.keys()
+    for method, numbers in expected.items():
+        assert numbers.keys() == found[method].keys()
+        for name, value in numbers.items():
+            assert found[method][name] == close_to(name, value), f"{name} of {method}"
+
+
+def close_to(name: str, value: float) -> object:
+    """Return what a number of this name may be."""
+    if name.startswith("uniformity"):
+        return pytest.approx(value, rel=UNIFORMITY)
+    counted = name.startswith(("precision", "recall", "gap", "f1"))
+    return pytest.approx(value, rel=TOLERANCE, abs=COUNTED if counted else 0.0)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        STORED.write_text(json.dumps(measured(Path(temporary)), indent=1) + "\n")
