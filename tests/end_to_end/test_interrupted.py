@@ -119,6 +119,7 @@ def test_torchrun_trains_on_two_processes(tmp_path: Path) -> None:
     assert load_sit(tmp_path / "exported").arguments == load_sit(tmp_path / "two").arguments
 
 
+@pytest.mark.slow
 def test_torchrun_stopped_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     """SIGTERM, which a cluster sends before it takes a machine away, reaches every process through torchrun."""
     finish([*TORCHRUN, *command("diffusion", tmp_path / "unbroken")])
