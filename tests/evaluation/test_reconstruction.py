@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,48 @@ def test_a_tokenizer_of_nan_is_noticed(tmp_path: Path) -> None:
         pytest.raises(UserError, match=r"reconstructions that are NaN(?s:.*)of image 0"),
     ):
         score(str(tmp_path / "nan"), tmp_path)
+
+
+def test_features_of_the_originals_are_kept_for_other_tokenizers(tokenizer: str, tmp_path: Path) -> None:
+    cache, network, seen = tmp_path / "cache", small_network(), []
+    counting = replace(network, rows=lambda images: seen.append(len(images)) or network.rows(images))
+
+    def measured(data: str, cache: Path | None, **changes: object) -> Result:
+        seen.clear()
+        result = measure_reconstruction(
+            tokenizer, data, config(**changes), CPU, cache=cache, network=counting, perceptual=Distance()
+        )
+        assert result is not None
+        return result
+
+    alone = measured("embedded:emoji", None)
+    assert sum(seen) == 2 * COUNT
+    first, again = (measured("embedded:emoji", cache) for _ in range(2))
+    assert sum(seen) == COUNT
+    assert alone.subjects == first.subjects == again.subjects
+    other = measured("embedded:emoji", cache, split="val")
+    assert sum(seen) == 2 * COUNT
+    assert other.subjects[0].numbers == measured("embedded:emoji", None, split="val").subjects[0].numbers
+
+
+def test_originals_of_another_crop_are_not_taken_from_the_cache(tokenizer: str, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for i in range(4):
+        pixels = np.random.default_rng(i).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "raw" / f"{i}.png")
+    for crop in ("adm", "lightningdit"):
+        cached, alone = (
+            measure_reconstruction(
+                tokenizer,
+                str(tmp_path / "raw"),
+                config(size=32, crop=crop, limit=None),
+                CPU,
+                cache=cache,
+                network=small_network(),
+                perceptual=Distance(),
+            )
+            for cache in (tmp_path / "cache", None)
+        )
+        assert cached is not None
+        assert alone is not None
+        assert cached.subjects == alone.subjects

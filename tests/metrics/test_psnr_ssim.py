@@ -79,6 +79,19 @@ def test_ssim_agrees_with_scikit_image() -> None:
     assert float(ssim(a, b)) == pytest.approx(expected, abs=5e-3)  # it leaves out a border of 5 pixels
 
 
+def test_ssim_agrees_with_torchmetrics_on_pictures_that_are_not_square() -> None:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    a = images(3, size=64)[..., :24]
+    b = noisy(a)
+    x, y = a.double() / 255, b.double() / 255
+    theirs = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
+    torch.testing.assert_close(ssim(a, b), theirs, rtol=1e-12, atol=0)
+    x, y = 2.2 * x - 1, 2 * y - 1
+    theirs = structural_similarity_index_measure(x, y, data_range=(-1.0, 1.0), reduction="none")
+    torch.testing.assert_close(ssim_signed(x, y), theirs, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("level", [1, 100, 200, 255])
 def test_ssim_of_flat_images_never_exceeds_one(level: int) -> None:
     """Their variance is 0; of two levels only the luminance term is left."""

@@ -128,6 +128,7 @@ def reconstruction(
     ] = "evaluate/send-vae",
     output: Output = None,
     force: Force = False,
+    cache: Cache = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
     """rFID, PSNR, SSIM and LPIPS of a tokenizer, each image's scores as CSV, and a gallery of the worst.
@@ -155,7 +156,7 @@ def reconstruction(
     inputs = [tokenizer, data]
     with output_folder("reconstruction", _name(tokenizer), inputs, config, output, force) as folder:
         with process_group() as device:
-            result = measure_reconstruction(tokenizer, data, config, device, folder=folder)
+            result = measure_reconstruction(tokenizer, data, config, device, folder=folder, cache=cache)
         _finish(result, folder)
 
 

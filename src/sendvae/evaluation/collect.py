@@ -74,6 +74,18 @@ def feature_rows(
     for _, shown, rows in _features(network, images, share, name, precision):
         parts.append(rows)
         numbers.append(per_image(shown))
+    return gather_collected(parts, numbers, batches)
+
+
+def gather_collected(
+    parts: Sequence[FeatureRows], numbers: Sequence[dict[str, Tensor]], batches: Sequence[range]
+) -> Collected | None:
+    """Join what every process found of its batches, on the main process; None on the others.
+
+    Args:
+        parts, numbers: features, and numbers of every image, of each batch of this process.
+        batches: of all processes.
+    """
     pool = gather_rows([rows.pool for rows in parts], batches)
     spatial, logits = (
         gather_rows(values, batches) if len(values := [part for part in column if part is not None]) else None

@@ -35,7 +35,7 @@ def save_gallery(pairs: Sequence[Pair], path: Path) -> None:
         sheet.paste(row, (0, top + TITLE))
         top += row.height + TITLE
     temporary = path.with_name(f".{path.name}.part")
-    sheet.save(temporary, format="PNG", optimize=True)
+    sheet.save(temporary, format="PNG")
     temporary.replace(path)
 
 

@@ -16,10 +16,16 @@ from sendvae.autoencoding import load_perceptual
 from sendvae.config.schema_evaluate import ReconstructionConfig
 from sendvae.data import ImageSet, open_images, to_float, to_uint8
 from sendvae.errors import UserError
-from sendvae.evaluation.collect import checked_features, shared_batches
+from sendvae.evaluation.collect import (
+    Collected,
+    Statistics,
+    checked_features,
+    gather_collected,
+    shared_batches,
+)
 from sendvae.evaluation.encoded import check_size, noise
 from sendvae.evaluation.gallery import Pair, save_gallery
-from sendvae.evaluation.gather import gather_rows, gather_statistics, own_share
+from sendvae.evaluation.gather import own_share
 from sendvae.evaluation.inputs import (
     IN_MEMORY,
     Images,
@@ -31,10 +37,11 @@ from sendvae.evaluation.inputs import (
 )
 from sendvae.evaluation.measuring import Chosen, check_metrics, choose, settings_of
 from sendvae.evaluation.networks import FeatureNetwork, FeatureRows, load_network
+from sendvae.evaluation.reference import image_statistics
 from sendvae.evaluation.results import Input, Result, Subject
 from sendvae.files import write_text
 from sendvae.metrics import Gaussian, ImageEvidence, SetEvidence, Settings
-from sendvae.nn import Moments, weights_digest
+from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Autoencoder, load_tokenizer
@@ -70,6 +77,7 @@ def measure_reconstruction(
     device: torch.device,
     *,
     folder: Path | None = None,
+    cache: Path | None = None,
     network: FeatureNetwork | None = None,
     perceptual: nn.Module | None = None,
     name: str | None = None,
@@ -80,6 +88,7 @@ def measure_reconstruction(
         tokenizer: name, file, folder, run or hub repository; or one in memory.
         data: a source that `open_images` understands, an image set, uint8 images, or batches of them.
         folder: gets a row per image in `images.csv` and the worst images in `worst.png`; None: neither is written.
+        cache: where the features' statistics of the originals are kept for other tokenizers; None: nowhere.
         network, perceptual: instead of those that the protocol names.
         name: of the tokenizer in tables.
 
@@ -113,10 +122,19 @@ def measure_reconstruction(
     given = describe_input(data, images)
     source = tokenizer if isinstance(tokenizer, str) else IN_MEMORY
     title = name or Path(source.rstrip("/")).name
-    evidence_and_values = _collect(loss, images, device, f"{title}: reconstruction")
-    if evidence_and_values is None:
+    collected = _collect(loss, images, device, f"{title}: reconstruction")
+    originals = image_statistics(
+        images,
+        given.digest,
+        network,
+        protocol.batch_size,
+        "features of the originals",
+        cache=cache,
+        precision=precision,
+    )
+    if collected is None or originals is None:
         return None
-    evidence, values = evidence_and_values
+    evidence, values = _evidence_of(collected.rows, originals), collected.values
     files = _write(loss, images, values, folder, device) if folder is not None else []
     found = chosen.measure(evidence, values, loss.settings)
     subject = Subject(
@@ -155,45 +173,28 @@ def reconstruct(
 
 
 @torch.no_grad()
-def _collect(
-    loss: Loss, images: ImageSet, device: torch.device, name: str
-) -> tuple[SetEvidence, dict[str, Tensor]] | None:
-    """Features of reconstructions and originals, and every image's numbers; None but on the main process."""
+def _collect(loss: Loss, images: ImageSet, device: torch.device, name: str) -> Collected | None:
+    """Features of the reconstructions, and every image's numbers; None but on the main process."""
     batches = shared_batches(len(images), loss.protocol.batch_size)
     share = own_share(batches)
-    pool, spatial = Moments(), Moments()
-    originals: list[Tensor] = []
-    copies: list[FeatureRows] = []
+    parts: list[FeatureRows] = []
     numbers: list[dict[str, Tensor]] = []
-    keep_originals = loss.chosen.needs("reference features")
     with progress(name, sum(map(len, share))) as bar:
         for positions, batch in zip(share, image_batches(images, share), strict=True):
-            given = batch.to(device)
-            evidence = _evidence(loss, given, positions)
-            assert evidence.originals is not None
-            real = checked_features(loss.network, evidence.originals, loss.precision, positions.start)
-            pool.update(real.pool)
-            if real.spatial is not None:
-                spatial.update(real.spatial)
-            if keep_originals:
-                originals.append(real.pool)
-            copies.append(checked_features(loss.network, evidence.images, loss.precision, positions.start))
+            evidence = _evidence(loss, batch.to(device), positions)
+            parts.append(checked_features(loss.network, evidence.images, loss.precision, positions.start))
             numbers.append(loss.chosen.values(evidence, loss.settings))
             bar.advance(len(positions))
-    joined = gather_statistics(pool), gather_statistics(spatial) if spatial.count else None
-    columns = (
-        [rows.pool for rows in copies],
-        [rows.spatial for rows in copies if rows.spatial is not None],
-        [rows.logits for rows in copies if rows.logits is not None],
-        originals,
+    return gather_collected(parts, numbers, batches)
+
+
+def _evidence_of(copies: FeatureRows, originals: Statistics) -> SetEvidence:
+    """Reconstructions as the samples, originals as the reference."""
+    whole, layout = (
+        None if found is None else Gaussian(found.mean, found.cov)
+        for found in (originals.pool, originals.spatial)
     )
-    features, layout, logits, near = (gather_rows(part, batches) if part else None for part in columns)
-    values = {key: gather_rows([one[key] for one in numbers], batches) for key in numbers[0]}
-    if joined[0] is None or features is None:
-        return None
-    whole, whole_layout = (None if found is None else Gaussian(found.mean, found.cov) for found in joined)
-    evidence = SetEvidence(features, layout, logits, whole, whole_layout, near)
-    return evidence, {key: column for key, column in values.items() if column is not None}
+    return SetEvidence(copies.pool, copies.spatial, copies.logits, whole, layout, originals.picked)
 
 
 def _evidence(loss: Loss, images: Tensor, positions: range) -> ImageEvidence:

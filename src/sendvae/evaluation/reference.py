@@ -63,7 +63,9 @@ def measure_reference(
     pool, spatial = (None if found is None else Gaussian(*found) for found in stored.values())
     if pool is not None and len(images) == 0:
         return Reference(pool, spatial, None, given, stored=True)
-    measured = _cached(images, given.digest, network, batch_size, picked, cache, precision)
+    measured = image_statistics(
+        images, given.digest, network, batch_size, "features of the reference", picked, cache, precision
+    )
     if measured is None:
         return Reference(None, None, None, given, stored=False)
     if pool is not None:
@@ -74,17 +76,29 @@ def measure_reference(
     return Reference(pool, spatial, measured.picked, given, stored=False)
 
 
-def _cached(
+def image_statistics(
     images: ImageSet,
     digest: str,
     network: FeatureNetwork,
     batch_size: int,
-    picked: int | None,
-    cache: Path | None,
-    precision: str,
+    name: str,
+    picked: int | None = None,
+    cache: Path | None = None,
+    precision: str = "fp32",
 ) -> Statistics | None:
+    """Statistics of a set's features, measured or taken from the cache, on the main process; None on the others.
+
+    Args:
+        digest: of the images.
+        name: of the progress bar.
+        picked, cache, precision: as `measure_reference` takes them.
+
+    Raises:
+        UserError: as `measure_reference`.
+    """
+
     def measure() -> Statistics | None:
-        return feature_statistics(network, images, batch_size, picked, "features of the reference", precision)
+        return feature_statistics(network, images, batch_size, picked, name, precision)
 
     if picked is not None:
         picked = None if picked >= len(images) else picked  # then it is all of them, as None says

@@ -16,7 +16,7 @@ from sendvae.quantities import Quantity
 from sendvae.runs import describe_environment
 
 RESULTS = "results.json"
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torchvision", "torch-fidelity", "torchmetrics")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torchvision", "torch-fidelity")
 FIELDS_SHOWN = 8  # of those in which two protocols differ
 Kind = Literal["generation", "reconstruction", "latents"]
 

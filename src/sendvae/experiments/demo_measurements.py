@@ -106,6 +106,7 @@ class DemoMeasurements:
             protocol,
             self.device,
             folder=folder / "reconstruction",
+            cache=self.cache,
             network=self.networks[protocol.features],
             perceptual=self.perceptual,
             name=name,

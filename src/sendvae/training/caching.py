@@ -18,7 +18,7 @@ from sendvae.runs import SHARD, CacheKey, RowCache
 from sendvae.tokenizers import Autoencoder, LatentStats
 from sendvae.vision import Backbone
 
-BATCH = 64
+BATCH = 32  # images; on a CPU larger ones leave its caches
 DTYPE = torch.float16  # of tokens and posteriors on disk
 # Of a backbone's row: what does not change its tokens.
 NOT_CONTENT = {"source", "tokens", "parameters", "licence", "paper"}
@@ -98,7 +98,7 @@ def cached_latents(
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
         with full_precision(device):
-            posterior = tokenizer.encode(batch)
+            posterior = tokenizer.encode(batch.contiguous(memory_format=torch.channels_last))
             return {"mean": posterior.mean, "std": posterior.std}
 
     rows = latent_rows(cache, tokenizer, images, flip, shard_size)
