@@ -22,6 +22,7 @@ class LinearProjection(nn.Module):
         self.linear_proj = nn.Conv2d(latent_channels, token_width, patch_size, patch_size, bias=False)
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N D"]:
+        """Return one feature vector per patch of the latent, row-major."""
         return self.linear_proj(z).flatten(2).transpose(1, 2)
 
 

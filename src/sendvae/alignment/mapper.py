@@ -22,6 +22,7 @@ class ViTBlock(nn.Module):
         self.mlp = MLP(width, int(width * mlp_ratio))
 
     def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Return the tokens after attention and MLP, each added to its input."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 

@@ -28,6 +28,17 @@ class MapperAlignment(nn.Module):
         alpha: Float[Tensor, " B"],
         noise: Float[Tensor, "B C h w"],
     ) -> Float[Tensor, ""]:
+        """Return the loss, in [0, 2].
+
+        Args:
+            z: normalised latents.
+            tokens: the foundation model's of the same images, as many as the mapper gives.
+            alpha: share of the latent in z_t, in [0, 1]; unused without noise injection, as `noise` is.
+            noise: standard normal.
+
+        Raises:
+            ValueError: the shapes do not fit together.
+        """
         z_t = noise_latents(z, alpha, noise) if self.noise_injection else z
         return alignment_loss(self.mapper(z_t), tokens)
 
@@ -47,6 +58,7 @@ class DirectAlignment(nn.Module):
         alpha: Float[Tensor, " B"],
         noise: Float[Tensor, "B C h w"],
     ) -> Float[Tensor, ""]:
+        """Return the sum of both losses; `alpha` and `noise` play no part."""
         del alpha, noise
         projected = self.projection(z)
         cosine = marginal_cosine_loss(projected, tokens, self.cosine_margin)

@@ -79,6 +79,7 @@ class EfficientNetPerceptual(nn.Module):
     def forward(
         self, reconstruction: Float[Tensor, "B 3 H W"], images: Float[Tensor, "B 3 H W"]
     ) -> Float[Tensor, " B"]:
+        """Return a distance per image, in [0, 4]: 0 where the features agree, 4 where they are opposite."""
         with torch.no_grad():
             targets = self.features(images)
         pairs = zip(self.features(reconstruction), targets, strict=True)

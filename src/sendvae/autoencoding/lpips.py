@@ -72,6 +72,7 @@ class LPIPS(nn.Module):
     def forward(
         self, reconstruction: Float[Tensor, "B 3 H W"], images: Float[Tensor, "B 3 H W"]
     ) -> Float[Tensor, " B"]:
+        """Return squared feature differences, weighted by the heads, averaged over positions, summed over stages."""
         with torch.no_grad():
             targets = self.features(images)
         pairs = zip(self.features(reconstruction), targets, self.heads, strict=True)

@@ -31,6 +31,7 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 h w"]:
+        """Return the logits; training raises those of images and lowers those of reconstructions."""
         return self.main(images)
 
 

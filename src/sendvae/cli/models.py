@@ -18,6 +18,7 @@ class ListByDefault(TyperGroup):
     """`sendvae models` means `sendvae models list`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before the arguments where there are none, or `--json` alone."""
         return super().parse_args(ctx, args if args and args != ["--json"] else ["list", *args])
 
 

@@ -38,6 +38,8 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
+    """Training images, and whether the foundation model's features of them are kept on disk."""
+
     source: str = Field(
         "embedded:emoji", description="'embedded:emoji', or a folder or URL of prepared shards"
     )

@@ -20,6 +20,8 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class DiffusionDataConfig(DataConfig):
+    """Training images, and whether their latents are kept on disk, too."""
+
     latents: Literal["cached", "online"] = Field(
         "cached", description="the tokenizer's posteriors: computed once and kept on disk, or at every step"
     )

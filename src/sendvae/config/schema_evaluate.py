@@ -103,6 +103,8 @@ Score = Literal["attributes", "gap", "uniformity", "discrimination"]
 
 
 class MinibatchConfig(Section):
+    """Adam of the probes whose method is minibatch; the rate falls in a half cosine from `lr` to 0."""
+
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 1024
     lr: PositiveFloat = 1e-3

@@ -53,6 +53,7 @@ class AdmArchive:
 
     @cached_property
     def keys(self) -> list[str]:
+        """Return `arr_0[i]` for image i."""
         return [f"{IMAGES}[{i}]" for i in range(len(self))]
 
     @cached_property
@@ -86,6 +87,7 @@ class AdmArchive:
         return ImageBatch(images.permute(0, 3, 1, 2).contiguous(), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return zeros, the one class there is."""
         return torch.zeros(len(indices), dtype=torch.int64)
 
     def _read(self, position: int) -> UInt8[Tensor, "H W 3"]:

@@ -56,6 +56,11 @@ class AttributeTable:
 
     @classmethod
     def load(cls, path: Path) -> AttributeTable:
+        """Read a table that `save` wrote.
+
+        Raises:
+            UserError: there is no such file.
+        """
         try:
             content = json.loads(path.read_text())
         except FileNotFoundError:

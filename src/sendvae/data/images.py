@@ -29,43 +29,66 @@ EMBEDDED: Registry[Path] = Registry("embedded data set", {"emoji": Path(__file__
 
 
 class Sample(NamedTuple):
+    """One image, its class number and its key."""
+
     image: UInt8[Tensor, "3 H W"]
     label: int
     key: str
 
 
 class ImageBatch(NamedTuple):
+    """Images of one size, and their class numbers."""
+
     images: UInt8[Tensor, "B 3 H W"]
     labels: Int64[Tensor, " B"]
 
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """A map-style data set.
-
-    Attributes:
-        class_names: names of the labels.
-        split: "train", "val" or "test".
-        keys: one unique name per image.
-        source: where the images lie, for people.
-        fingerprint: identifies the content, for caches computed from it: other pixels, another order or another
-            number of images give another one.
-    """
+    """A map-style data set."""
 
     @property
-    def class_names(self) -> tuple[str, ...]: ...
+    def class_names(self) -> tuple[str, ...]:
+        """Return a name for every class number."""
+        ...
+
     @property
-    def split(self) -> str: ...
+    def split(self) -> str:
+        """Return the name of the split, usually "train", "val" or "test"; "all" for a set that has none."""
+        ...
+
     @property
-    def keys(self) -> list[str]: ...
+    def keys(self) -> list[str]:
+        """Return a unique name for every image."""
+        ...
+
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """Return where the images lie, for people to read."""
+        ...
+
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Return what identifies the content, for caches computed from it.
+
+        Other pixels, another order or another number of images give another fingerprint.
+        """
+        ...
+
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
-    def batch(self, indices: Indices) -> ImageBatch: ...
-    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]: ...
+
+    def batch(self, indices: Indices) -> ImageBatch:
+        """Return the images at positions from 0 on, in their order; a position may come twice.
+
+        Raises:
+            UserError: an image cannot be read, or the images differ in size.
+        """
+        ...
+
+    def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return the class numbers at positions, without reading an image."""
+        ...
 
 
 class ShardImages:
@@ -90,6 +113,11 @@ class ShardImages:
         return [decode(data) for data in self.index.read_many(indices)]
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Decode the images at positions.
+
+        Raises:
+            UserError: they differ in size, or a shard is missing or cut short.
+        """
         images = self.decoded(indices)
         sizes = {tuple(image.shape[1:]) for image in images}
         if len(sizes) > 1:
@@ -102,6 +130,7 @@ class ShardImages:
         return ImageBatch(torch.stack(images), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return class numbers of the index."""
         return torch.from_numpy(self.index.labels[np.asarray(indices)])
 
     def has_attributes(self) -> bool:
@@ -152,9 +181,11 @@ class TensorImages:
         return Sample(self.pixels[index], 0, self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Copy the images from memory."""
         return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return zeros, the one class there is."""
         return torch.zeros(len(indices), dtype=torch.int64)
 
 
@@ -168,6 +199,7 @@ class FirstImages:
 
     @cached_property
     def fingerprint(self) -> str:
+        """Return the whole set's, with the count."""
         return f"{self.images.fingerprint}[:{len(self)}]"
 
     def __len__(self) -> int:
@@ -179,9 +211,11 @@ class FirstImages:
         return self.images[index]
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Return the whole set's images at these positions."""
         return self.images.batch(indices)
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return the whole set's class numbers at these positions."""
         return self.images.labels_of(indices)
 
 
@@ -194,6 +228,7 @@ class EmbeddedImages(ShardImages):
 
     @cached_property
     def pixels(self) -> UInt8[Tensor, "N 3 H W"]:
+        """Return all images of the split, decoded at the first access."""
         shards = {s["name"]: (self.folder / s["name"]).read_bytes() for s in self.index.manifest["shards"]}
         names = [s["name"] for s in self.index.manifest["shards"]]
 
@@ -208,13 +243,16 @@ class EmbeddedImages(ShardImages):
         return Sample(self.pixels[index], int(self.index.labels[index]), self.keys[index])
 
     def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
+        """Return images from memory, all of one size."""
         return list(self.batch(indices).images)
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Copy the images from memory."""
         return ImageBatch(self.pixels[torch.as_tensor(np.asarray(indices))], self.labels_of(indices))
 
     @property
     def licences(self) -> list[str]:
+        """Return a line for each source of the artwork: its makers, licence and origin."""
         return (self.folder / "LICENCES.txt").read_text().split("\n\n")[0].splitlines()
 
 

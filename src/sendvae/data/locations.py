@@ -36,10 +36,20 @@ def file_system_of(location: str | Path) -> tuple[Any, str]:
 
 
 def is_local(location: str | Path) -> bool:
+    """Return whether a path or URL is of the local file system; nothing need be there.
+
+    Raises:
+        UserError: as `file_system_of`.
+    """
     return isinstance(file_system_of(location)[0], LocalFileSystem)
 
 
 def exists(location: str) -> bool:
+    """Return whether a file or folder is at a path or URL.
+
+    Raises:
+        UserError: as `file_system_of`.
+    """
     file_system, path = file_system_of(location)
     return file_system.exists(path)
 

@@ -43,6 +43,13 @@ class SplitOverview:
 
 @dataclass(frozen=True)
 class Overview:
+    """A prepared data set.
+
+    Attributes:
+        splits: by name.
+        skipped: files and links that were left out when it was prepared.
+    """
+
     class_names: list[str]
     splits: dict[str, SplitOverview]
     skipped: int

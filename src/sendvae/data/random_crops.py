@@ -43,6 +43,7 @@ class CroppedImages:
         return self._batch(indices, [int(place) for place in places])
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return the class numbers of the uncropped images."""
         return self.images.labels_of(indices)
 
     def _batch(self, indices: Indices, places: list[int | None]) -> ImageBatch:

@@ -94,6 +94,14 @@ class ShardWriter:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, key: str, data: bytes, extension: str, label: int, split: str) -> None:
+        """Add an encoded image to the shard that is open, which is closed if it has grown beyond `max_bytes`.
+
+        Args:
+            key: unique, without a dot.
+            extension: of the format of `data`, without its dot.
+            label: class number.
+            split: name of the split.
+        """
         if self.shard is None:
             self.shard = TarShard(self.folder / f"{self.prefix}-{len(self.shards):05d}.tar")
         offset = self.shard.add(f"{key}.{extension}", data)
@@ -107,6 +115,11 @@ class ShardWriter:
         self.shard = None
 
     def close(self) -> None:
+        """Finish the last shard, then write the index and the manifest.
+
+        Raises:
+            ValueError: no sample was written.
+        """
         if self.shard is not None:
             self._close_shard()
         write_index(self.folder, self.rows, self.shards, self.class_names)
@@ -174,6 +187,7 @@ class ShardIndex:
 
     @cached_property
     def files(self) -> ByteRanges:
+        """Return the reader of the shards, which keeps local ones open between accesses."""
         return ByteRanges(self.location, [shard["name"] for shard in self.manifest["shards"]])
 
     def read(self, position: int) -> bytes:

@@ -29,6 +29,7 @@ class TimestepEmbedder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Float[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Return one vector per time, in the weights' dtype."""
         half = FREQUENCIES // 2
         exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
         angles = t[:, None].float() * torch.exp(-math.log(MAX_PERIOD) * exponents)
@@ -45,12 +46,14 @@ class LabelEmbedder(nn.Module):
         self.embedding_table = nn.Embedding(num_classes + 1, width)
 
     def forward(self, labels: Int64[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Return a row of the table per label, in [0, num_classes]; `num_classes` is the null label."""
         return self.embedding_table(labels)
 
 
 def modulate(
     x: Float[Tensor, "B N D"], shift: Float[Tensor, "B D"], scale: Float[Tensor, "B D"]
 ) -> Float[Tensor, "B N D"]:
+    """Return x (1 + scale) + shift, the same for all tokens of an image (adaLN, DiT)."""
     return x * (1.0 + scale[:, None]) + shift[:, None]
 
 
@@ -66,12 +69,15 @@ class SiTBlock(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
     def forward(self, x: Float[Tensor, "B N D"], c: Float[Tensor, "B D"]) -> Float[Tensor, "B N D"]:
+        """Return the tokens under the condition `c`; in a fresh SiT the gates are 0 and x stays as it is."""
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.adaLN_modulation(c).chunk(6, dim=1)
         x = x + gate_a[:, None] * self.attn(modulate(self.norm1(x), shift_a, scale_a))
         return x + gate_m[:, None] * self.mlp(modulate(self.norm2(x), shift_m, scale_m))
 
 
 class FinalLayer(nn.Module):
+    """Modulated LayerNorm, then a linear layer from tokens to the values of their patches."""
+
     def __init__(self, width: int, patch_size: int, channels: int) -> None:
         super().__init__()
         self.norm_final = nn.LayerNorm(width, eps=LAYER_NORM_EPS, elementwise_affine=False)
@@ -79,6 +85,7 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Float[Tensor, "B N D"], c: Float[Tensor, "B D"]) -> Float[Tensor, "B N E"]:
+        """Return E = p * p * C values per token under the condition `c`, in the order of `unpatchify`."""
         shift, scale = self.adaLN_modulation(c).chunk(2, dim=1)
         return self.linear(modulate(self.norm_final(x), shift, scale))
 
@@ -147,6 +154,7 @@ class SiT(nn.Module):
 
     @property
     def null_label(self) -> int:
+        """Return the label that stands for no class."""
         return self.num_classes
 
     def _initialise(self) -> None:

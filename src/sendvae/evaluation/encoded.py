@@ -98,6 +98,7 @@ class EncodedRows:
         return len(self.images)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+        """Encode the images at `positions`; the latents are float32, on the encoder's device."""
         return self.encoder.encode(self.images, positions).to(self.encoder.device)
 
 
@@ -111,6 +112,7 @@ class CachedRows:
         return len(self.cache)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+        """Read the latents at `positions` to the device, float32."""
         return self.cache.batch(positions)[FIELD].to(self.device)
 
 
@@ -131,7 +133,8 @@ def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
 
 
 def check_size(tokenizer: Autoencoder, images: Tensor) -> None:
-    """
+    """Refuse images that the tokenizer cannot encode.
+
     Raises:
         UserError: the sides are no multiple of the tokenizer's downsampling.
     """

@@ -19,6 +19,8 @@ MIDDLE = 128  # of the difference: grey where nothing differs
 
 
 class Pair(NamedTuple):
+    """An image, its reconstruction, and the title of their row."""
+
     original: UInt8[Tensor, "3 H W"]
     reconstruction: UInt8[Tensor, "3 H W"]
     caption: str

@@ -49,9 +49,11 @@ class ArrayBlocks:
         self.total = total
 
     def missing(self) -> list[range]:
+        """Return the batches whose file is not there."""
         return [numbers for numbers in self.batches if not self._path(numbers).is_file()]
 
     def save(self, numbers: range, images: UInt8[Tensor, "B 3 H W"]) -> None:
+        """Write the batch as one file."""
         with new_file(self._path(numbers)) as file:
             np.save(file, _channels_last(images))
 
@@ -71,10 +73,12 @@ class PngBlocks:
         self.folder, self.batches = folder, batch_ranges(total, batch_size)
 
     def missing(self) -> list[range]:
+        """Return the batches of which any image is not there."""
         present = {path.name for path in self.folder.glob("*.png")}
         return [batch for batch in self.batches if not all(_png_name(number) in present for number in batch)]
 
     def save(self, numbers: range, images: UInt8[Tensor, "B 3 H W"]) -> None:
+        """Write a file per image, with several threads; a killed process may leave some of the batch."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._save_one, numbers, _channels_last(images)))
 

@@ -86,6 +86,11 @@ class Scorer:
         return numbers
 
     def attributes(self) -> dict[str, Number]:
+        """Probe the binary attributes: F1 averages, the headline first, and recalls, each in [0, 1].
+
+        Raises:
+            UserError: the logistic probe would need too much memory.
+        """
         if not self.data.attributes:
             self.details["no attributes"] = f"{self.config.data} has none"
             return {}
@@ -117,6 +122,11 @@ class Scorer:
         return {name: self._number(name, fields[name], probe.resampled.get(name)) for name in found}
 
     def gap(self) -> dict[str, Number]:
+        """Probe the class, once for each pool: accuracies in [0, 1]; no number where training has one class.
+
+        Raises:
+            UserError: a full-batch probe would need too much memory.
+        """
         labels, chosen = self.data.labels, self.config.gap
         if len(labels["train"].unique()) < 2:
             self.details["no gap"] = f"{self.config.data} has one class only"
@@ -145,6 +155,7 @@ class Scorer:
         return numbers
 
     def uniformity(self) -> dict[str, Number]:
+        """Measure how evenly training latents spread: means over repeats, whose spread gives the interval."""
         chosen = self.config.uniformity
         found = uniformity_repeats(
             self.rows["train"],
@@ -165,6 +176,10 @@ class Scorer:
         return numbers
 
     def discrimination(self) -> dict[str, Number]:
+        """Fit Gaussian mixtures to training latents: held-out nats per dimension.
+
+        The headline mixture gives `discrimination_nll`; of several, each is also named by its number of Gaussians.
+        """
         chosen = self.config.discrimination
         seeds = [self.config.seed + i for i in range(chosen.repeats)]
         found = mixture_scores(

@@ -52,6 +52,15 @@ class Run(_Part):
 
 
 class CorrelationResult(_Part):
+    """Pearson's correlation of two metrics, a point per run that has both.
+
+    Attributes:
+        x, y: names of the metrics.
+        r, p: None below three points, or where a metric does not vary; p is two-sided.
+        interval: of r, 95 %; None below four points, too.
+        n: points.
+    """
+
     x: str
     y: str
     r: float | None
@@ -78,6 +87,8 @@ class PaperTable(_Part):
 
 
 class Network(_Part):
+    """A pretrained network that the experiment uses, and what for."""
+
     role: str
     name: str
     source: str
@@ -113,7 +124,13 @@ class Summary(_Part):
 
     @classmethod
     def load(cls, path: Path) -> Summary:
+        """Read a document that `save` wrote.
+
+        Raises:
+            pydantic.ValidationError: it has other fields.
+        """
         return cls.model_validate_json(path.read_text())
 
     def save(self, path: Path) -> None:
+        """Write the document as JSON, whole or not at all."""
         write_text(path, self.model_dump_json(indent=1) + "\n")

@@ -120,6 +120,7 @@ class Pooled:
         return len(self.rows)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B F"]:
+        """Return the features at `positions`: F is C with "mean", C * h * w with "flatten"."""
         values = self.rows.batch(positions)
         return values.mean(dim=(2, 3)) if self.pool == "mean" else values.flatten(1)
 

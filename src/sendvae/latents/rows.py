@@ -67,10 +67,12 @@ class TensorRows:
         return len(self.latents)
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B ..."]:
+        """Return rows on the tensor's device."""
         return self.latents[torch.from_numpy(positions).to(self.latents.device)].float()
 
 
 def as_rows(latents: Tensor | LatentRows) -> LatentRows:
+    """Return a tensor as rows, and rows as they are."""
     return TensorRows(latents) if isinstance(latents, Tensor) else latents
 
 

@@ -16,6 +16,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Transform every token by itself."""
         return self.fc2(self.act(self.fc1(x)))
 
 

@@ -19,6 +19,7 @@ class PatchEmbed(nn.Module):
         nn.init.zeros_(self.proj.bias)  # pyrefly: ignore
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N D"]:
+        """Return the tokens, row-major."""
         return self.proj(z).flatten(2).transpose(1, 2)
 
 

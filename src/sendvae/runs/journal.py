@@ -15,10 +15,12 @@ class Journal:
         self.path = path
 
     def append(self, images: int, step: int, **scalars: float) -> None:
+        """Add a line with how many images the run has seen, its step, and any scalars by name."""
         with self.path.open("a") as file:
             file.write(json.dumps({"images": images, "step": step, **scalars}) + "\n")
 
     def truncate_after(self, images: int) -> None:
+        """Drop the lines of more than `images` images, and one that was cut short; the file may be missing."""
         if not self.path.is_file():
             return
         kept = [line for line in _lines(self.path) if line["images"] <= images]

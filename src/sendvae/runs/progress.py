@@ -18,7 +18,11 @@ PLAIN_INTERVAL = 10.0  # seconds between two plain lines
 
 @runtime_checkable
 class Bar(Protocol):
-    def advance(self, count: int, note: str = "") -> None: ...
+    """Progress that is being shown."""
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Count further units as done, and show `note` beside them; without one the last note stays."""
+        ...
 
 
 def say(message: str) -> None:

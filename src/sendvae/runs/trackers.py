@@ -16,9 +16,13 @@ from sendvae.registry import Registry
 class Tracker(Protocol):
     """What receives the journal's scalars."""
 
-    def log(self, images: int, scalars: Mapping[str, float]) -> None: ...
+    def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        """Record scalars by name, where the run has seen so many images."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Write out what is pending; nothing is logged afterwards."""
+        ...
 
 
 PROJECT = "sendvae"
@@ -38,10 +42,12 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
 
     def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        """Add a point to the curve of each scalar."""
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, images)
 
     def close(self) -> None:
+        """Write the events out and close their file."""
         self._writer.close()
 
 
@@ -56,9 +62,11 @@ class WeightsAndBiases:
         )
 
     def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        """Log one step, numbered by the images seen."""
         self._run.log(dict(scalars), step=images)
 
     def close(self) -> None:
+        """Finish the run, which the same folder can continue."""
         self._run.finish()
 
 
@@ -74,9 +82,11 @@ class Trackio:
         )
 
     def log(self, images: int, scalars: Mapping[str, float]) -> None:
+        """Log one step, numbered by the images seen."""
         self._run.log(dict(scalars), step=images)
 
     def close(self) -> None:
+        """Finish the run, which the same folder can continue."""
         self._run.finish()
 
 

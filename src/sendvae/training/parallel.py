@@ -52,6 +52,7 @@ class Parallel:
             )
 
     def __call__(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Return `function(*arguments)`; it runs under DDP where several processes hold whole networks."""
         return self.module(function, *arguments)
 
     def backward_of(self, last: bool) -> AbstractContextManager[object]:

@@ -32,5 +32,6 @@ class EfficientNetLite0(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:
+        """Return the last feature map as tokens, row-major."""
         features = self.network.extract_features(pixels.contiguous(memory_format=torch.channels_last))
         return features.flatten(2).transpose(1, 2).contiguous()

@@ -40,6 +40,7 @@ class TimmBackbone(nn.Module):
         self.final_norm = spec.final_norm
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:
+        """Return the patch tokens, row-major, without class and register tokens; normed if the zoo's row says so."""
         network: Any = self.network
         (tokens,) = network.forward_intermediates(
             pixels, indices=1, norm=self.final_norm, output_fmt="NLC", intermediates_only=True

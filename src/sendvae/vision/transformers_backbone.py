@@ -23,6 +23,7 @@ class TransformersBackbone(nn.Module):
         self.network = network
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:
+        """Return all tokens, row-major; every one is of a patch."""
         return self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
 
 

@@ -23,6 +23,7 @@ class Ignored:
     """Takes the place of a known harmless object of a training checkpoint, and of everything it was told."""
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Ignored:
+        """Make an instance, whatever arguments the pickle has for it."""
         return super().__new__(cls)
 
     def __setstate__(self, _state: object) -> None:

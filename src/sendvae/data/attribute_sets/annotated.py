@@ -94,6 +94,7 @@ class AnnotatedImages:
 
     @cached_property
     def attributes(self) -> AttributeTable:
+        """Return the table of this split's images, in their order."""
         found = self.annotations
         groups = tuple(found.groups[i] for i in self.rows)
         return AttributeTable(tuple(self.keys), found.attributes, found.values[self.rows], groups)
@@ -107,11 +108,17 @@ class AnnotatedImages:
         return Sample(self._image(index), int(self.annotations.labels[self.rows[index]]), self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
+        """Return centre crops of the images' boxes, or of whole images; files are read by several threads.
+
+        Raises:
+            UserError: a file is missing or damaged, or its box lies outside the image.
+        """
         with ThreadPoolExecutor() as pool:
             images = list(pool.map(self._image, np.asarray(indices).tolist()))
         return ImageBatch(torch.stack(images), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
+        """Return class numbers of the annotations."""
         return torch.from_numpy(self.annotations.labels[self.rows[np.asarray(indices)]])
 
     def _digest(self, row: int) -> bytes:

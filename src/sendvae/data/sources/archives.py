@@ -57,6 +57,11 @@ class TarReader:
     lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def read(self, place: tuple[int, int, int]) -> bytes:
+        """Return the bytes of a member, decompressed if the tar is.
+
+        Raises:
+            ValueError: the tar ends within them.
+        """
         number, offset, size = place
         with self.lock:
             if self.opened is None or self.opened[0] != number:
@@ -209,6 +214,11 @@ class ZipReader:
     opened: zipfile.ZipFile | None = field(default=None, repr=False)
 
     def read(self, place: int) -> bytes:
+        """Return the bytes of a member; the archive stays open.
+
+        Raises:
+            ValueError: the member is damaged, encrypted or too large.
+        """
         if self.opened is None:
             self.opened = _open_zip(self.url)
         try:

@@ -22,6 +22,12 @@ class FolderReader:
     location: str
 
     def read(self, place: str) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ValueError: it is too large.
+        """
         return read_limited(read_bytes(f"{self.location}/{place}", limit=MAX_FILE_BYTES + 1))
 
 

@@ -26,6 +26,11 @@ class HuggingFaceReader:
     column: str
 
     def read(self, place: tuple[str, int]) -> bytes:
+        """Return the bytes of an image that the data set holds, or of the file that it names.
+
+        Raises:
+            ValueError: the row is empty, or the image too large.
+        """
         split, row = place
         image = self.splits[split][row][self.column]
         if image is None:

@@ -47,7 +47,16 @@ MAX_FILE_BYTES = 2**29  # of one encoded image: what inflates beyond is an attac
 class Reader(Protocol):
     """Gives the encoded image at a place. Can be pickled; what it opens belongs to one process."""
 
-    def read(self, place: Any) -> bytes: ...
+    def read(self, place: Any) -> bytes:
+        """Return the bytes of the file, still encoded.
+
+        Args:
+            place: as the listing gives it.
+
+        Raises:
+            ValueError: this image is empty, damaged or too large; a failing disk or network raises others.
+        """
+        ...
 
 
 @dataclass(frozen=True)

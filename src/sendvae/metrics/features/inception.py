@@ -89,6 +89,7 @@ class InceptionFeatures(nn.Module):
         return InceptionOutputs(pool, spatial, logits)
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Return the pooled features alone, without gradient."""
         return self.outputs(images).pool
 
     def _replace_input(self, _module: nn.Module, _inputs: tuple[Tensor, ...]) -> Tensor:

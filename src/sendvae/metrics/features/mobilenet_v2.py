@@ -49,6 +49,7 @@ class MobileNetV2Features(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Return the features, without gradient."""
         x = images.float() / 255.0
         x = F.interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
         x = ((x - self.mean) / self.std).to(memory_format=torch.channels_last)
