@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from importlib import resources
 from pathlib import Path
 
+from playwright.sync_api import Locator, Page
+
+SCRIPT = (resources.files("sendvae.report") / "templates/page.js").read_text().rstrip()
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def without_script(page: str) -> str:
+    """Return the text of a page less its script; asserts that it has no other."""
+    whole = f"<script>{SCRIPT}</script>"
+    assert page.count(whole) == 1
+    rest = page.replace(whole, "")
+    assert "<script" not in rest
+    return rest
 
 
 def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
@@ -26,6 +39,31 @@ def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
         assert (page.evaluate(brightness) > 384) == (scheme == "light")
         page.locator("label.toggle").click()
         assert (page.evaluate(brightness) > 384) == (scheme == "dark")
-        assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+        assert page.evaluate("[...document.images].every(i => !i.src || i.naturalWidth > 0)")
+        _sort_and_enlarge(page)
         browser.close()
     assert faults == []
+
+
+def _sort_and_enlarge(page: Page) -> None:
+    """Asserts that tables sort by mouse and keyboard, and that pictures open and close."""
+    for table in page.locator("table.sortable").all():
+        heading = table.locator("thead tr:last-child th").last
+
+        def column(rows: Locator = table.locator("tbody tr")) -> list[float]:
+            texts = [row.locator("td").last.inner_text().split()[0] for row in rows.all()]
+            return [float(text.replace(",", "")) for text in texts if text != "–"]
+
+        heading.click()
+        first = column()
+        assert first == sorted(first, reverse=heading.get_attribute("aria-sort") == "descending")
+        heading.press("Enter")
+        assert column() == first[::-1] or len(set(first)) < len(first)
+        assert column() == sorted(first, reverse=heading.get_attribute("aria-sort") == "descending")
+    pictures, dialog = page.locator("figure img"), page.locator("dialog.enlarged")
+    if pictures.count():
+        pictures.first.press("Enter")
+        assert dialog.is_visible()
+        assert dialog.locator("img").get_attribute("src") == pictures.first.get_attribute("src")
+        page.keyboard.press("Escape")
+        assert not dialog.is_visible()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.report.browser import CHROMIUM, check_in_browser
+from tests.report.browser import CHROMIUM, check_in_browser, without_script
 
 from sendvae.cli.main import main
 from sendvae.errors import UserError
@@ -73,7 +73,7 @@ def make_run(folder: Path, lines: int = 3) -> Path:
 
 
 def text_of(page: Path) -> str:
-    text = page.read_text()
+    text = without_script(page.read_text())
     assert not re.search(r"<(link|script|iframe)\b|@import|url\(|(src|href)=\"(?!data:|#)", text)
     return text
 

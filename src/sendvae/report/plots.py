@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 420, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 26, 14, 44  # the last tick label is centred on the right end
 TICKS = 5
+HOVERED = 120  # points of a line that show their values, spread evenly
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def scatter(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
 
 
 def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Lines, one colour a series, a dot for a single point; points that are not finite are left out."""
+    """Lines with their values under the pointer; a single point is a dot, points that are not finite are left out."""
     kept = [
         Series(s.label, s.colour, *zip(*points, strict=True))
         for s in series
@@ -55,8 +56,23 @@ def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
             f'<polyline points="{points}" fill="none" stroke="{escape(s.colour)}" class="line">'
             f"<title>{escape(s.label)}</title></polyline>"
         )
+        paths += [_point(axes, s, i) for i in _spread(len(s.x), HOVERED)]
     names = y_label or ", ".join(s.label for s in kept)
     return _svg(axes, paths, x_label, y_label, f"{names} against {x_label}")
+
+
+def _point(axes: _Axes, s: Series, i: int) -> str:
+    """Return a dot that shows itself and its values under the pointer."""
+    title = f"<title>{escape(s.label)}: {_number(s.x[i])}, {_number(s.y[i])}</title>"
+    place = f'cx="{axes.px(s.x[i]):.1f}" cy="{axes.py(s.y[i]):.1f}"'
+    return f'<circle {place} r="5" fill="{escape(s.colour)}" class="point">{title}</circle>'
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return at most `most` positions of `count`, the first and last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
 class _Axes:
