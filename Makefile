@@ -21,7 +21,7 @@ slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 mutants: setup
-	$(BIN)/python tools/mutants.py $(ARGS)
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 check: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyrefly check && $(BIN)/lint-imports

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tools.mutants import MUTANTS, find
+from tools.mutants.mutant import mutated
+from tools.mutants.runner import run
 
 ROOT = Path(__file__).parent.parent
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mutants", ROOT / "tools/mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutants"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mutants = _load()
-NAMES = [mutant.name for mutant in mutants.MUTANTS]
+NAMES = [mutant.name for mutant in MUTANTS]
 
 
 def test_names_are_unique() -> None:
@@ -33,8 +20,8 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mutant_applies_and_names_tests_that_exist(name: str) -> None:
-    (mutant,) = mutants.find([name])
-    faulty = mutants.mutated(mutant)
+    (mutant,) = find([name])
+    faulty = mutated(mutant)
     compile(faulty, mutant.file, "exec")
     assert mutant.tests
     for test in mutant.tests:
@@ -44,16 +31,16 @@ def test_every_mutant_applies_and_names_tests_that_exist(name: str) -> None:
 
 
 def test_a_stale_mutant_is_told() -> None:
-    stale = replace(mutants.MUTANTS[0], old="text that no file has")
+    stale = replace(find(["draws-position"])[0], old="text that no file has")
     with pytest.raises(ValueError, match=r"stale: its text occurs 0 times in randomness\.py"):
-        mutants.mutated(stale)
+        mutated(stale)
 
 
 @pytest.mark.slow
 def test_a_fault_dies_and_a_harmless_change_survives() -> None:
-    (real,) = mutants.find(["draws-position"])
+    (real,) = find(["draws-position"])
     harmless = replace(real, name="harmless", new="stream(self.seed, self.images_seen + 0, name,")
-    assert mutants.run([real, harmless]) == ["harmless"]
+    assert run([real, harmless]) == ["harmless"]
     broken = replace(real, name="broken", new="stream(self.seed, (, name,")
     with pytest.raises(ValueError, match="broken breaks more than its tests"):
-        mutants.run([broken])
+        run([broken])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -94,13 +95,16 @@ def test_different_protocols_do_not_compare(
 
 
 def test_latents_of_two_tokenizers(tokenizer: str, tmp_path: Path) -> None:
+    second = shutil.copytree(tokenizer, tmp_path / "second")
     text = run(
-        "latents", tokenizer, tokenizer, "limit=40", "scores=[attributes]", "attributes.method=ridge",
+        "latents", tokenizer, second, "limit=40", "scores=[attributes]", "attributes.method=ridge",
         "--gfid", "7.5", "--gfid", "-", "--output", tmp_path, "--no-cache",
     )  # fmt: skip
     assert "f1_micro" in text
     assert "gFID of" in text
-    assert (tmp_path / "results.json").is_file()
+    findings = Result.load(tmp_path).findings
+    assert findings["known_gfid"] == {"small": 7.5}
+    assert list(findings["predictions"]) == ["second"]
 
 
 def test_reconstruction(tokenizer: str, tmp_path: Path) -> None:

@@ -272,12 +272,15 @@ def test_unknown_layout(run: Path, command: Command) -> None:
 
 @pytest.fixture
 def sit_run(tmp_path: Path) -> tuple[Path, SiT]:
-    """A diffusion run with one checkpoint, not finished."""
-    sit = build_sit("SiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=3, repa_width=5, repa_depth=1)
+    """A diffusion run with one checkpoint, not finished, and its averaged SiT."""
+    sit, raw = (
+        build_sit("SiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=3, repa_width=5, repa_depth=1)
+        for _ in range(2)
+    )
     folder = tmp_path / "runs" / "sit"
     config = load_config(DiffusionConfig, "demo/sit-tiny", ["repa.depth=1"]).model_dump(mode="json")
     with RunFolder(folder).prepare(config, {}) as prepared:
-        save_checkpoint(prepared.checkpoints, 7, 70, {"ema": sit.state_dict()}, {})
+        save_checkpoint(prepared.checkpoints, 7, 70, {"ema": sit.state_dict(), "sit": raw.state_dict()}, {})
     return folder, sit
 
 

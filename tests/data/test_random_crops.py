@@ -109,6 +109,8 @@ def test_places_are_independent_of_each_other_and_of_coins() -> None:
         (right, coins),
     ):
         assert abs(np.corrcoef(a, b)[0, 1]) < limit
+    for bit in range(32):  # the lowest hardly move the place, and tell of a shared stream as well
+        assert abs(np.corrcoef(places >> bit & 1, coins)[0, 1]) < limit
     assert abs(down.mean()) < limit
     assert down.var() == pytest.approx(1 / 12, rel=0.02)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sendvae.evaluation import scorer
 from sendvae.evaluation.encoded import cache_rows, make_encoder
 from sendvae.evaluation.latents import measure_latents, unique_names
 from sendvae.evaluation.results import Result
-from sendvae.latents import attribute_probe, semantic_gap
+from sendvae.latents import TensorRows, attribute_probe, semantic_gap, uniformity_repeats
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -123,11 +124,41 @@ def test_uniformity_sees_mirrored_images(tokenizers: list[str], tmp_path: Path) 
     rows = cache_rows(replace(encoder, mirrored=True), images, tmp_path / "cache", "again")
     expected = load_tokenizer(tokenizers[0]).encode(to_float(images.pixels.flip(-1))).mean
     torch.testing.assert_close(rows.batch(np.arange(60)), expected, rtol=1e-3, atol=1e-3)
+    mirrored = TensorRows(expected.detach())
+    own = uniformity_repeats(latents_of(tokenizers[0], "train"), "pca", 50, 2, 0, mirrored)
+    assert values[0] == pytest.approx(np.mean([one.gini for one in own]), rel=1e-3)
 
 
 def test_the_headline_comes_first(tokenizers: list[str], tmp_path: Path) -> None:
     result = score(tokenizers[:1], tmp_path, scores=["attributes"], attributes={"headline": "macro"})
     assert next(iter(result.subjects[0].numbers)) == "f1_macro"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("attributes", {"weight_decay": 50.0}),
+        ("attributes", {"threshold": 0.3}),
+        ("gap", {"weight_decay": 5.0}),
+        ("uniformity", {"samples": 30}),
+        ("uniformity", {"repeats": 3}),
+        ("discrimination", {"covariance": "full"}),
+        ("discrimination", {"dimensions": 3}),
+        ("discrimination", {"repeats": 2}),
+    ],
+)
+def test_every_choice_of_a_protocol_arrives(
+    kind: str, change: dict[str, Any], tokenizers: list[str], tmp_path: Path
+) -> None:
+    """Each alone changes the numbers of its score."""
+    base = {"attributes": {"method": "ridge"}}.get(kind, FAST.get(kind, {}))
+    plain, changed = (
+        score(tokenizers[:1], tmp_path, scores=[kind], bootstrap=0, **{kind: base | more}).subjects[0]
+        for more in ({}, change)
+    )
+    assert {name: number.value for name, number in plain.numbers.items()} != {
+        name: number.value for name, number in changed.numbers.items()
+    }
 
 
 def test_several_tokenizers_and_known_gfids(tokenizers: list[str], tmp_path: Path) -> None:
@@ -143,6 +174,23 @@ def test_several_tokenizers_and_known_gfids(tokenizers: list[str], tmp_path: Pat
     assert difference["interval"][0] <= difference["value"] <= difference["interval"][1]
     path = result.save(tmp_path)
     assert Result.load(path).model_dump_json() == result.model_dump_json()
+
+
+def test_a_tokenizer_differs_from_its_copy_by_nothing_on_every_resample(
+    tokenizers: list[str], tmp_path: Path
+) -> None:
+    """All tokenizers are scored on the same resamples of the test images, whatever their names."""
+    copy = shutil.copytree(tokenizers[0], tmp_path / "copy")
+    settings = {
+        "scores": ["attributes", "gap"],
+        "attributes": {"method": "ridge"},
+        "gap": {"pools": ["mean"]},
+    }
+    result = score([tokenizers[0], str(copy)], tmp_path, **settings)
+    differences = result.findings["differences"]["copy"]
+    assert {"f1_macro", "f1_micro", "gap_mean"} <= differences.keys()
+    for name, difference in differences.items():
+        assert difference == {"value": 0.0, "interval": (0.0, 0.0)}, name
 
 
 def test_posterior_samples_are_seeded(tokenizers: list[str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 from sendvae.config.schema_evaluate import GenerationConfig, IntervalConfig, ReconstructionConfig
 from sendvae.errors import UserError
 from sendvae.evaluation import measure_generation, measure_reconstruction
+from sendvae.evaluation.measuring import settings_of
 from sendvae.evaluation.results import Result
 from sendvae.evaluation.tables import print_comparison, print_result
-from sendvae.metrics import METRICS, ImageMetric, SetMetric
+from sendvae.metrics import METRICS, ImageMetric, SetMetric, Settings
 from sendvae.quantities import Estimate, Quantity
 from sendvae.report import write_report
-from sendvae.tokenizers import Architecture, Autoencoder
+from sendvae.tokenizers import Architecture, Autoencoder, Posterior
 
 CPU = torch.device("cpu")
 INTERVALS = IntervalConfig(bootstrap=50, jackknife=0)
@@ -142,6 +144,56 @@ def test_the_protocols_precision_reaches_the_feature_network(tmp_path: Path) -> 
         found[precision] = result.subjects[0].numbers["fid"].value
     assert found["bf16"] != found["fp32"]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.1)
+
+
+def test_metrics_are_told_every_choice_of_a_protocol() -> None:
+    intervals = IntervalConfig(bootstrap=70, jackknife=4)
+    generation = GenerationConfig(
+        neighbours=5, distances="adm-float16", score_chunk=30, intervals=intervals, seed=9
+    )
+    assert settings_of(generation, CPU) == Settings(70, 4, 9, neighbours=5, half=True, score_chunk=30)
+    reconstruction = ReconstructionConfig(
+        ssim="signed", perceptual_clamped=False, intervals=intervals, seed=9
+    )
+    assert settings_of(reconstruction, CPU) == Settings(70, 4, 9, signed_ssim=True, perceptual_clamped=False)
+    assert settings_of(GenerationConfig(), CPU) == settings_of(ReconstructionConfig(), CPU) == Settings()
+
+
+class Lossless(Autoencoder):
+    """Its latents are the images."""
+
+    def encode(self, images: Tensor) -> Posterior:
+        return Posterior(images, torch.full_like(images, -30.0))
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_equal_images_have_no_distance_in_any_precision(precision: str, tmp_path: Path) -> None:
+    """Features on both sides are computed alike: rounding of one side alone would be a distance."""
+    images = torch.from_numpy(pictures(30)).permute(0, 3, 1, 2).contiguous()
+    common: dict[str, Any] = {
+        "metrics": ["fd"],
+        "precision": precision,
+        "batch_size": 8,
+        "intervals": INTERVALS,
+    }
+    small = Architecture(z_channels=4, ch=8, ch_mult=(1, 2), num_res_blocks=1, norm_groups=4, resolution=16)
+    protocol = ReconstructionConfig(**common, size=None, worst=0)
+    for cache in (None, tmp_path):
+        found = [
+            measure_generation(
+                images, images, GenerationConfig(**common), CPU, network=small_network(), cache=cache
+            ),
+            measure_reconstruction(
+                Lossless(small), images, protocol, CPU, network=small_network(), cache=cache
+            ),
+        ]
+        for result in found:
+            assert result is not None
+            (number,) = result.subjects[0].numbers.values()
+            assert abs(number.value) < 1e-9
 
 
 def test_pixels_of_float_crops_are_shown_pixels() -> None:

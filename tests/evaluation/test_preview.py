@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +13,7 @@ from sendvae.config.schema_diffusion import PreviewConfig
 from sendvae.config.schema_sample import SamplingConfig
 from sendvae.data import open_embedded
 from sendvae.diffusion import SiT, build_sit
-from sendvae.evaluation import Preview
+from sendvae.evaluation import Preview, generate
 from sendvae.tokenizers import load_tokenizer
 
 
@@ -37,6 +38,17 @@ def test_pictures_compare_over_time(sit: SiT, tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as picture:
         assert picture.size == (8 * 66 + 2, 2 * 66 + 2)
+
+
+def test_pictures_are_drawn_by_the_seed_from_the_noise_of_samples(sit: SiT, tmp_path: Path) -> None:
+    draw = preview(tmp_path)
+    draw(sit, 100)
+    images = torch.cat(list(generate(sit, draw.tokenizer, draw.labels, draw.config.sampling, seed=3)))
+    with Image.open(tmp_path / "0000000100.png") as picture:
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    for i in (0, 7, 9):
+        top, left = (2 + 66 * place for place in divmod(i, 8))
+        assert torch.equal(pixels[:, top : top + 64, left : left + 64], images[i])
 
 
 def test_the_distance_is_named_after_network_and_count(sit: SiT, tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.config.schema_common import DataConfig
 from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
 from sendvae.data.prepare import Preparation, Recipe
-from sendvae.diffusion import load_sit
+from sendvae.diffusion import SiT, load_sit
 from sendvae.errors import UserError
 from sendvae.runs import latest_checkpoint, read_journal
 from sendvae.tokenizers import load_tokenizer
@@ -166,6 +168,39 @@ def test_a_sits_first_weights_follow_the_seed(job: str, tmp_path: Path) -> None:
         found.append(load_sit(folder / "run").state_dict()["blocks.0.attn.qkv.weight"])
     assert not torch.allclose(found[0], found[1], atol=1e-3)
     torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("job", ["diffusion", "joint"])
+def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
+    """The exported network, and the previews, are the average; dropout of labels and REPA's depth are as configured."""
+    train, schema, preset, _ = JOBS[job]
+    overrides = ["label_dropout=0.3", "repa.depth=3", "optimizer.lr=1e-2", "ema=0.5"]
+    config = load_config(
+        schema, preset, [*SHORT, *overrides, *(["preview.every=4"] if job == "diffusion" else [])]
+    )
+    shown: list[dict[str, Tensor]] = []
+
+    def preview(*_: object) -> Callable[[SiT, int], dict[str, float]]:
+        def draw(sit: SiT, _: int) -> dict[str, float]:
+            shown.append({name: tensor.clone() for name, tensor in sit.state_dict().items()})
+            return {}
+
+        return draw
+
+    train(
+        config, tmp_path / "run", tmp_path / "cache", **({"preview": preview} if job == "diffusion" else {})
+    )  # type: ignore[operator]
+    sit = load_sit(tmp_path / "run")
+    assert (sit.label_dropout, sit.repa_depth) == (0.3, 3)
+    checkpoint = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert checkpoint is not None
+    prefix = "" if job == "diffusion" else "sit."
+    averaged, raw = checkpoint.tensors("ema"), checkpoint.tensors("sit")
+    assert len(shown) == (2 if job == "diffusion" else 0)
+    for found in (sit.state_dict(), *shown[-1:]):
+        assert all(torch.equal(found[name], averaged[prefix + name]) for name in found)
+    name = "final_layer.linear.weight"
+    assert not torch.allclose(raw[name], averaged[prefix + name], rtol=1e-2)
 
 
 def test_joint_training_does_not_shard(tmp_path: Path) -> None:

@@ -203,6 +203,16 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
         stage_of("alignment.heads=3")
 
 
+def test_every_network_has_the_rate_that_it_was_given() -> None:
+    rates = {}
+    for own in ([], ["losses.discriminator_lr=2e-5", "alignment.lr=3e-4"]):
+        stage = stage_of("optimizer.lr=1e-4", "alignment.lr=null", *own)
+        stage.step(batch(), 0)
+        rates[bool(own)] = stage.state.rates()
+    assert rates[False] == {"lr_tokenizer": 1e-4, "lr_discriminator": 1e-4, "lr_alignment": 1e-4}
+    assert rates[True] == {"lr_tokenizer": 1e-4, "lr_discriminator": 2e-5, "lr_alignment": 3e-4}
+
+
 def test_no_clip_is_an_infinite_one() -> None:
     """A step of the size that the clipped gradient would not have given."""
     steps = []

@@ -1,0 +1,133 @@
+"""Training jobs: what is computed once before it, and what is exported after it."""
+
+from __future__ import annotations
+
+from tools.mutants.mutant import Mutant
+
+SIT_JOB = ("training/test_jobs.py::test_a_sit_is_what_its_configuration_says",)
+MUTANTS = [
+    Mutant(
+        "joint-exports-variance",
+        "Joint training stores the latents' variance as their std.",
+        "training/jobs.py",
+        "norm.running_var.sqrt().cpu()",
+        "norm.running_var.cpu()",
+        ("training/test_jobs.py::test_a_joint_export_has_the_averaged_statistics",),
+    ),
+    Mutant(
+        "raw-weights-exported",
+        "A tokenizer job exports the raw weights where an average was asked for.",
+        "training/jobs.py",
+        "tokenizer = stage.ema.network if stage.ema else stage.tokenizer",
+        "tokenizer = stage.tokenizer",
+        ("training/test_jobs.py::test_a_tokenizer_job_exports_the_average_where_one_was_asked",),
+    ),
+    Mutant(
+        "sit-seed-ignored",
+        "The SiT's first weights do not depend on the seed.",
+        "training/jobs.py",
+        """        torch.manual_seed(config.seed)
+        size =""",
+        """        torch.manual_seed(0)
+        size =""",
+        ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
+    ),
+    Mutant(
+        "joint-seed-ignored",
+        "The first weights of joint training's SiT do not depend on the seed.",
+        "training/jobs.py",
+        """        torch.manual_seed(config.seed)
+        sit = build_sit(""",
+        """        torch.manual_seed(0)
+        sit = build_sit(""",
+        ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
+    ),
+    Mutant(
+        "latents-cached-in-bf16",
+        "Posteriors for the cache are computed in the processor's fastest format.",
+        "training/caching.py",
+        "with full_precision(device):\n            posterior = tokenizer.encode(batch.contig",
+        'with autocast(resolve_precision("auto", device), device):\n            posterior = tokenizer.encode(batch.contig',
+        ("training/test_caching.py::test_cached_latents_are_computed_in_float32",),
+    ),
+    Mutant(
+        "statistics-in-bf16",
+        "Statistics of latents are measured in the processor's fastest format.",
+        "training/caching.py",
+        "with full_precision(device):\n            posterior = tokenizer.encode(batch)",
+        'with autocast(resolve_precision("auto", device), device):\n            posterior = tokenizer.encode(batch)',
+        ("training/test_caching.py::test_statistics_are_measured_in_float32",),
+    ),
+    Mutant(
+        "statistics-of-means",
+        "Statistics are of posterior means instead of samples.",
+        "training/caching.py",
+        "channel_rows(posterior.sample(generator))",
+        "channel_rows(posterior.mode())",
+        ("training/test_caching.py::test_statistics_are_measured_in_float32",),
+    ),
+    Mutant(
+        "statistics-of-the-first-images",
+        "Statistics are of the first images of a set, which may be of one class.",
+        "training/caching.py",
+        "np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)",
+        "np.arange(min(count, len(images)))",
+        ("training/test_caching.py",),
+    ),
+    Mutant(
+        "mirrored-latents-unmirrored",
+        "The cache of mirrored images holds the images as they are.",
+        "training/caching.py",
+        "compute(batch.flip(-1))",
+        "compute(batch)",
+        ("training/test_caching.py::test_cached_latents_are_computed_in_float32",),
+    ),
+    Mutant(
+        "sit-exports-raw-weights",
+        "A SiT is exported as trained instead of its average.",
+        "training/jobs.py",
+        "for name, t in stage.ema.tensors().items()",
+        "for name, t in stage.sit.state_dict().items()",
+        SIT_JOB,
+    ),
+    Mutant(
+        "previews-of-raw-weights",
+        "Previews are drawn from the weights as trained instead of their average.",
+        "training/jobs.py",
+        "draw(stage.ema.network, images_seen)",
+        "draw(stage.sit, images_seen)",
+        SIT_JOB,
+    ),
+    Mutant(
+        "sit-dropout-ignored",
+        "The configured probability of the null label is ignored.",
+        "training/jobs.py",
+        "repa_depth=config.repa.depth if config.repa else None,\n            label_dropout=config.label_dropout,",
+        "repa_depth=config.repa.depth if config.repa else None,",
+        SIT_JOB,
+    ),
+    Mutant(
+        "sit-depth-ignored",
+        "The configured depth of REPA is ignored.",
+        "training/jobs.py",
+        "repa_depth=config.repa.depth if config.repa else None,",
+        "repa_depth=None,",
+        SIT_JOB,
+    ),
+    Mutant(
+        "joint-dropout-ignored",
+        "Joint training ignores the configured probability of the null label.",
+        "training/jobs.py",
+        "repa_depth=config.repa.depth,\n            label_dropout=config.label_dropout,",
+        "repa_depth=config.repa.depth,",
+        SIT_JOB,
+    ),
+    Mutant(
+        "joint-depth-ignored",
+        "Joint training ignores the configured depth of REPA.",
+        "training/jobs.py",
+        "repa_depth=config.repa.depth,",
+        "repa_depth=None,",
+        SIT_JOB,
+    ),
+]
