@@ -174,15 +174,15 @@ def test_only_send_with_noise_sees_the_noise(method: str, noise: bool, sees: boo
 
 def test_margins_come_from_the_options() -> None:
     z, tokens = torch.randn(2, 4, 6, 6), torch.randn(2, 9, 6)
-    torch.manual_seed(0)
-    wide = build_alignment("vavae", **{**SHAPE, "cosine_margin": 2.0, "distance_margin": 2.0})
-    torch.manual_seed(0)
-    none = build_alignment("vavae", **{**SHAPE, "cosine_margin": 0.0, "distance_margin": 0.0})
     alpha, noise = torch.rand(2), torch.randn(2, 4, 6, 6)
-    assert float(wide(z, tokens, alpha, noise).detach()) == 0.0
-    projected = none.projection(z)
-    expected = marginal_cosine_loss(projected, tokens, 0.0) + distance_matrix_loss(projected, tokens, 0.0)
-    assert torch.equal(none(z, tokens, alpha, noise), expected)
+    for cosine, distance in ((2.0, 2.0), (0.0, 0.0), (0.5, 0.125)):
+        options = {"cosine_margin": cosine, "distance_margin": distance}
+        alignment = build_alignment("vavae", **{**SHAPE, **options})
+        projected = alignment.projection(z)
+        expected = marginal_cosine_loss(projected, tokens, cosine)
+        expected = expected + distance_matrix_loss(projected, tokens, distance)
+        assert (float(expected.detach()) == 0.0) == (cosine == 2.0)
+        assert torch.equal(alignment(z, tokens, alpha, noise), expected)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

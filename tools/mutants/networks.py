@@ -117,4 +117,28 @@ MUTANTS = [
         "return z / std + mean",
         ("tokenizers/test_statistics.py",),
     ),
+    Mutant(
+        "noise-option-ignored",
+        "The mapper sees noised latents where noise was switched off.",
+        "alignment/methods.py",
+        "return MapperAlignment(mapper, noise)",
+        "return MapperAlignment(mapper)",
+        ("alignment/test_alignment.py",),
+    ),
+    Mutant(
+        "margins-swapped",
+        "The margins of VA-VAE's two losses are swapped.",
+        "alignment/methods.py",
+        "DirectAlignment(projection, cosine_margin, distance_margin)",
+        "DirectAlignment(projection, distance_margin, cosine_margin)",
+        ("alignment/test_alignment.py",),
+    ),
+    Mutant(
+        "noise-share-swapped",
+        "The share of the latent is that of the noise.",
+        "alignment/noising.py",
+        "alpha * z + (1.0 - alpha) * noise",
+        "(1.0 - alpha) * z + alpha * noise",
+        ("alignment/test_alignment.py",),
+    ),
 ]

@@ -258,4 +258,12 @@ MUTANTS = [
         "self.decay,",
         ("training/test_stages.py::test_ema_is_the_running_average",),
     ),
+    Mutant(
+        "log-of-the-last-step",
+        "A line of the journal shows its last step instead of the mean of its steps.",
+        "training/log.py",
+        "sum(some) / len(some)",
+        "some[-1]",
+        ("training/test_log.py",),
+    ),
 ]
