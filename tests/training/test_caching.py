@@ -161,9 +161,8 @@ def test_cached_latents_are_computed_in_float32(tmp_path: Path) -> None:
             exact = tokenizer.encode(view).mean
             with torch.autocast("cpu", torch.bfloat16):
                 rough = tokenizer.encode(view).mean
-        found = cache.fields[field]
-        assert torch.equal(found, exact.half())
-        assert not torch.equal(found, rough.half())  # the test would see it
+        errors = [float((latents - exact).abs().mean()) for latents in (cache.fields[field].float(), rough)]
+        assert errors[0] < 0.3 * errors[1]  # rounded to half precision once, at the end
 
 
 @pytest.mark.usefixtures("native_bf16")

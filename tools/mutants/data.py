@@ -12,7 +12,7 @@ MUTANTS = [
         "data/sampler.py",
         "(seed, int(epoch))",
         "(seed, 0)",
-        ("data/test_sampler.py",),
+        ("data/test_sampler.py::test_every_epoch_sees_every_image_in_another_order",),
     ),
     Mutant(
         "crop-of-the-coin",
@@ -92,7 +92,7 @@ MUTANTS = [
         "training/caching.py",
         '        "images": images.fingerprint,\n',
         "",
-        ("training/test_caching.py",),
+        ("training/test_caching.py::test_every_dependency_of_latents_gives_another_name",),
     ),
     Mutant(
         "latents-cache-of-other-weights",
@@ -100,7 +100,7 @@ MUTANTS = [
         "training/caching.py",
         '        "weights": weights_digest(tokenizer),\n',
         "",
-        ("training/test_caching.py",),
+        ("training/test_caching.py::test_every_dependency_of_latents_gives_another_name",),
     ),
     Mutant(
         "tokens-cache-of-another-grid",

@@ -101,7 +101,7 @@ MUTANTS = [
         "evaluation/reconstruction.py",
         "        cache=cache,\n        precision=precision,\n",
         "        cache=cache,\n",
-        ("evaluation/test_measuring.py",),
+        ("evaluation/test_measuring.py::test_equal_images_have_no_distance_in_any_precision",),
     ),
     Mutant(
         "reference-in-another-precision",
@@ -109,7 +109,7 @@ MUTANTS = [
         "evaluation/generation.py",
         "        resolve_precision(protocol.precision, device),\n    )",
         '        "fp32",\n    )',
-        ("evaluation/test_measuring.py",),
+        ("evaluation/test_measuring.py::test_equal_images_have_no_distance_in_any_precision",),
     ),
     Mutant(
         "reference-of-other-images",
@@ -157,7 +157,7 @@ MUTANTS = [
         "evaluation/results.py",
         '"protocol": result.protocol,',
         '"protocol": {**result.protocol, "labels": None},',
-        ("cli/test_sample.py",),
+        ("cli/test_sample.py::test_a_run_is_sampled_and_measured",),
     ),
     Mutant(
         "compared-across-data",
@@ -173,7 +173,7 @@ MUTANTS = [
         "evaluation/sample_record.py",
         "if labels not in (None, rule):",
         "if False:",
-        ("evaluation/test_sample_job.py",),
+        ("evaluation/test_sample_job.py::test_a_record_is_held_against_the_samples",),
     ),
     Mutant(
         "report-marks-the-worst",
@@ -189,7 +189,7 @@ MUTANTS = [
         "data/images.py",
         'return f"{self.images.fingerprint}[:{len(self)}]"',
         "return self.images.fingerprint",
-        ("data/test_opening.py",),
+        ("data/test_opening.py::test_digest_is_of_the_content",),
     ),
     Mutant(
         "neighbours-ignored",

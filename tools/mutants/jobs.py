@@ -72,7 +72,7 @@ MUTANTS = [
         "training/caching.py",
         "np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)",
         "np.arange(min(count, len(images)))",
-        ("training/test_caching.py",),
+        ("training/test_caching.py::test_statistics_are_measured_in_float32",),
     ),
     Mutant(
         "mirrored-latents-unmirrored",

@@ -77,7 +77,7 @@ MUTANTS = [
         "evaluation/scorer.py",
         "Bootstrap(config.bootstrap, config.seed, data.groups)",
         "Bootstrap(config.bootstrap, int(np.random.SeedSequence().entropy) % 2**31, data.groups)",
-        ("evaluation/test_latents.py",),
+        ("evaluation/test_latents.py::test_a_tokenizer_differs_from_its_copy_by_nothing_on_every_resample",),
     ),
     Mutant(
         "differences-not-paired",
@@ -103,7 +103,7 @@ MUTANTS = [
         "        tuned_threshold = max(THRESHOLDS, key=lambda t: f1_averages(prediction, val.attributes, t)[0])",
         "        (prediction,) = _probabilities([fit], test, method)\n"
         "        tuned_threshold = max(THRESHOLDS, key=lambda t: f1_averages(prediction, test.attributes, t)[0])",
-        ("latents/test_attributes.py",),
+        ("latents/test_attributes.py::test_validation_tunes_the_threshold_of_rare_attributes",),
     ),
     Mutant(
         "scorer-chooses-on-test",
@@ -143,7 +143,7 @@ MUTANTS = [
         "latents/table.py",
         '"GMM NLL", False,',
         '"GMM NLL", True,',
-        ("latents/test_table.py",),
+        ("latents/test_table.py::test_what_is_easier_to_tell_apart_scores_better",),
     ),
     Mutant(
         "probe-penalty-ignored",

@@ -91,7 +91,7 @@ MUTANTS = [
         "tokenizers/diffusers_layout.py",
         "torch.full((channels,), 1.0 / scale)",
         "torch.full((channels,), scale)",
-        ("tokenizers/test_export.py",),
+        ("tokenizers/test_export.py::test_one_scaling_for_all_channels_is_diffusers_own",),
     ),
     Mutant(
         "exported-scaling-inverted",
@@ -99,7 +99,7 @@ MUTANTS = [
         "tokenizers/diffusers_layout.py",
         "1.0 / float(stats.std[0])",
         "float(stats.std[0])",
-        ("tokenizers/test_export.py",),
+        ("tokenizers/test_export.py::test_one_scaling_for_all_channels_is_diffusers_own",),
     ),
     Mutant(
         "side-file-scale-as-std",
@@ -107,7 +107,7 @@ MUTANTS = [
         "tokenizers/statistics.py",
         "LatentStats(shift, scale.reciprocal())",
         "LatentStats(shift, scale)",
-        ("tokenizers/test_checkpoints.py",),
+        ("tokenizers/test_checkpoints.py::test_statistics_of_side_files",),
     ),
     Mutant(
         "denormalised-by-the-reciprocal",
@@ -123,7 +123,7 @@ MUTANTS = [
         "alignment/methods.py",
         "return MapperAlignment(mapper, noise)",
         "return MapperAlignment(mapper)",
-        ("alignment/test_alignment.py",),
+        ("alignment/test_alignment.py::test_only_send_with_noise_sees_the_noise",),
     ),
     Mutant(
         "margins-swapped",
@@ -131,7 +131,7 @@ MUTANTS = [
         "alignment/methods.py",
         "DirectAlignment(projection, cosine_margin, distance_margin)",
         "DirectAlignment(projection, distance_margin, cosine_margin)",
-        ("alignment/test_alignment.py",),
+        ("alignment/test_alignment.py::test_margins_come_from_the_options",),
     ),
     Mutant(
         "noise-share-swapped",

@@ -215,7 +215,7 @@ MUTANTS = [
         '        sit, step_name = load_sit(run.path), "last"\n'
         '        own = str(run.path) if config["kind"] == "joint" else str(config["tokenizer"])\n'
         "        decoder = _tokenizer(own, run)",
-        ("evaluation/test_sample_job.py",),
+        ("evaluation/test_sample_job.py::test_mistakes_about_models_are_named",),
     ),
     Mutant(
         "repa-raw-weights",
@@ -223,7 +223,7 @@ MUTANTS = [
         "diffusion/load.py",
         'content.get("ema", content)',
         'content.get("model", content)',
-        ("diffusion/test_load.py",),
+        ("diffusion/test_load.py::test_the_ema_of_a_repa_checkpoint",),
     ),
     Mutant(
         "preview-seed-ignored",
@@ -231,7 +231,7 @@ MUTANTS = [
         "evaluation/preview.py",
         "self.config.sampling, self.seed,",
         "self.config.sampling, 0,",
-        ("evaluation/test_preview.py",),
+        ("evaluation/test_preview.py::test_pictures_are_drawn_by_the_seed_from_the_noise_of_samples",),
     ),
     Mutant(
         "exported-checkpoint-raw",
@@ -239,7 +239,7 @@ MUTANTS = [
         "training/export.py",
         'open_checkpoint(source).tensors("ema")',
         'open_checkpoint(source).tensors("sit")',
-        ("cli/test_export.py",),
+        ("cli/test_export.py::test_a_checkpoint_of_a_sit_becomes_one_file",),
     ),
     Mutant(
         "grid-of-the-first-model",

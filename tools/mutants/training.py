@@ -192,7 +192,7 @@ MUTANTS = [
         "training/stages/vae.py",
         "config.optimizer, total, losses.discriminator_lr)",
         "config.optimizer, total)",
-        ("training/test_vae.py",),
+        ("training/test_vae.py::test_every_network_has_the_rate_that_it_was_given",),
     ),
     Mutant(
         "mapper-rate-ignored",
@@ -200,7 +200,7 @@ MUTANTS = [
         "training/stages/tokenizer.py",
         "config.loop.images, config.alignment.lr",
         "config.loop.images, None",
-        ("training/test_vae.py",),
+        ("training/test_vae.py::test_every_network_has_the_rate_that_it_was_given",),
     ),
     Mutant(
         "sync-ignored",
@@ -216,7 +216,7 @@ MUTANTS = [
         "training/sync_batch_norm.py",
         "all_gather(own).unbind(1)",
         "own[None].unbind(1)",
-        ("training/test_sync_batch_norm.py",),
+        ("training/test_sync_batch_norm.py::test_two_processes_against_one",),
     ),
     Mutant(
         "sync-within-processes",
@@ -224,7 +224,7 @@ MUTANTS = [
         "training/sync_batch_norm.py",
         "(variances + (means - mean).square()).mean(0)",
         "variances.mean(0)",
-        ("training/test_sync_batch_norm.py",),
+        ("training/test_sync_batch_norm.py::test_two_processes_against_one",),
     ),
     Mutant(
         "online-latents-in-bf16",
