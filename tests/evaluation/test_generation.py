@@ -189,6 +189,23 @@ def test_precision_and_recall_see_a_spread_of_the_reference(files: tuple[str, st
     assert subject.numbers["recall"] == expected["recall"]
 
 
+def test_a_limit_takes_the_first_images_of_the_reference(files: tuple[str, str], tmp_path: Path) -> None:
+    limited = score(files, tmp_path, config(reference_limit=33))
+    first = save_npz(tmp_path / "first.npz", pictures(60, seed=2)[:33])
+    expected = score((files[0], first), tmp_path)
+    assert limited.subjects[0].numbers == expected.subjects[0].numbers
+    assert limited.inputs["reference"].images == 33
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i, image in enumerate(pictures(60, seed=2)):
+        Image.fromarray(image).save(folder / f"{i:03d}.png")
+    of_folder = score((files[0], str(folder)), tmp_path, config(reference_limit=33))
+    assert of_folder.subjects[0].numbers == expected.subjects[0].numbers
+    stored = save_npz(tmp_path / "stored.npz", pictures(60, seed=2), mu=np.zeros(6), sigma=np.eye(6))
+    with pytest.raises(UserError, match="statistics of a file are of all its images"):
+        score((files[0], stored), tmp_path, config(reference_limit=33))
+
+
 def test_sets_that_cannot_be_compared(tmp_path: Path) -> None:
     good = save_npz(tmp_path / "good.npz", pictures(10))
     few = save_npz(tmp_path / "few.npz", pictures(3))

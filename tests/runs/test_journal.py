@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendvae.runs import Journal, read_journal
+from sendvae.runs import Journal, images_in_journal, read_journal
+from sendvae.runs.journal import TAIL
 
 
 def filled(path: Path, count: int) -> Journal:
@@ -50,3 +51,17 @@ def test_a_torn_last_line_is_dropped(tmp_path_factory: object, cut: int) -> None
     journal.append(images=30, step=3, loss=1 / 3)
     assert path.read_text() == text
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_images_at_the_end_of_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert images_in_journal(path) == 0
+    path.touch()
+    assert images_in_journal(path) == 0
+    for i in range(1, 400):
+        Journal(path).append(images=32 * i, step=i, loss=0.1234567, rate=float(i))
+    assert path.stat().st_size > 2 * TAIL
+    assert images_in_journal(path) == 32 * 399
+    with path.open("a") as file:
+        file.write('{"images": 99999, "st')  # killed while writing
+    assert images_in_journal(path) == 32 * 399

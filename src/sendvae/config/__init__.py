@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from sendvae.config.load import load_config, preset_names, to_yaml, validate
+from sendvae.config.schema_cell import EvaluationConfig, Expected, SamplesConfig, TokenizerScoresConfig
 from sendvae.config.schema_common import NameOf, Section
 from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
@@ -17,15 +18,19 @@ __all__ = [
     "AlignmentConfig",
     "DemoConfig",
     "DiffusionConfig",
+    "EvaluationConfig",
+    "Expected",
     "GenerationConfig",
     "JointConfig",
     "LatentsConfig",
     "NameOf",
     "ReconstructionConfig",
     "SampleConfig",
+    "SamplesConfig",
     "SamplingConfig",
     "Section",
     "TokenizerConfig",
+    "TokenizerScoresConfig",
     "TrainingConfig",
     "load_config",
     "preset_names",

@@ -6,17 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from sendvae.config.schema_cell import EvaluationConfig
 from sendvae.config.schema_common import NameOf, Section
-from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_sample import SamplingConfig
-
-
-class EvaluationConfig(Section):
-    """The protocols by which the demo measures; each is one of `sendvae evaluate`."""
-
-    reconstruction: ReconstructionConfig = ReconstructionConfig()
-    latents: LatentsConfig = LatentsConfig()
-    generation: GenerationConfig = GenerationConfig()
 
 
 class DemoConfig(Section):

@@ -38,6 +38,9 @@ class GenerationConfig(Section):
         None, description="of a reference that is a prepared data set; its only one"
     )
     limit: PositiveInt | None = Field(None, description="use only the first so many samples")
+    reference_limit: PositiveInt | None = Field(
+        None, description="use only the first so many images of the reference"
+    )
     labels: str | None = Field(
         None,
         description="rule of the samples' labels (random, balanced, ...), where no record of sendvae sample says it;"

@@ -154,7 +154,13 @@ def open_reference(
 def _open_or_statistics(reference: Images, protocol: GenerationConfig, size: int | None) -> ImageSet:
     """The reference's images; of npz files, statistics are enough."""
     if isinstance(reference, str) and reference.lower().endswith(".npz"):
-        archive = AdmArchive(Path(reference))
+        archive = AdmArchive(Path(reference), protocol.reference_limit)
+        if protocol.reference_limit is not None and archive.statistics("pool"):
+            raise UserError(
+                "reference_limit is for images: the statistics of a file are of all its images",
+                given=f"reference_limit={protocol.reference_limit}, {reference}",
+                next_step="leave reference_limit out",
+            )
         if len(archive) == 0 and not (protocol.features == INCEPTION and archive.statistics("pool")):
             raise UserError(
                 f"{reference} holds nothing to compare with",
@@ -170,8 +176,14 @@ def _open_or_statistics(reference: Images, protocol: GenerationConfig, size: int
     images = as_images(
         reference,
         lambda source: open_images(
-            source, protocol.reference_split, size=size, crop=protocol.crop, preferred=SPLITS
+            source,
+            protocol.reference_split,
+            protocol.reference_limit,
+            size=size,
+            crop=protocol.crop,
+            preferred=SPLITS,
         ),
+        protocol.reference_limit,
     )
     _check_enough(images, protocol, "reference", source_of(reference))
     return images

@@ -16,6 +16,9 @@ from sendvae.quantities import Quantity
 from sendvae.runs import describe_environment
 
 RESULTS = "results.json"
+# Raised when an evaluation of the same configuration, weights and data gives other numbers than before (a mended
+# metric, other resamples, another order of draws) or keeps other files: what is stored of it is then measured anew.
+PROTOCOL_VERSION = 1
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torchvision", "torch-fidelity")
 FIELDS_SHOWN = 8  # of those in which two protocols differ
 Kind = Literal["generation", "reconstruction", "latents"]

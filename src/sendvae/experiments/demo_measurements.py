@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sendvae.autoencoding import load_perceptual
-from sendvae.config.schema_demo import EvaluationConfig
+from sendvae.config import EvaluationConfig
 from sendvae.data import ImageSet
 from sendvae.evaluation import (
     Encoded,

@@ -12,7 +12,7 @@ from sendvae.runs.checkpoint import (
 from sendvae.runs.classes import Classes, load_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder, remove_empty, try_folder
-from sendvae.runs.journal import Journal, read_journal
+from sendvae.runs.journal import Journal, images_in_journal, read_journal
 from sendvae.runs.progress import progress, say
 from sendvae.runs.row_cache import SHARD, RowCache
 from sendvae.runs.trackers import TRACKERS, Tracker, check_tracker, open_tracker
@@ -30,6 +30,7 @@ __all__ = [
     "check_space",
     "check_tracker",
     "describe_environment",
+    "images_in_journal",
     "latest_checkpoint",
     "list_caches",
     "load_classes",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sendvae.files import write_text
 
+TAIL = 8192  # bytes at the end of a journal: more than two lines
+
 
 class Journal:
     """Appends JSON lines; on resume, drops what the checkpoint does not cover."""
@@ -32,6 +34,26 @@ def read_journal(path: Path) -> dict[str, list[float | None]]:
     lines = _lines(path)
     names = dict.fromkeys(name for line in lines for name in line)
     return {name: [line.get(name) for line in lines] for name in names}
+
+
+def images_in_journal(path: Path) -> int:
+    """Return the images seen at the last whole line of a journal, of which only the end is read; 0 without one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            ends = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return 0
+    for text in reversed(ends):
+        try:
+            return int(json.loads(text)["images"])
+        except (
+            json.JSONDecodeError,
+            KeyError,
+            TypeError,
+        ):  # cut short, by a kill or by where the reading began
+            continue
+    return 0
 
 
 def _lines(path: Path) -> list[dict[str, float]]:

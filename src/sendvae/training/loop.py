@@ -55,13 +55,10 @@ Preview = Callable[[int], dict[str, float]]
 
 
 class Stopped(Exception):
-    """A signal ended the run after its checkpoint was written."""
+    """A signal ended the work, at a place from which it can go on."""
 
-    def __init__(self, name: str, images_seen: int, signum: int) -> None:
-        super().__init__(
-            f"{name}: stopped at {images_seen:,} images; the checkpoint is written. "
-            "Run the same command again to go on."
-        )
+    def __init__(self, what: str, signum: int) -> None:
+        super().__init__(f"{what}. Run the same command again to go on.")
         self.signum = signum
 
 
@@ -153,7 +150,8 @@ def train(
                 )
             # Stop.
             if stopping and not done:
-                raise Stopped(stage.name, images_seen, received[0] if received else signal.SIGTERM)
+                where = f"{stage.name}: stopped at {images_seen:,} images; the checkpoint is written"
+                raise Stopped(where, received[0] if received else signal.SIGTERM)
 
 
 def _check_shares(loop: LoopConfig) -> None:

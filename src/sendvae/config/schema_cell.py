@@ -1,0 +1,60 @@
+"""Configurations of a cell's measurements, and the numbers that somebody else reports for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from sendvae.config.schema_common import Section
+from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
+from sendvae.config.schema_sample import SampleConfig
+
+
+class EvaluationConfig(Section):
+    """The protocols by which the cells of an experiment are measured; each is one of `sendvae evaluate`."""
+
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    latents: LatentsConfig = LatentsConfig()
+    generation: GenerationConfig = GenerationConfig()
+
+
+class TokenizerScoresConfig(Section):
+    """What is measured of a tokenizer: its latent space, and what it loses of the test images of the same data."""
+
+    kind: Literal["tokenizer-scores"] = "tokenizer-scores"
+    latents: LatentsConfig = LatentsConfig()
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    shown: PositiveInt = Field(8, description="test images in the pictures")
+
+    @model_validator(mode="after")
+    def _latents_are_those_of_training(self) -> TokenizerScoresConfig:
+        if self.latents.latent != "mean" or self.latents.uniformity.flips:
+            raise ValueError(
+                "a cell scores the posterior means that training caches: set latents.latent=mean and"
+                " latents.uniformity.flips=false"
+            )
+        return self
+
+
+class SamplesConfig(Section):
+    """What is drawn from a diffusion model, and what the samples are held against."""
+
+    kind: Literal["samples"] = "samples"
+    sampling: SampleConfig = SampleConfig()
+    generation: GenerationConfig = GenerationConfig()
+    reference: str = Field("embedded:emoji", description="any source of images, or an npz file of statistics")
+    shown: PositiveInt = Field(32, description="samples in the picture")
+
+
+class Expected(Section):
+    """A number that somebody reports for a cell.
+
+    Attributes:
+        metric: as results name it.
+        source: who reports it, and where.
+    """
+
+    metric: str
+    value: float
+    source: str

@@ -1,0 +1,141 @@
+"""What is measured of a tokenizer and of samples, by the paths of `evaluation`; the results are kept in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sendvae.config import SamplesConfig, TokenizerScoresConfig
+from sendvae.data import ImageSet, open_images
+from sendvae.evaluation import (
+    Encoded,
+    measure_generation,
+    measure_latents,
+    measure_reconstruction,
+    reconstruct,
+)
+from sendvae.evaluation.diffusion_model import load_model
+from sendvae.evaluation.latents import open_data
+from sendvae.evaluation.results import Result
+from sendvae.evaluation.sample_job import write_samples
+from sendvae.experiments.pictures import principal_colours, save_grid
+from sendvae.files import write_text
+from sendvae.latents import TensorRows
+from sendvae.nn import weights_digest
+from sendvae.tokenizers import Autoencoder, load_tokenizer
+from sendvae.training import cached_latents
+
+RESAMPLED = "resampled.json"
+RESAMPLED_DIGITS = 6
+COLUMNS = 8  # of pictures of images
+SAMPLES = "samples.npz"
+
+
+def score_tokenizer(
+    config: TokenizerScoresConfig,
+    source: str,
+    folder: Path,
+    cache: Path,
+    device: torch.device,
+    name: str,
+) -> None:
+    """Measure what a tokenizer's latent space holds, and what it loses of the test images.
+
+    Probes and mixtures are fitted on train and tuned on val. Images are encoded once, into the cache that
+    training uses too. The folder gets `latents` and `reconstruction` with a result each, pictures, and the scores
+    of every resample of the test images, by which tokenizers are compared.
+
+    Args:
+        source: of the tokenizer.
+        cache: of latents, and of what is measured of the originals.
+        name: of the tokenizer in tables.
+    """
+    images = open_data(config.latents)
+    tokenizer = load_tokenizer(source).to(device)
+    latents = {
+        split: cached_latents(cache, tokenizer, part, device, f"{name}: {split} latents")
+        .fields["mean"]
+        .float()
+        for split, part in images.items()
+    }
+    reconstruction = measure_reconstruction(
+        tokenizer,
+        images["test"],
+        config.reconstruction,
+        device,
+        folder=folder / "reconstruction",
+        cache=cache,
+        name=name,
+    )
+    _save(reconstruction, folder / "reconstruction")
+    rows = {split: TensorRows(z) for split, z in latents.items()}
+    encoded = Encoded(name, rows, weights_digest(tokenizer), source)
+    space = _save(measure_latents([encoded], images, config.latents, device), folder / "latents")
+    resampled = {
+        score: [round(value, RESAMPLED_DIGITS) for value in values]
+        for score, values in space.subjects[0].resampled.items()
+    }
+    write_text(folder / RESAMPLED, json.dumps(resampled) + "\n")
+    _draw(config, tokenizer, images["test"], latents["test"], folder)
+
+
+def _draw(
+    config: TokenizerScoresConfig, tokenizer: Autoencoder, images: ImageSet, latents: Tensor, folder: Path
+) -> None:
+    """Draw some test images, the same for every tokenizer, with their reconstructions and latents."""
+    rng = np.random.default_rng(0)
+    shown = np.sort(rng.choice(len(images), min(config.shown, len(images)), replace=False))
+    originals = images.batch(shown).images
+    pictures = {
+        "originals": originals,
+        "reconstructions": reconstruct(tokenizer, originals, config.reconstruction.precision),
+        "latents": principal_colours(latents, latents[shown], originals.shape[-1]),
+    }
+    for name, picture in pictures.items():
+        save_grid(picture, folder / f"{name}.png", COLUMNS)
+
+
+def draw_and_measure(
+    config: SamplesConfig,
+    run: str,
+    tokenizer: str,
+    folder: Path,
+    cache: Path,
+    device: torch.device,
+    name: str,
+) -> None:
+    """Draw samples of a run, and hold them against a reference.
+
+    The folder gets the samples with their record, a picture of the first, and `generation` with the result.
+
+    Args:
+        run: of a diffusion model.
+        tokenizer: which decodes.
+        cache: of what is measured of the reference.
+        name: of the samples in tables.
+    """
+    target = folder / SAMPLES
+    write_samples(load_model(run, tokenizer), config.sampling, target, device)
+    shown = range(min(config.shown, config.sampling.images))
+    save_grid(open_images(str(target)).batch(shown).images, folder / "samples.png", COLUMNS)
+    result = measure_generation(
+        str(target), config.reference, config.generation, device, cache=cache, name=name
+    )
+    _save(result, folder / "generation")
+
+
+def _save(result: Result | None, folder: Path) -> Result:
+    assert result is not None  # a stage runs in one process
+    result.save(folder)
+    return result
+
+
+def load_resampled(folder: Path) -> Mapping[str, list[float]]:
+    """Return the scores of every resample that a stage kept; nothing where it kept none."""
+    path = folder / RESAMPLED
+    return json.loads(path.read_text()) if path.is_file() else {}

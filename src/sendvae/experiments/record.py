@@ -1,0 +1,213 @@
+"""`cells.json`: which stages belong to which cell; and what is finished of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sendvae.config import Expected
+from sendvae.errors import UserError
+from sendvae.evaluation.results import RESULTS, Number, Result
+from sendvae.experiments.about import About
+from sendvae.experiments.cell import Cell
+from sendvae.experiments.graph import DONE, FAILED, TIMES, Node
+from sendvae.experiments.measures import load_resampled
+from sendvae.files import write_text
+from sendvae.quantities import Quantity
+from sendvae.runs import describe_environment, read_journal
+
+CELLS = "cells.json"
+JOURNAL = "metrics.jsonl"
+State = Literal["finished", "failed", "missing"]
+
+
+class StageRecord(BaseModel):
+    """Where a stage of a cell lies, below the folder of the experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    folder: str
+
+
+class CellRecord(BaseModel):
+    """A cell, and its stages by role."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    method: str
+    seed: int
+    stages: dict[str, StageRecord]
+    expected: list[Expected] = []
+
+
+class Record(BaseModel):
+    """The document.
+
+    Attributes:
+        created: when the cells were last run.
+        environment: in which.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    created: str
+    environment: dict[str, str | int]
+    about: About
+    cells: list[CellRecord]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Scalars against images seen; None where a line of the journal lacks one."""
+
+    images: list[int]
+    series: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What is there of a cell.
+
+    Attributes:
+        states: of its stages, by role.
+        errors: why a stage failed, by role.
+        metrics: numbers with their intervals, of all finished stages together.
+        quantities: how each is read.
+        curves: of trainings, begun or finished, by role.
+        pictures: by name ("reconstructions", "latents", "samples", ...).
+        attribute_f1: of the probe, by attribute.
+        resampled: scores of every resample of the test images.
+        seconds: of the finished stages, by role.
+        peak_memory_gib: of any of them.
+    """
+
+    name: str
+    method: str
+    seed: int
+    expected: list[Expected]
+    states: dict[str, State] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Number] = field(default_factory=dict)
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    pictures: dict[str, Path] = field(default_factory=dict)
+    attribute_f1: dict[str, float] = field(default_factory=dict)
+    resampled: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_gib: float = 0.0
+
+
+def save_record(
+    folder: Path, cells: Sequence[Cell], nodes: Sequence[Mapping[str, Node]], about: About | None
+) -> None:
+    """Write `cells.json` into the folder of an experiment.
+
+    Args:
+        nodes: of each cell, by role.
+    """
+    record = Record(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=describe_environment(),
+        about=about or About(),
+        cells=[
+            CellRecord(
+                name=cell.name,
+                method=cell.method,
+                seed=cell.seed,
+                stages={
+                    role: StageRecord(kind=node.kind, folder=node.folder.relative_to(folder).as_posix())
+                    for role, node in stages.items()
+                },
+                expected=list(cell.expected),
+            )
+            for cell, stages in zip(cells, nodes, strict=True)
+        ],
+    )
+    write_text(folder / CELLS, record.model_dump_json(indent=1) + "\n")
+
+
+def load_record(folder: Path) -> Record:
+    """Return what `cells.json` in a folder says.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / CELLS
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError("no experiment", given=f"no {CELLS} in {folder}") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UserError(
+            f"{path} is damaged",
+            given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}",
+            next_step="run the experiment's command again, which writes it anew and keeps what is finished",
+        ) from None
+
+
+def load_cells(folder: Path) -> list[CellResult]:
+    """Return what is there of the cells of an experiment, which need not be finished, nor have begun.
+
+    Raises:
+        UserError: as `load_record`; or a finished stage whose result is damaged.
+    """
+    return [_result_of(cell, folder) for cell in load_record(folder).cells]
+
+
+def _result_of(cell: CellRecord, folder: Path) -> CellResult:
+    result = CellResult(cell.name, cell.method, cell.seed, cell.expected)
+    peaks = [0.0]
+    for role, stage in cell.stages.items():
+        place = folder / stage.folder
+        if (place / JOURNAL).is_file():
+            result.curves[role] = read_curve(place / JOURNAL)
+        result.states[role] = "finished" if (place / DONE).is_file() else "missing"
+        if result.states[role] == "finished":
+            done = json.loads((place / DONE).read_text())
+            result.seconds[role] = done["seconds"]
+            peaks.append(done["peak_memory_gib"])
+            _add_results(result, place)
+        elif (place / FAILED).is_file():
+            result.states[role] = "failed"
+            result.errors[role] = json.loads((place / FAILED).read_text())["error"]
+    return replace(result, peak_memory_gib=max(peaks))
+
+
+def _add_results(result: CellResult, place: Path) -> None:
+    """Add what a finished stage found: results in folders of their own, pictures beside them."""
+    for path in sorted(place.glob(f"*/{RESULTS}")):
+        found = Result.load(path)
+        (subject,) = found.subjects
+        result.metrics.update(subject.numbers)
+        result.quantities.update(found.quantities)
+        result.attribute_f1.update(subject.details.get("f1", {}))
+    result.pictures.update({path.stem: path for path in sorted(place.glob("*.png"))})
+    result.resampled.update(load_resampled(place))
+
+
+def load_times(folder: Path) -> dict[str, float]:
+    """Return the seconds of work by kind of stage, of all attempts; the same stage may have had several."""
+    path = folder / TIMES
+    totals: dict[str, float] = {}
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        entry = json.loads(line)
+        totals[entry["kind"]] = totals.get(entry["kind"], 0.0) + entry["seconds"]
+    return totals
+
+
+def read_curve(journal: Path) -> Curve:
+    """Return the scalars of a run."""
+    columns = read_journal(journal)
+    images = [int(value) for value in columns.pop("images", []) if value is not None]
+    columns.pop("step", None)
+    return Curve(images, columns)

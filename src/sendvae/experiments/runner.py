@@ -1,0 +1,202 @@
+"""Runs cells: every stage once, in a process of its own, side by side with others; what is finished is kept."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from sendvae.experiments.about import About
+from sendvae.experiments.cell import Cell
+from sendvae.experiments.graph import DONE, FAILED, STAGE_FOLDER, TIMES, Graph, Node
+from sendvae.experiments.process import LOG, Task, prepare, reason, start
+from sendvae.experiments.record import save_record
+from sendvae.files import write_text
+from sendvae.runs import locked, progress, say, try_folder
+from sendvae.training import Stopped
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
+
+
+class StagesFailed(Exception):
+    """Some stages failed; everything that does not need them is done."""
+
+    def __init__(self, failed: Sequence[tuple[Node, str]], left: Sequence[Node]) -> None:
+        lines = [f"{len(failed)} stage{'s' if len(failed) > 1 else ''} failed:"]
+        for node, error in failed:
+            lines += [f"  {node.title}: {error}", f"    log: {node.folder / LOG}"]
+        if left:
+            lines.append(f"not run, since they need what failed: {', '.join(node.title for node in left)}")
+        lines.append("Run the same command again to try once more; what is finished is kept.")
+        super().__init__("\n".join(lines))
+
+
+def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: int | None = None) -> None:
+    """Do whatever is missing of some cells, stages that are ready side by side in the order of the cells.
+
+    A stage lies in a folder named by everything that its result depends on: it is done once for all cells that
+    share it, and found again by later calls, also with other cells. Trainings go on from their last checkpoint.
+    `cells.json` in the folder says which stages belong to which cell (see `load_cells`).
+
+    Args:
+        folder: of the experiment.
+        about: what its page says besides.
+        cores: to share among the stages; None: the threads that torch would use. On a GPU stages run one by one.
+
+    Raises:
+        UserError: cells that ask for something that is not there; nothing was run.
+        StagesFailed: at the end, if a stage failed.
+        Stopped: after SIGTERM or Ctrl-C, once the trainings have written their checkpoints.
+    """
+    prepare()
+    folder = folder.resolve()
+    try_folder(folder)
+    cores = cores or torch.get_num_threads()
+    with locked(folder / STAGE_FOLDER):
+        graph = Graph(folder)
+        save_record(folder, cells, graph.add_cells(cells), about)
+        schedule = _Schedule(
+            list(graph.nodes.values()), cores, 1 if torch.cuda.is_available() else cores, folder / TIMES
+        )
+        schedule.run()
+
+
+@dataclass
+class _Running:
+    node: Node
+    process: ForkServerProcess
+    threads: int
+    began: float
+
+
+class _Schedule:
+    """Which stages wait, run, are done, and failed.
+
+    Args:
+        nodes: in the order in which they are begun where there is a choice.
+        cores: shared among what runs.
+        most: stages at a time.
+        times: file to which every attempt adds a line.
+    """
+
+    def __init__(self, nodes: Sequence[Node], cores: int, most: int, times: Path) -> None:
+        self.nodes, self.cores, self.most, self.times = nodes, cores, most, times
+        self.done = {node.digest for node in nodes if node.finished}
+        self.waiting = [node for node in nodes if node.digest not in self.done]
+        self.running: list[_Running] = []
+        self.failed: list[tuple[Node, str]] = []
+
+    def run(self) -> None:
+        """Run everything that can be.
+
+        Raises:
+            StagesFailed, Stopped: as `run` of the module.
+        """
+        if len(self.done) and self.waiting:
+            say(f"{len(self.done)} of {len(self.nodes)} stages are there")
+        total, worked = self._work()
+        with _signals() as received, progress("stages", total, "units", worked) as bar:
+            try:
+                self._begin()
+                while self.running and not received:
+                    wait([one.process.sentinel for one in self.running], POLL_SECONDS)
+                    self._end()
+                    self._begin()
+                    _, now = self._work()
+                    bar.advance(max(0, now - worked), ", ".join(one.node.job.name for one in self.running))
+                    worked = max(worked, now)
+                if received:
+                    self._stop(received)
+            finally:
+                for one in self.running:
+                    one.process.kill()
+                    one.process.join()
+        if self.failed:
+            raise StagesFailed(self.failed, self.waiting)
+
+    def _begin(self) -> None:
+        """Start what is ready, and share the free cores among it."""
+        ready = [node for node in self.waiting if set(node.needs) <= self.done]
+        free = self.cores - sum(one.threads for one in self.running)
+        chosen = ready[: max(0, min(free, self.most - len(self.running)))]
+        for node in chosen:
+            threads = free // len(chosen)
+            (node.folder / FAILED).unlink(missing_ok=True)
+            task = Task(node.title, node.row.compute, node.job, node.folder / DONE, threads, str(Path.cwd()))
+            say(f"begins    {node.title} ({threads} thread{'s' if threads > 1 else ''})")
+            self.running.append(_Running(node, start(task), threads, time.monotonic()))
+            self.waiting.remove(node)
+
+    def _end(self) -> None:
+        """See which have ended, and how."""
+        for one in [one for one in self.running if one.process.exitcode is not None]:
+            self.running.remove(one)
+            seconds = time.monotonic() - one.began
+            if one.process.exitcode == 0 and one.node.finished:
+                self.done.add(one.node.digest)
+                ended = "finished"
+            else:
+                error = reason(one.process, one.node.folder / LOG)
+                self.failed.append((one.node, error))
+                write_text(one.node.folder / FAILED, json.dumps({"error": error}) + "\n")
+                ended = "failed"
+            self._note(one, ended, seconds)
+            say(f"{ended:9} {one.node.title}, {seconds:.0f} s; {len(self.done)} of {len(self.nodes)} done")
+
+    def _stop(self, received: list[int]) -> None:
+        """Let trainings write their checkpoints; after a second signal, or too long, end them.
+
+        Raises:
+            Stopped: always.
+        """
+        say("stopping: trainings write their checkpoints")
+        for one in self.running:
+            one.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(one.process.exitcode is None for one in self.running):
+            if len(received) > 1 or time.monotonic() > deadline:
+                break
+            wait([one.process.sentinel for one in self.running if one.process.exitcode is None], POLL_SECONDS)
+        for one in self.running:
+            self._note(one, "stopped", time.monotonic() - one.began)
+        raise Stopped(f"stopped: {len(self.done)} of {len(self.nodes)} stages are done", received[0])
+
+    def _note(self, one: _Running, ended: str, seconds: float) -> None:
+        line = {"kind": one.node.kind, "stage": one.node.title, "seconds": round(seconds, 2), "ended": ended}
+        with self.times.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _work(self) -> tuple[int, int]:
+        """Units of work in all, and those that are done."""
+        total = sum(node.work for node in self.nodes)
+        return round(total), round(sum(node.worked for node in self.nodes))
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT, so that what runs can be ended in order."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        received.append(signum)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

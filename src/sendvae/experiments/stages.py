@@ -1,0 +1,164 @@
+"""The kinds of work that experiments are made of: a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sendvae.config import DiffusionConfig, SamplesConfig, Section, TokenizerConfig, TokenizerScoresConfig
+from sendvae.evaluation import PROTOCOL_VERSION, Preview
+from sendvae.experiments.contents import Contents
+from sendvae.experiments.measures import draw_and_measure, score_tokenizer
+from sendvae.registry import Registry
+from sendvae.runs import images_in_journal
+from sendvae.training import default_device, train_diffusion, train_tokenizer
+
+JOURNAL = "metrics.jsonl"
+# Work in units of one training image of a small SiT (measured on 2 CPU cores, embedded images of 64 pixels).
+TOKENIZER_IMAGE = 10.0
+DRAWN_IMAGE = 8.0
+SCORES = 6000.0  # of a tokenizer; most of it is the same for few images and many
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is given to work on.
+
+    Attributes:
+        config: of the kind's schema.
+        inputs: what the stages that it needs left, or what the user named, by the names of the inputs.
+        folder: its own; what an earlier, interrupted attempt left is still there.
+        cache: shared by all stages.
+        name: for people.
+    """
+
+    config: Any
+    inputs: Mapping[str, str]
+    folder: Path
+    cache: Path
+    name: str
+
+
+def _nothing_more(_contents: Contents, _config: Any) -> str:
+    return ""
+
+
+def _all_at_once(_config: Any, _folder: Path) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """A kind of stage.
+
+    Attributes:
+        compute: does the work into `Job.folder`: results in folders of their own, pictures as PNG, a journal.
+        inputs: name -> digest of what a user may give instead of a stage.
+        output: what a stage that needs this one is given, below the folder.
+        reads: digest of whatever else the configuration names.
+        work: how much there is to do, in units.
+        done: share of it that is done, from 0 to 1, by what lies in the folder.
+        version: raised when the same work gives something else than before.
+    """
+
+    compute: Callable[[Job], None]
+    inputs: Mapping[str, Callable[[Contents, str], str]] = field(default_factory=dict)
+    output: str = ""
+    reads: Callable[[Contents, Any], str] = _nothing_more
+    work: Callable[[Any], float] = lambda _config: 1.0
+    done: Callable[[Any, Path], float] = _all_at_once
+    version: int = 0
+
+
+def _train_tokenizer(job: Job) -> None:
+    config: TokenizerConfig = job.config.model_copy(update={"init": job.inputs["init"]})
+    train_tokenizer(config, job.folder, job.cache, job.name)
+
+
+def _train_diffusion(job: Job) -> None:
+    config: DiffusionConfig = job.config.model_copy(update={"tokenizer": job.inputs["tokenizer"]})
+    preview = partial(Preview, config.preview, seed=config.seed) if config.preview else None
+    train_diffusion(config, job.folder, job.cache, job.name, preview)
+
+
+def _score_tokenizer(job: Job) -> None:
+    score_tokenizer(job.config, job.inputs["tokenizer"], job.folder, job.cache, default_device(), job.name)
+
+
+def _sample(job: Job) -> None:
+    draw_and_measure(
+        job.config,
+        job.inputs["run"],
+        job.inputs["tokenizer"],
+        job.folder,
+        job.cache,
+        default_device(),
+        job.name,
+    )
+
+
+def _training_images(contents: Contents, config: TokenizerConfig | DiffusionConfig) -> str:
+    return contents.images(config.data.source, config.data.split, config.data.limit)
+
+
+def _tokenizer_reads(contents: Contents, config: TokenizerConfig) -> str:
+    discriminator = config.losses.discriminator_init
+    known = contents.tokenizer(discriminator) if discriminator is not None else "none"
+    return f"{_training_images(contents, config)}, discriminator {known}"
+
+
+def _scores_read(contents: Contents, config: TokenizerScoresConfig) -> str:
+    return contents.splits(config.latents)
+
+
+def _samples_read(contents: Contents, config: SamplesConfig) -> str:
+    protocol = config.generation
+    return contents.images(config.reference, protocol.reference_split, protocol.reference_limit)
+
+
+def _trained(config: TokenizerConfig | DiffusionConfig, folder: Path) -> float:
+    return min(1.0, images_in_journal(folder / JOURNAL) / config.loop.images)
+
+
+STAGES: Registry[StageKind] = Registry(
+    "kind of stage",
+    {
+        "tokenizer": StageKind(
+            _train_tokenizer,
+            {"init": Contents.tokenizer},
+            output="tokenizer",
+            reads=_tokenizer_reads,
+            work=lambda config: TOKENIZER_IMAGE * config.loop.images,
+            done=_trained,
+        ),
+        "diffusion": StageKind(
+            _train_diffusion,
+            {"tokenizer": Contents.tokenizer},
+            reads=_training_images,
+            work=lambda config: float(config.loop.images),
+            done=_trained,
+        ),
+        "tokenizer-scores": StageKind(
+            _score_tokenizer,
+            {"tokenizer": Contents.tokenizer},
+            reads=_scores_read,
+            work=lambda _config: SCORES,
+            version=PROTOCOL_VERSION,
+        ),
+        "samples": StageKind(
+            _sample,
+            {"run": Contents.run, "tokenizer": Contents.tokenizer},
+            reads=_samples_read,
+            work=lambda config: DRAWN_IMAGE * config.sampling.images,
+            version=PROTOCOL_VERSION,
+        ),
+    },
+)
+
+
+def config_of(stage_config: Section, inputs: Mapping[str, object]) -> dict[str, Any]:
+    """Return what of a stage's configuration its result depends on: not how its inputs are called."""
+    return stage_config.model_dump(mode="json", exclude={*inputs, "expected"})
