@@ -40,7 +40,7 @@ def test_a_stale_mutant_is_told() -> None:
 def test_a_fault_dies_and_a_harmless_change_survives() -> None:
     (real,) = find(["draws-position"])
     harmless = replace(real, name="harmless", new="stream(self.seed, self.images_seen + 0, name,")
-    assert run([real, harmless]) == ["harmless"]
+    assert run([real, harmless], jobs=2) == ["harmless"]
     broken = replace(real, name="broken", new="stream(self.seed, (, name,")
     with pytest.raises(ValueError, match="broken breaks more than its tests"):
         run([broken])

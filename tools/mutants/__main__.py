@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import tools.mutants
@@ -21,6 +22,9 @@ def main() -> int:
     parser.add_argument(
         "--timeout", type=float, default=TIMEOUT, help="seconds of a mutant's tests (%(default)s)"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time (%(default)s)"
+    )
     arguments = parser.parse_args()
     try:
         chosen = find(arguments.only)
@@ -31,7 +35,7 @@ def main() -> int:
             print(f"{mutant.name:30} {mutant.fault}\n{'':30} {mutant.file}; {', '.join(mutant.tests)}")
         return 0
     try:
-        survivors = run(chosen, arguments.timeout)
+        survivors = run(chosen, arguments.timeout, arguments.jobs)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

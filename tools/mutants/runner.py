@@ -1,22 +1,27 @@
-"""Runs the tests of mutants on a copy of the tree."""
+"""Runs the tests of mutants on copies of the tree, side by side."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 from tools.mutants.mutant import ROOT, Mutant, mutated
 
 PARTS = ("src", "tests", "tools", "pyproject.toml")  # of the copy
 TIMEOUT = 900  # seconds of a mutant's tests
 TESTS_FAILED = 1  # pytest's exit code; higher ones are mistakes in the call
+# What most tests import is imported once: every process of tests is a copy of one that has done so.
+WARM = ("torch", "torchvision", "scipy.stats", "sklearn", "PIL.Image", "pydantic", "yaml")
+FORKS = get_context("forkserver")
 
 
 def run_tests(root: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> tuple[int, str]:
@@ -24,20 +29,32 @@ def run_tests(root: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> tup
 
     Tests that take longer than `timeout` seconds have failed.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [*command, *(f"tests/{test}" for test in tests)],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        return TESTS_FAILED, f"stopped after {timeout:.0f} s"
-    return done.returncode, done.stdout + done.stderr
+    with tempfile.TemporaryDirectory(prefix="mutant-output-") as folder:
+        output = Path(folder) / "output.txt"
+        process = FORKS.Process(target=_pytest, args=(root, list(tests), output))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            return TESTS_FAILED, f"stopped after {timeout:.0f} s"
+        return process.exitcode, output.read_text(errors="replace")
+
+
+def _pytest(root: Path, tests: Sequence[str], output: Path) -> None:
+    """Become a run of pytest in `root`, whose package comes before the installed one."""
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(root)
+    os.environ |= {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(root / "src"), str(root)]
+    import pytest
+
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)])
+    sys.stdout.flush()
+    os._exit(int(code))
 
 
 @contextmanager
@@ -56,31 +73,60 @@ def copy_of(root: Path) -> Iterator[Path]:
 def killer(output: str) -> str:
     """Return the first test that failed, from pytest's output."""
     failed = [line.split()[1] for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].removeprefix("tests/") if failed else output.strip().splitlines()[-1]
+    return failed[0].removeprefix("tests/") if failed else (output.strip().splitlines() or ["no output"])[-1]
 
 
-def run(mutants: Sequence[Mutant], timeout: float = TIMEOUT) -> list[str]:
+def run(mutants: Sequence[Mutant], timeout: float = TIMEOUT, jobs: int = 1) -> list[str]:
     """Run every mutant's tests on a copy with its fault; print each one's fate, and return the survivors' names.
+
+    Args:
+        timeout: seconds of a mutant's tests.
+        jobs: mutants at a time.
 
     Raises:
         ValueError: a mutant is stale, names no test, or breaks the import; its tests fail without it.
     """
+    FORKS.set_forkserver_preload(list(WARM))
     survivors = []
-    with copy_of(ROOT) as root:
+    with ExitStack() as stack:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for _ in range(jobs):
+            copies.put(stack.enter_context(copy_of(ROOT)))
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        stack.callback(pool.shutdown, cancel_futures=True)  # after an error nothing more is begun
         tests = sorted({test for mutant in mutants for test in mutant.tests})
-        code, output = run_tests(root, tests, timeout * len(mutants))
-        if code:
-            raise ValueError(f"the tests fail without any fault:\n{output[-4000:]}")
-        for mutant in mutants:
-            file, began = root / "src/sendvae" / mutant.file, time.monotonic()
-            healthy, faulty = file.read_text(), mutated(mutant, root)
-            file.write_text(faulty)
-            code, output = run_tests(root, mutant.tests, timeout)
-            file.write_text(healthy)
+        shares = [share for i in range(jobs) if (share := tests[i::jobs])]
+        for code, output in pool.map(lambda share: _healthy(copies, share, timeout * len(mutants)), shares):
+            if code:
+                raise ValueError(f"the tests fail without any fault:\n{output[-4000:]}")
+        began = {pool.submit(_faulty, copies, mutant, timeout): mutant for mutant in mutants}
+        for count, future in enumerate(as_completed(began), 1):
+            mutant, (code, output, seconds) = began[future], future.result()
             if code > TESTS_FAILED:
                 raise ValueError(f"{mutant.name} breaks more than its tests:\n{output[-4000:]}")
             if code == 0:
                 survivors.append(mutant.name)
             fate = "SURVIVES" if code == 0 else f"dies in {killer(output)}"
-            print(f"{mutant.name:30} {fate}  ({time.monotonic() - began:.0f} s)", flush=True)
+            print(f"{count:3}/{len(mutants)} {mutant.name:30} {fate}  ({seconds:.0f} s)", flush=True)
     return survivors
+
+
+def _healthy(copies: SimpleQueue[Path], tests: Sequence[str], timeout: float) -> tuple[int, str]:
+    root = copies.get()
+    try:
+        return run_tests(root, tests, timeout)
+    finally:
+        copies.put(root)
+
+
+def _faulty(copies: SimpleQueue[Path], mutant: Mutant, timeout: float) -> tuple[int, str, float]:
+    root, began = copies.get(), time.monotonic()
+    file = root / "src/sendvae" / mutant.file
+    healthy = file.read_text()
+    try:
+        file.write_text(mutated(mutant, root))
+        code, output = run_tests(root, mutant.tests, timeout)
+    finally:
+        file.write_text(healthy)
+        copies.put(root)
+    return code, output, time.monotonic() - began
