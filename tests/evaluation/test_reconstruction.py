@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sendvae.config import ReconstructionConfig, load_config, validate
 from sendvae.data import open_embedded, to_float, to_uint8
 from sendvae.errors import UserError
-from sendvae.evaluation import measure_reconstruction
+from sendvae.evaluation import measure_reconstruction, reconstruct
 from sendvae.evaluation.networks import FeatureNetwork
 from sendvae.evaluation.results import Result
 from sendvae.metrics import psnr, ssim, ssim_signed
@@ -97,6 +97,12 @@ def test_numbers_by_their_definitions(latent: str, tokenizer: str, tmp_path: Pat
         statistics.append(Moments())
         statistics[-1].update(small_network().rows(images).pool)
     assert numbers["rfid"].value == pytest.approx(frechet_distance_of(*statistics), rel=1e-3)
+
+
+def test_what_is_shown_are_decoded_means(tokenizer: str) -> None:
+    originals, copies = expected(tokenizer)
+    found = reconstruct(load_tokenizer(tokenizer), originals)
+    assert int((found.short() - to_uint8(copies).short()).abs().max()) <= 1
 
 
 def test_lightningdits_choices(tokenizer: str, tmp_path: Path) -> None:

@@ -67,6 +67,13 @@ def test_what_a_cache_depends_on_keeps_it_apart(change: str, tmp_path: Path) -> 
     assert torch.equal(measured(tmp_path).picked, first.picked)
 
 
+def test_images_for_precision_and_recall_are_spread_over_the_set() -> None:
+    """The first ones may all be of one class."""
+    everything = measured(None).picked
+    assert torch.equal(measured(None, picked=5).picked, everything[[0, 3, 6, 8, 11]])
+    assert torch.equal(measured(None, picked=2).picked, everything[[0, -1]])
+
+
 def test_all_images_are_as_many_as_there_are(tmp_path: Path) -> None:
     for picked in (None, COUNT, COUNT + 1):
         assert len(measured(tmp_path, picked=picked).picked) == COUNT

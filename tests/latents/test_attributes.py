@@ -49,6 +49,8 @@ def test_validation_tunes_the_threshold_of_rare_attributes() -> None:
     assert probe.f1_macro_tuned is not None
     assert probe.tuned_threshold < 0.5  # at .5 a probe of noisy, rare attributes hardly ever says yes
     assert probe.f1_macro_tuned > probe.f1_macro + 0.05
+    opposite = attribute_probe(train, y, test, test_y == 0, val_latents=val, val_attributes=val_y)
+    assert opposite.tuned_threshold == probe.tuned_threshold  # the test split has no say in it
     assert probe.n_train == probe.n_test == 800
 
 

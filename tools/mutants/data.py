@@ -103,22 +103,6 @@ MUTANTS = [
         ("training/test_caching.py::test_every_dependency_of_latents_gives_another_name",),
     ),
     Mutant(
-        "tokens-cache-of-another-grid",
-        "Patch tokens of one grid are looked for in the cache of another.",
-        "training/caching.py",
-        '        "grid": grid,\n',
-        "",
-        ("training/test_caching.py::test_every_dependency_of_tokens_gives_another_name",),
-    ),
-    Mutant(
-        "scored-latents-of-another-part",
-        "Cached means are taken for cached samples.",
-        "evaluation/encoded.py",
-        '            "latent": self.latent,\n',
-        "",
-        ("training/test_caching.py::test_every_dependency_of_scored_latents_gives_another_name",),
-    ),
-    Mutant(
         "raw-images-of-another-crop",
         "A crop is no part of what images that are not prepared are known by.",
         "data/files.py",

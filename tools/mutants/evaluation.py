@@ -93,6 +93,14 @@ MUTANTS = [
         "evaluation/reconstruction.py",
         "tokenizer.encode(to_float(images.to(device))).mode()",
         "tokenizer.encode(to_float(images.to(device))).sample()",
+        ("evaluation/test_reconstruction.py::test_what_is_shown_are_decoded_means",),
+    ),
+    Mutant(
+        "side-by-side-samples-for-means",
+        "sendvae reconstruct decodes posterior samples.",
+        "evaluation/side_by_side.py",
+        "tokenizer.decode(tokenizer.encode(padded).mode())",
+        "tokenizer.decode(tokenizer.encode(padded).sample())",
         ("cli/test_reconstruct.py::test_sizes_that_fit_are_reconstructed_as_they_are",),
     ),
     Mutant(
@@ -149,7 +157,7 @@ MUTANTS = [
         "evaluation/collect.py",
         "np.unique(np.linspace(0, len(images) - 1, count).round().astype(np.int64))",
         "np.arange(count)",
-        ("evaluation/test_generation.py::test_precision_and_recall_see_a_spread_of_the_reference",),
+        ("evaluation/test_reference.py::test_images_for_precision_and_recall_are_spread_over_the_set",),
     ),
     Mutant(
         "compared-across-labels",
