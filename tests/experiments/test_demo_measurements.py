@@ -123,6 +123,7 @@ def test_scores_of_the_latent_space(
     )
     assert found.values["f1_macro"] == pytest.approx(probe.f1_macro, abs=1e-6)
     assert found.values["f1_micro"] == pytest.approx(probe.f1_micro, abs=1e-6)
+    assert found.values["f1_macro_tuned"] == pytest.approx(probe.f1_macro_tuned, abs=1e-6)
     names = images["train"].attributes.names
     assert found.attribute_f1 == pytest.approx(dict(zip(names, probe.f1.tolist(), strict=True)))
     assert len(found.resampled["f1_macro"]) == 40
