@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sendvae.experiments.summary import Summary
+from sendvae.experiments.demo_texts import COLUMNS
+from sendvae.experiments.record import load_cells
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,20 +40,24 @@ def test_quick_demo_from_start_to_report(tmp_path: Path) -> None:
     result = demo(folder, *small)
     assert result.returncode == 0, result.stderr[-2000:]
     assert (folder / "report.html").stat().st_size > 100_000
-    summary = Summary.load(folder / "summary.json")
-    assert [run.method for run in summary.runs] == ["base", "plain", "direct", "mapper", "send-vae"]
-    keys = summary.metrics.keys()
-    for run in summary.runs[1:]:
-        assert keys <= run.metrics.keys()
-        assert run.diffusion_curve is not None
-    assert summary.peak_memory_gib < 6.0
-    # Again: nothing is computed twice, and other settings are refused.
-    trained = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    base, *others = load_cells(folder)
+    assert base.name == "base"
+    assert [cell.name for cell in others] == ["plain-0", "direct-0", "mapper-0", "send-vae-0"]
+    for cell in others:
+        assert set(COLUMNS) <= cell.metrics.keys()
+        assert cell.curves.keys() == {"tokenizer", "diffusion"}
+        assert cell.peak_memory_gib < 4.0
+    text = (folder / "report.html").read_text()
+    assert "has both the most separable" in text or "has the most separable" in text
+    # Again: nothing is computed twice.
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("stages/*/*")}
     assert demo(folder, *small).returncode == 0
-    assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    other = demo(folder, *small[:-1])
-    assert other.returncode == 2
-    assert "evaluation.latents.uniformity.samples" in other.stderr
+    assert done == {path: path.stat().st_mtime_ns for path in folder.glob("stages/*/*")}
+    # With another protocol: only what it is about.
+    assert demo(folder, *small[:-1], "evaluation.latents.uniformity.samples=50").returncode == 0
+    new = [path.parent.name for path in folder.glob("stages/*/done.json") if path not in done]
+    assert len(new) == 5
+    assert all(name.startswith("tokenizer-scores-") for name in new)
 
 
 @pytest.mark.slow
@@ -62,4 +67,6 @@ def test_base_tokenizer_can_be_trained_from_scratch(tmp_path: Path) -> None:
         tmp_path / "demo", "--from-scratch", "methods=[demo/plain]", "limit=64", "diffusion_images=128"
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert Summary.load(tmp_path / "demo/summary.json").runs[0].metrics["psnr"] < 20.0  # hardly trained
+    base, plain = load_cells(tmp_path / "demo")
+    assert base.metrics["psnr"].value < 20.0  # hardly trained
+    assert plain.metrics["psnr"].value < 20.0  # and what started from it

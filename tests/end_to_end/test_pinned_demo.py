@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from sendvae.config import DemoConfig, load_config
-from sendvae.experiments.demo import Demo
-from sendvae.experiments.summary import Run
+from sendvae.evaluation.results import RESULTS, Result
+from sendvae.experiments.demo import demo_cells
+from sendvae.experiments.graph import Graph
 from sendvae.nn import precision
 
 STORED = Path(__file__).with_name("pinned_demo.json")
@@ -49,13 +50,23 @@ def measured(folder: Path) -> dict[str, dict[str, float]]:
     presets["diffusion"].write_text(DIFFUSION)
     chosen = [f"methods=[{presets['methods']}]", f"diffusion={presets['diffusion']}"]
     config = load_config(DemoConfig, "demo/quick", [*OVERRIDES, *chosen])
+    graph = Graph(folder / "demo")
+    cells = graph.add_cells(demo_cells(config, [SEED]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "bf16_is_native", lambda _device: False)
-        Demo(config, folder / "demo", [SEED]).run()
-    runs = {"base": folder / "demo/base", "send-vae": folder / f"demo/seed-{SEED}/send-vae"}
+        for node in graph.nodes.values():  # one after the other in this process, which is what is patched
+            node.folder.mkdir(parents=True)
+            node.row.compute(node.job)
     return {
-        name: Run.model_validate_json((path / "run.json").read_text()).metrics for name, path in runs.items()
+        name: numbers([node.folder for node in cell.values()])
+        for name, cell in zip(("base", "send-vae"), cells, strict=True)
     }
+
+
+def numbers(folders: list[Path]) -> dict[str, float]:
+    """Return what the stages of a cell measured."""
+    results = [Result.load(path) for folder in folders for path in folder.glob(f"*/{RESULTS}")]
+    return {name: one.value for result in results for name, one in result.subjects[0].numbers.items()}
 
 
 @pytest.mark.timeout(900)

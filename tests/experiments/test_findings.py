@@ -3,16 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sendvae.evaluation.results import Number
 from sendvae.experiments.findings import correlate, differences
-from sendvae.experiments.summary import Run
+from sendvae.experiments.record import CellResult
 
 
-def run(method: str, seed: int, value: float, resampled: np.ndarray | None) -> Run:
-    return Run(
-        method=method,
-        seed=seed,
-        metrics={"f1_macro": value, "fd": 100 * (1 - value)},
-        attribute_f1={},
+def run(method: str, seed: int, value: float, resampled: np.ndarray | None) -> CellResult:
+    return CellResult(
+        f"{method}-{seed}",
+        method,
+        seed,
+        [],
+        metrics={"f1_macro": Number(value=value), "fd": Number(value=100 * (1 - value))},
         resampled={} if resampled is None else {"f1_macro": resampled.tolist()},
     )
 
@@ -20,11 +22,11 @@ def run(method: str, seed: int, value: float, resampled: np.ndarray | None) -> R
 def test_differences_of_means_over_seeds() -> None:
     rng = np.random.default_rng(0)
     hard = 0.05 * rng.standard_normal(4000)  # what the drawn images do to every method
-    runs = [run("base", 0, 0.4, 0.4 + hard)]
+    runs = []
     for seed in range(2):
         runs.append(run("plain", seed, 0.50, 0.50 + hard))
         runs.append(run("send-vae", seed, 0.53 + 0.02 * seed, 0.54 + hard + 0.01 * rng.standard_normal(4000)))
-    (found,) = differences(runs, "f1_macro")
+    (found,) = differences(runs, "f1_macro", "plain")
     assert (found.method, found.metric) == ("send-vae", "f1_macro")
     assert found.value == pytest.approx(0.04)
     low, high = found.interval
@@ -34,8 +36,10 @@ def test_differences_of_means_over_seeds() -> None:
 
 def test_no_differences_without_control_or_resamples() -> None:
     some = np.zeros(10)
-    assert differences([run("send-vae", 0, 0.5, some), run("mapper", 0, 0.5, some)], "f1_macro") == []
-    assert differences([run("plain", 0, 0.5, some), run("mapper", 0, 0.5, None)], "f1_macro") == []
+    assert (
+        differences([run("send-vae", 0, 0.5, some), run("mapper", 0, 0.5, some)], "f1_macro", "plain") == []
+    )
+    assert differences([run("plain", 0, 0.5, some), run("mapper", 0, 0.5, None)], "f1_macro", "plain") == []
 
 
 def test_correlation_over_runs_that_generated() -> None:
@@ -43,5 +47,18 @@ def test_correlation_over_runs_that_generated() -> None:
     found = correlate(runs, "f1_macro", "fd")
     assert found.r == pytest.approx(-1.0)
     assert found.n == 4
-    bare = runs[0].model_copy(update={"metrics": {"f1_macro": 0.9}})
+    bare = CellResult("base", "base", 0, [], metrics={"f1_macro": Number(value=0.9)})
     assert correlate([*runs, bare], "f1_macro", "fd").n == 4
+
+
+def test_only_seeds_of_both_are_compared() -> None:
+    flat = np.full(10, 0.5)
+    runs = [
+        run("plain", 0, 0.5, flat),
+        run("plain", 1, 0.9, flat + 0.4),  # the other method has not come so far
+        run("send-vae", 0, 0.6, flat + 0.1),
+    ]
+    (found,) = differences(runs, "f1_macro", "plain")
+    assert found.value == pytest.approx(0.1)
+    assert found.interval == pytest.approx((0.1, 0.1))
+    assert differences(runs[1:], "f1_macro", "plain") == []

@@ -201,6 +201,11 @@ def test_what_cannot_run_is_refused_before_anything_runs(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="nothing can be written"):
         run([cell("c", a=good)], tmp_path / "file")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("kind: tokenizer")
+    with pytest.raises(UserError, match="holds a run of another command"):
+        run([cell("c", a=good)], tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
     assert counts(tmp_path) == {}
 
 

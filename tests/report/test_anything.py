@@ -133,8 +133,8 @@ def test_what_cannot_be_drawn_is_said(
     with pytest.raises(UserError, match="nothing to draw yet"):
         write_report(make_run(tmp_path / "young", lines=0))
     (tmp_path / "demo").mkdir()
-    (tmp_path / "demo/config.yaml").write_text("kind: demo\n")
-    with pytest.raises(UserError, match=r"not finished(?s:.*)sendvae demo --run"):
+    (tmp_path / "demo/cells.json").write_text('{"format": 1, "cells": [')
+    with pytest.raises(UserError, match=r"cells.json is damaged(?s:.*)run the experiment's command again"):
         write_report(tmp_path / "demo")
     make_result(tmp_path / "outer/inner")
     monkeypatch.setattr(sys, "argv", ["sendvae", "report", str(tmp_path / "outer")])

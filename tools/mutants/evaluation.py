@@ -53,7 +53,7 @@ MUTANTS = [
         "metrics/table.py",
         "_share(_covered(e, s)[0], s)",
         "_share(_covered(e, s)[1], s)",
-        ("experiments/test_demo_measurements.py::test_samples_are_held_against_the_training_images",),
+        ("evaluation/test_generation.py::test_numbers_by_their_definitions",),
     ),
     Mutant(
         "reconstruction-of-the-mean",

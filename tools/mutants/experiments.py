@@ -1,4 +1,4 @@
-"""The demo, which puts all rooms together."""
+"""Experiments, which put all rooms together: stages and their names, the demo."""
 
 from __future__ import annotations
 
@@ -7,59 +7,53 @@ from tools.mutants.mutant import Mutant
 DEMO = ("end_to_end/test_pinned_demo.py",)
 MUTANTS = [
     Mutant(
-        "demo-samples-for-means",
-        "The demo scores posterior samples instead of means.",
-        "experiments/demo_measurements.py",
-        """            split: cached_latents(self.cache, tokenizer, images, self.device, f"{name}: {split} latents")
-            .fields["mean"]
-            .float()""",
-        """            split: (
-                cache := cached_latents(
-                    self.cache, tokenizer, images, self.device, f"{name}: {split} latents"
-                )
-            )
-            .fields["mean"]
-            .float()
-            + cache.fields["std"].float() * torch.randn(cache.fields["std"].shape)""",
-        ("experiments/test_demo_measurements.py::test_latents_are_posterior_means",),
+        "scores-of-samples",
+        "Cells score posterior samples instead of means.",
+        "experiments/measures.py",
+        """        split: cached_latents(cache, tokenizer, part, device, f"{name}: {split} latents")
+        .fields["mean"]
+        .float()""",
+        """        split: (
+            known := cached_latents(cache, tokenizer, part, device, f"{name}: {split} latents")
+        )
+        .fields["mean"]
+        .float()
+        + known.fields["std"].float() * torch.randn(known.fields["std"].shape)""",
+        ("experiments/test_measures.py::test_scores_of_the_latent_space",),
     ),
     Mutant(
-        "demo-reference-of-test",
-        "The demo holds its samples against the test images.",
-        "experiments/demo_measurements.py",
-        'open_reference(self.images["train"], protocol',
-        'open_reference(self.images["test"], protocol',
-        ("experiments/test_demo_measurements.py::test_samples_are_held_against_the_training_images",),
+        "reference-of-test",
+        "Samples are held against the test images.",
+        "evaluation/generation.py",
+        'SPLITS = ("train",)',
+        'SPLITS = ("test",)',
+        ("experiments/test_cells.py::test_the_samples_are_of_the_trained_model_against_the_reference",),
     ),
     Mutant(
-        "demo-reconstructs-train",
-        "The demo measures reconstructions of training images.",
-        "experiments/demo_measurements.py",
-        """            self.images["test"],
-            protocol,""",
-        """            self.images["train"],
-            protocol,""",
-        ("experiments/test_demo_measurements.py::test_reconstruction_is_of_the_test_images",),
+        "cells-reconstruct-train",
+        "Cells measure reconstructions of training images.",
+        "experiments/measures.py",
+        """        images["test"],
+        config.reconstruction,""",
+        """        images["train"],
+        config.reconstruction,""",
+        ("experiments/test_measures.py::test_reconstruction_is_of_the_test_images",),
     ),
     Mutant(
         "demo-guidance-off",
-        "The demo samples without guidance.",
-        "experiments/demo.py",
-        """                self.config.sampling,
-                seed,""",
-        """                self.config.sampling.model_copy(update={"guidance_scale": 1.0}),
-                seed,""",
+        "Cells sample without guidance.",
+        "experiments/measures.py",
+        "config.sampling, target, device)",
+        'config.sampling.model_copy(update={"guidance_scale": 1.0}), target, device)',
         DEMO,
     ),
     Mutant(
         "demo-sampling-seed-ignored",
-        "The demo samples every seed's SiT with one seed.",
-        "experiments/demo.py",
-        """                self.config.sampling,
-                seed,""",
-        """                self.config.sampling,
-                0,""",
-        DEMO,
+        "Cells sample every seed's SiT with one seed.",
+        "experiments/cell.py",
+        ".model_dump(), seed=seed)",
+        ".model_dump(), seed=0)",
+        ("experiments/test_demo.py",),
     ),
     Mutant(
         "demo-training-seed-ignored",
@@ -67,49 +61,121 @@ MUTANTS = [
         "experiments/demo.py",
         'return [f"seed={seed}", ',
         'return ["seed=0", ',
+        ("experiments/test_demo.py",),
+    ),
+    Mutant(
+        "sit-on-the-base",
+        "SiTs are trained on the latents that the preset names.",
+        "experiments/stages.py",
+        'job.config.model_copy(update={"tokenizer": job.inputs["tokenizer"]})',
+        "job.config",
         DEMO,
     ),
     Mutant(
-        "demo-sit-on-the-base",
-        "The demo trains its SiTs on the base tokenizer's latents.",
-        "experiments/demo.py",
-        'f"tokenizer={tokenizer}"',
-        'f"tokenizer={base}"',
-        DEMO,
-    ),
-    Mutant(
-        "demo-decodes-with-the-base",
-        "The demo decodes samples with the base tokenizer.",
-        "experiments/demo.py",
-        """                load_tokenizer(tokenizer).to(self.device),
-                self._sample_labels(),""",
-        """                load_tokenizer(base).to(self.device),
-                self._sample_labels(),""",
+        "cells-decode-with-the-base",
+        "Samples are decoded with the tokenizer that ships.",
+        "experiments/stages.py",
+        """        job.inputs["run"],
+        job.inputs["tokenizer"],""",
+        """        job.inputs["run"],
+        "demo-f8d16",""",
         DEMO,
     ),
     Mutant(
         "demo-fine-tunes-another-base",
         "The demo fine-tunes the tokenizer that ships, whatever base it measured.",
         "experiments/demo.py",
-        '[f"init={base}", ',
-        "[",
+        'f"init={config.base}"',
+        '"init=demo-f8d16"',
         ("experiments/test_demo.py",),
     ),
     Mutant(
         "demo-from-scratch-ignored",
         "The demo trains a base tokenizer and goes on with the one that ships.",
-        "experiments/demo.py",
-        'return str(train_tokenizer(config, self.folder / "base-run", self.cache, "base"))',
-        'train_tokenizer(config, self.folder / "base-run", self.cache, "base")\n'
-        "        return self.config.base",
+        "experiments/cell.py",
+        '{"init": init or tokenizer.init}',
+        '{"init": tokenizer.init}',
         ("experiments/test_demo.py",),
     ),
     Mutant(
         "demo-budgets-swapped",
         "The demo's tokenizers and SiTs see each other's numbers of images.",
         "experiments/demo.py",
-        'f"tokenizer={tokenizer}", f"loop.images={self.config.diffusion_images}"',
-        'f"tokenizer={tokenizer}", f"loop.images={self.config.tokenizer_images}"',
+        'f"loop.images={config.diffusion_images}"',
+        'f"loop.images={config.tokenizer_images}"',
         ("experiments/test_demo.py",),
+    ),
+    *(
+        Mutant(
+            f"stage-name-without-{part}",
+            f"A stage's name forgets its {part}: what was done otherwise is taken for it.",
+            "experiments/graph.py",
+            old,
+            new,
+            ("experiments/test_runner.py::test_every_part_of_the_digest_counts",),
+        )
+        for part, old, new in (
+            ("kind", '"kind": stage.kind,', ""),
+            ("version", '"version": row.version,', ""),
+            ("configuration", "config_of(stage.config, stage.inputs)", "None"),
+            ("inputs", '"inputs": digests,', ""),
+            ("images", '"reads": row.reads(self.contents, stage.config),', ""),
+        )
+    ),
+    Mutant(
+        "stage-needs-forgotten",
+        "A stage begins before those that it needs.",
+        "experiments/graph.py",
+        "tuple(dict.fromkeys(node.digest for node in needs))",
+        "()",
+        ("experiments/test_runner.py::test_ready_stages_run_side_by_side_and_a_single_one_has_all_threads",),
+    ),
+    Mutant(
+        "finished-stages-run-again",
+        "What is finished is done again.",
+        "experiments/runner.py",
+        "{node.digest for node in nodes if node.finished}",
+        "set()",
+        ("experiments/test_runner.py::test_a_stage_runs_once_for_all_cells_and_later_lists",),
+    ),
+    Mutant(
+        "failed-stages-count-as-done",
+        "What needs a stage that failed runs all the same.",
+        "experiments/runner.py",
+        "self.failed.append((one.node, error))",
+        "self.failed.append((one.node, error)); self.done.add(one.node.digest)",
+        ("experiments/test_runner.py::test_failures_stay_apart_and_are_named",),
+    ),
+    Mutant(
+        "one-stage-at-a-time",
+        "Ready stages run one after the other.",
+        "experiments/runner.py",
+        "ready[: max(0, min(free, self.most - len(self.running)))]",
+        "ready[: 0 if self.running else 1]",
+        ("experiments/test_runner.py::test_ready_stages_run_side_by_side_and_a_single_one_has_all_threads",),
+    ),
+    Mutant(
+        "stage-threads-ignored",
+        "A stage uses as many threads as it likes.",
+        "experiments/process.py",
+        "    torch.set_num_threads(threads)",
+        "    torch.set_num_threads(3)",
+        ("experiments/test_runner.py::test_ready_stages_run_side_by_side_and_a_single_one_has_all_threads",),
+    ),
+    Mutant(
+        "orphans",
+        "Stages go on when the process that started them was killed.",
+        "experiments/process.py",
+        "    os.kill(os.getpid(), signal.SIGKILL)",
+        "    return",
+        ("experiments/test_runner.py::test_killed_leaves_no_orphan_and_goes_on",),
+    ),
+    Mutant(
+        "resamples-of-another-score",
+        "Every score of a cell is kept with the same resamples.",
+        "experiments/measures.py",
+        "        score: [round(value, RESAMPLED_DIGITS) for value in values]",
+        '        score: [round(value, RESAMPLED_DIGITS) for value in space.subjects[0].resampled["f1_micro"]]',
+        ("experiments/test_cells.py::test_resampled_scores_belong_to_the_same_test_images",),
     ),
 ]

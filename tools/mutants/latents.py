@@ -11,7 +11,7 @@ MUTANTS = [
         "evaluation/scorer.py",
         'name = f"gap_{pool}"',
         'name = f"gap_{chosen.pools[chosen.pools.index(pool) - 1]}"',
-        ("experiments/test_demo_measurements.py::test_scores_of_the_latent_space",),
+        ("experiments/test_measures.py::test_scores_of_the_latent_space",),
     ),
     Mutant(
         "mixture-on-train",
@@ -21,7 +21,7 @@ MUTANTS = [
             chosen.components,""",
         """            self.rows["train"],
             chosen.components,""",
-        ("experiments/test_demo_measurements.py::test_scores_of_the_latent_space",),
+        ("experiments/test_measures.py::test_scores_of_the_latent_space",),
     ),
     Mutant(
         "probe-stops-early",
@@ -91,8 +91,8 @@ MUTANTS = [
         "demo-differences-not-paired",
         "The demo's differences subtract other resamples.",
         "experiments/findings.py",
-        "resampled[method] - resampled[CONTROL]",
-        "resampled[method] - resampled[CONTROL][::-1]",
+        "np.subtract(a.resampled[metric], b.resampled[metric])",
+        "np.subtract(a.resampled[metric], b.resampled[metric][::-1])",
         ("experiments/test_findings.py::test_differences_of_means_over_seeds",),
     ),
     Mutant(
@@ -111,7 +111,7 @@ MUTANTS = [
         "evaluation/scorer.py",
         '            val_latents=rows.get("val"),\n            val_attributes=attributes.get("val"),',
         '            val_latents=rows.get("test"),\n            val_attributes=attributes.get("test"),',
-        ("experiments/test_demo_measurements.py::test_scores_of_the_latent_space",),
+        ("experiments/test_measures.py::test_scores_of_the_latent_space",),
     ),
     Mutant(
         "groups-ignored",

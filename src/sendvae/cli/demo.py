@@ -44,7 +44,9 @@ def demo(
     """
     from sendvae.cli.checks import read_config
     from sendvae.config import DemoConfig
+    from sendvae.experiments import process
 
+    process.prepare()  # which imports what the stages need while this process does the same for itself
     config = read_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
     if minutes is not None:
         factor = minutes / FULL_MINUTES
@@ -57,14 +59,17 @@ def demo(
     folder = run or Path("runs/demo-quick" if quick else "runs/demo")
 
     from sendvae.cli.stopping import graceful
-    from sendvae.experiments.demo import Demo
+    from sendvae.experiments import runner
+    from sendvae.experiments.demo import about_demo, demo_cells
     from sendvae.report import write_report
-    from sendvae.runs import RunFolder, describe_environment
 
-    recorded = {**config.model_dump(mode="json"), "from_scratch": from_scratch}
-    with graceful(), RunFolder(folder).prepare(recorded, describe_environment()):
-        experiment = Demo(config, folder, range(seeds), from_scratch)
-        experiment.run()
-        experiment.summarise(shlex.join(["sendvae", *sys.argv[1:]]), quick)
-        page = write_report(folder)
-    typer.echo(f"report: {page.resolve()}")
+    cells = demo_cells(config, range(seeds), from_scratch)
+    about = about_demo(config, shlex.join(["sendvae", *sys.argv[1:]]), quick)
+    with graceful():
+        try:
+            runner.run(cells, folder, about)
+        except runner.StagesFailed as failed:
+            typer.echo(f"report: {write_report(folder).resolve()}")
+            sys.stderr.write(f"{failed}\n")
+            raise typer.Exit(1) from None
+    typer.echo(f"report: {write_report(folder).resolve()}")

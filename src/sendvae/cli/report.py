@@ -11,11 +11,15 @@ import typer
 def report(
     source: Annotated[
         Path,
-        typer.Argument(help="A run folder, a result (results.json or its folder), or a demo's folder."),
+        typer.Argument(
+            help="A run folder, a result (results.json or its folder), or an experiment's folder."
+        ),
     ],
     output: Annotated[Path | None, typer.Option(help="Default: report.html beside what it shows.")] = None,
 ) -> None:
-    """Draw a self-contained page: of a training, of an evaluation's result, or of a demo.
+    """Draw a self-contained page: of a training, of an evaluation's result, or of an experiment.
+
+    Of a demo, for example, which need not be finished: the page says what is missing.
 
     Examples:
 

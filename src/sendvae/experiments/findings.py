@@ -1,45 +1,54 @@
-"""What the runs of an experiment say together."""
+"""What the cells of an experiment say together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 import torch
 
-from sendvae.experiments.summary import CONTROL, CorrelationResult, Difference, Run
-from sendvae.latents import pearson, percentile_interval
+from sendvae.experiments.record import CellResult
+from sendvae.latents import Correlation, pearson, percentile_interval
 
 
-def correlate(runs: Sequence[Run], x: str, y: str) -> CorrelationResult:
-    """Over the runs that generated: one point per method and seed."""
-    points = [(run.metrics[x], run.metrics[y]) for run in runs if y in run.metrics]
-    result = pearson([a for a, _ in points], [b for _, b in points])
-    return CorrelationResult(x=x, y=y, r=result.r, p=result.p, interval=result.interval, n=result.n)
+@dataclass(frozen=True)
+class Difference:
+    """A method's score minus that of the control, means over seeds, with the interval over test concepts."""
+
+    method: str
+    metric: str
+    value: float
+    interval: tuple[float, float]
 
 
-def differences(runs: Sequence[Run], metric: str) -> list[Difference]:
-    """Of every other fine-tuned method from the control, on the same resamples of the test concepts.
+def correlate(cells: Sequence[CellResult], x: str, y: str) -> Correlation:
+    """Return how two numbers go together, over the cells that have both: one point per method and seed."""
+    points = [(c.metrics[x].value, c.metrics[y].value) for c in cells if x in c.metrics and y in c.metrics]
+    return pearson([a for a, _ in points], [b for _, b in points])
 
-    Metrics and resamples are averaged over seeds first. Empty without a control, or without resamples of all.
+
+def differences(cells: Sequence[CellResult], metric: str, control: str) -> list[Difference]:
+    """Return how far each other method lies from the control, on the same resamples of the test concepts.
+
+    Scores and resamples are averaged over the seeds that both have. Empty without a control; a method without
+    resamples, or without a seed of the control's, is left out.
     """
-    fine_tuned = [run for run in runs if run.method != "base"]
-    methods = dict.fromkeys(run.method for run in fine_tuned)
-    if CONTROL not in methods or any(metric not in run.resampled for run in fine_tuned):
-        return []
-    values, resampled = {}, {}
-    for method in methods:
-        own = [run for run in fine_tuned if run.method == method]
-        values[method] = fmean(run.metrics[metric] for run in own)
-        resampled[method] = np.mean([run.resampled[metric] for run in own], axis=0)
-    return [
-        Difference(
-            method=method,
-            metric=metric,
-            value=values[method] - values[CONTROL],
-            interval=percentile_interval(torch.from_numpy(resampled[method] - resampled[CONTROL])),
-        )
-        for method in methods
-        if method != CONTROL
-    ]
+    scored = [cell for cell in cells if metric in cell.resampled and metric in cell.metrics]
+    by_method = {
+        method: {cell.seed: cell for cell in scored if cell.method == method}
+        for method in dict.fromkeys(cell.method for cell in scored)
+    }
+    held_against = by_method.pop(control, {})
+    found = []
+    for method, own in by_method.items():
+        seeds = sorted(own.keys() & held_against.keys())
+        if seeds:
+            pairs = [(own[seed], held_against[seed]) for seed in seeds]
+            value = fmean(a.metrics[metric].value - b.metrics[metric].value for a, b in pairs)
+            resampled = np.mean(
+                [np.subtract(a.resampled[metric], b.resampled[metric]) for a, b in pairs], axis=0
+            )
+            found.append(Difference(method, metric, value, percentile_interval(torch.from_numpy(resampled))))
+    return found

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sendvae.experiments.stages import Job
 
 LOG = "log.txt"
-PRELOADED = ["sendvae.experiments.stages"]  # imported once, by the process that all others are forked from
+# Imported once, by the process that all others are forked from; the latter are what scores import when they need it.
+PRELOADED = ["sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture"]
 
 ENDING = {signal.SIGTERM}
 

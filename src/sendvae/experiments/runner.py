@@ -16,13 +16,14 @@ from types import FrameType
 
 import torch
 
+from sendvae.errors import UserError
 from sendvae.experiments.about import About
 from sendvae.experiments.cell import Cell
 from sendvae.experiments.graph import DONE, FAILED, STAGE_FOLDER, TIMES, Graph, Node
 from sendvae.experiments.process import LOG, Task, prepare, reason, start
-from sendvae.experiments.record import save_record
+from sendvae.experiments.record import CELLS, save_record
 from sendvae.files import write_text
-from sendvae.runs import locked, progress, say, try_folder
+from sendvae.runs import RunFolder, locked, progress, say, try_folder
 from sendvae.training import Stopped
 
 POLL_SECONDS = 0.5
@@ -61,7 +62,7 @@ def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: 
     """
     prepare()
     folder = folder.resolve()
-    try_folder(folder)
+    _check_place(folder)
     cores = cores or torch.get_num_threads()
     with locked(folder / STAGE_FOLDER):
         graph = Graph(folder)
@@ -70,6 +71,22 @@ def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: 
             list(graph.nodes.values()), cores, 1 if torch.cuda.is_available() else cores, folder / TIMES
         )
         schedule.run()
+
+
+def _check_place(folder: Path) -> None:
+    """Make the folder of an experiment.
+
+    Raises:
+        UserError: it cannot be written, or holds a run of another command.
+    """
+    try_folder(folder)
+    if RunFolder(folder).config_path.is_file() and not (folder / CELLS).is_file():
+        raise UserError(
+            f"{folder} holds a run of another command",
+            given=RunFolder(folder).config_path,
+            expected="a folder of an experiment, or a new one",
+            next_step="choose another folder",
+        )
 
 
 @dataclass
@@ -114,7 +131,7 @@ class _Schedule:
                     self._end()
                     self._begin()
                     _, now = self._work()
-                    bar.advance(max(0, now - worked), ", ".join(one.node.job.name for one in self.running))
+                    bar.advance(max(0, now - worked), ", ".join(one.node.title for one in self.running))
                     worked = max(worked, now)
                 if received:
                     self._stop(received)

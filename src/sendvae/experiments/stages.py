@@ -10,6 +10,7 @@ from typing import Any
 
 from sendvae.config import DiffusionConfig, SamplesConfig, Section, TokenizerConfig, TokenizerScoresConfig
 from sendvae.evaluation import PROTOCOL_VERSION, Preview
+from sendvae.evaluation.latents import SPLITS
 from sendvae.experiments.contents import Contents
 from sendvae.experiments.measures import draw_and_measure, score_tokenizer
 from sendvae.registry import Registry
@@ -17,10 +18,11 @@ from sendvae.runs import images_in_journal
 from sendvae.training import default_device, train_diffusion, train_tokenizer
 
 JOURNAL = "metrics.jsonl"
-# Work in units of one training image of a small SiT (measured on 2 CPU cores, embedded images of 64 pixels).
-TOKENIZER_IMAGE = 10.0
-DRAWN_IMAGE = 8.0
-SCORES = 6000.0  # of a tokenizer; most of it is the same for few images and many
+# Work in units of one training image of a small SiT, measured on 2 CPU cores with embedded images of 64 pixels.
+TOKENIZER_IMAGE = 17.0
+STEP, DECODED = 0.15, 1.3  # of a drawn image
+SCORED_IMAGE, SCORED = 1.0, 10_000  # of a tokenizer; images where the protocol sets no limit
+SCORES, MEASURES, TRAINING = 1000.0, 500.0, 300.0  # whatever the number of images
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,23 @@ def _trained(config: TokenizerConfig | DiffusionConfig, folder: Path) -> float:
     return min(1.0, images_in_journal(folder / JOURNAL) / config.loop.images)
 
 
+def _tokenizer_work(config: TokenizerConfig) -> float:
+    return TRAINING + TOKENIZER_IMAGE * config.loop.images
+
+
+def _diffusion_work(config: DiffusionConfig) -> float:
+    return TRAINING + config.loop.images
+
+
+def _scores_work(config: TokenizerScoresConfig) -> float:
+    limit = config.latents.limit
+    return SCORES + SCORED_IMAGE * (SCORED if limit is None else limit * len(SPLITS))
+
+
+def _samples_work(config: SamplesConfig) -> float:
+    return MEASURES + config.sampling.images * (DECODED + STEP * config.sampling.steps)
+
+
 STAGES: Registry[StageKind] = Registry(
     "kind of stage",
     {
@@ -131,28 +150,28 @@ STAGES: Registry[StageKind] = Registry(
             {"init": Contents.tokenizer},
             output="tokenizer",
             reads=_tokenizer_reads,
-            work=lambda config: TOKENIZER_IMAGE * config.loop.images,
+            work=_tokenizer_work,
             done=_trained,
         ),
         "diffusion": StageKind(
             _train_diffusion,
             {"tokenizer": Contents.tokenizer},
             reads=_training_images,
-            work=lambda config: float(config.loop.images),
+            work=_diffusion_work,
             done=_trained,
         ),
         "tokenizer-scores": StageKind(
             _score_tokenizer,
             {"tokenizer": Contents.tokenizer},
             reads=_scores_read,
-            work=lambda _config: SCORES,
+            work=_scores_work,
             version=PROTOCOL_VERSION,
         ),
         "samples": StageKind(
             _sample,
             {"run": Contents.run, "tokenizer": Contents.tokenizer},
             reads=_samples_read,
-            work=lambda config: DRAWN_IMAGE * config.sampling.images,
+            work=_samples_work,
             version=PROTOCOL_VERSION,
         ),
     },

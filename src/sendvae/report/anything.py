@@ -6,21 +6,21 @@ from pathlib import Path
 
 from sendvae.errors import UserError
 from sendvae.evaluation.results import RESULTS, Result
-from sendvae.experiments.summary import Summary
-from sendvae.report.demo import write_demo
+from sendvae.experiments.record import CELLS
+from sendvae.report.experiment import write_experiment
 from sendvae.report.result import write_result
 from sendvae.report.run import write_run
 from sendvae.runs import RunFolder
 
-SUMMARY, PAGE = "summary.json", "report.html"
-KNOWN = "a run folder, a folder with results.json, a results.json, or a finished demo"
+PAGE = "report.html"
+KNOWN = f"a run folder, a folder with {RESULTS}, a {RESULTS}, or the folder of an experiment (with {CELLS})"
 
 
 def write_report(source: Path, output: Path | None = None) -> Path:
-    """Draws the page of a run, a result or a demo, and returns its path.
+    """Draws the page of a run, a result or an experiment, and returns its path.
 
     Args:
-        source: a run folder, the folder or file of a result, or a demo's folder.
+        source: a run folder, the folder or file of a result, or an experiment's folder, finished or not.
         output: of the page; by default `report.html` beside what it shows.
 
     Raises:
@@ -31,29 +31,23 @@ def write_report(source: Path, output: Path | None = None) -> Path:
     if source.is_file():
         if source.suffix != ".json":
             raise UserError("nothing to report", given=source, expected=KNOWN)
-        if source.name == SUMMARY:
+        if source.name == CELLS:
             return write_report(source.parent, output)
         return write_result(Result.load(source), source.parent, output or source.with_name(PAGE))
     page = output or source / PAGE
-    if (source / SUMMARY).is_file():
-        return write_demo(Summary.load(source / SUMMARY), source, page)
+    if (source / CELLS).is_file():
+        return write_experiment(source, page)
     if (source / RESULTS).is_file():
         return write_result(Result.load(source), source, page)
     run = RunFolder(source)
     if run.config_path.is_file():
-        if run.configuration().get("kind") == "demo":
-            raise UserError(
-                f"the demo in {source} is not finished",
-                given=f"no {SUMMARY}",
-                next_step=f"finish it: sendvae demo --run {source}",
-            )
         return write_run(source, page)
     inside = sorted(
-        {path.parent for name in (RESULTS, SUMMARY, "metrics.jsonl") for path in source.rglob(name)}
+        {path.parent for name in (RESULTS, CELLS, "metrics.jsonl") for path in source.rglob(name)}
     )
     raise UserError(
         "nothing to report",
-        given=f"no run, result or demo in {source}",
+        given=f"no run, result or experiment in {source}",
         expected=KNOWN,
         next_step=f"there is one in {inside[0]}" if inside else None,
     )

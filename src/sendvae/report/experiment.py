@@ -1,0 +1,335 @@
+"""The page of an experiment: its cells side by side, finished or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+
+from sendvae.evaluation import wording
+from sendvae.experiments.about import About, Method
+from sendvae.experiments.findings import Difference, correlate, differences
+from sendvae.experiments.record import CellResult, Record, load_cells, load_record, load_times
+from sendvae.quantities import Quantity
+from sendvae.report.page import COLOURS, data_uri, write_page
+from sendvae.report.plots import Series, lines, scatter
+
+TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
+DIFFUSION_CURVES = (("velocity", "velocity MSE"), ("repa", "REPA loss"))
+PICTURES = ("reconstructions", "latents", "samples")
+MOST_DIFFERENT = 14  # attributes shown
+WORK = {
+    "tokenizer": "training tokenizers",
+    "diffusion": "training diffusion models",
+    "tokenizer-scores": "scoring tokenizers",
+    "samples": "sampling and measuring",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number of the table: mean and, with several seeds, spread."""
+
+    text: str
+    spread: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the page is drawn from.
+
+    Attributes:
+        record: which cells there are, and what is to be said of them.
+        cells: what is there of each, in the order of the record.
+        seconds: of work, by kind of stage.
+    """
+
+    record: Record
+    cells: Sequence[CellResult]
+    seconds: Mapping[str, float]
+
+    @property
+    def about(self) -> About:
+        """Texts and choices."""
+        return self.record.about
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """Those that have cells: the described ones in their order, then the others."""
+        names = dict.fromkeys(cell.method for cell in self.cells)
+        described = {method.name: method for method in self.about.methods if method.name in names}
+        others = [Method(name=name, label=name, description="") for name in names if name not in described]
+        return [*described.values(), *others]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each method is called."""
+        return {method.name: method.label for method in self.methods}
+
+    @cached_property
+    def colours(self) -> dict[str, str]:
+        """Of each method, the same everywhere."""
+        return {method.name: COLOURS[i % len(COLOURS)] for i, method in enumerate(self.methods)}
+
+    @cached_property
+    def competing(self) -> list[CellResult]:
+        """All cells but those of the base."""
+        return [cell for cell in self.cells if cell.method != self.about.base]
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Of the cells that compete."""
+        return sorted({cell.seed for cell in self.competing})
+
+    @cached_property
+    def first(self) -> list[CellResult]:
+        """The base, and of every other method the first seed."""
+        return [cell for cell in self.cells if cell.method == self.about.base or cell.seed == self.seeds[0]]
+
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """How the columns of the table are read, of those that some cell has."""
+        known = {name: quantity for cell in self.cells for name, quantity in cell.quantities.items()}
+        return {name: known[name] for name in (self.about.columns or known) if name in known}
+
+    def values(self, metric: str, method: str) -> list[float]:
+        """Return a number of every finished cell of a method."""
+        own = [cell for cell in self.cells if cell.method == method and metric in cell.metrics]
+        return [cell.metrics[metric].value for cell in own]
+
+    def best(self, metric: str) -> str | None:
+        """Return the method with the best mean, among those that compete; None where there is none."""
+        names = dict.fromkeys(cell.method for cell in self.competing)
+        means = {name: fmean(values) for name in names if (values := self.values(metric, name))}
+        if not means or metric not in self.quantities:
+            return None
+        choose = max if self.quantities[metric].higher_is_better else min
+        return choose(means, key=lambda name: means[name])
+
+    def differences(self, metric: str) -> list[Difference]:
+        """Return how far the methods lie from the control; nothing without one."""
+        if self.about.control is None or metric not in self.quantities:
+            return []
+        return differences(self.competing, metric, self.about.control)
+
+
+def write_experiment(folder: Path, output: Path) -> Path:
+    """Draw the page of the cells in a folder. Returns `output`.
+
+    Raises:
+        UserError: no cells there, or damaged results.
+    """
+    return draw(Experiment(load_record(folder), load_cells(folder), load_times(folder)), output)
+
+
+def draw(experiment: Experiment, output: Path) -> Path:
+    """Draw the page. Returns `output`."""
+    return write_page(
+        "experiment.html",
+        output,
+        e=experiment,
+        about=experiment.about,
+        verdict=verdict(experiment),
+        missing=_missing(experiment),
+        groups=_groups(experiment),
+        table={
+            method.name: [_entry(experiment, metric, method.name) for metric in experiment.quantities]
+            for method in experiment.methods
+        },
+        scatter=_scatter(experiment),
+        differences=_difference_texts(experiment),
+        correlations=[_correlation_text(experiment, x, y) for x, y in experiment.about.correlated],
+        tokenizer_curves=_curves(experiment, "tokenizer", TOKENIZER_CURVES),
+        diffusion_curves=_curves(experiment, "diffusion", DIFFUSION_CURVES),
+        originals=_originals(experiment),
+        pictures=_pictures(experiment),
+        attributes=_attributes(experiment),
+        expected=_expected(experiment),
+        config=json.dumps(experiment.about.config, indent=2),
+        work={WORK.get(kind, kind): seconds for kind, seconds in experiment.seconds.items()},
+        peak_memory=max((cell.peak_memory_gib for cell in experiment.cells), default=0.0),
+    )
+
+
+def verdict(experiment: Experiment) -> str:
+    """Return one sentence that says which method is best on each side, whichever it is; empty without sides."""
+    if experiment.about.headline is None:
+        return ""
+    headline = experiment.about.headline
+    best = {metric: experiment.best(metric) for metric in headline}
+    if None in best.values():
+        return "No run has been sampled yet."
+    (first, score), (second, distance) = (_figure(experiment, metric, best[metric]) for metric in headline)
+    lead = next((d for d in experiment.differences(headline[0]) if d.method == best[headline[0]]), None)
+    doubt = ""
+    if lead is not None and lead.interval[0] <= 0.0:
+        label = experiment.quantities[headline[0]].label
+        doubt = f" The choice of test images alone could explain its lead in {label} over the unaligned one."
+    if first == second:
+        return f"{first} has both the most separable latent space ({score}) and the best samples ({distance}).{doubt}"
+    return f"{first} has the most separable latent space ({score}), but {second} the best samples ({distance}).{doubt}"
+
+
+def _figure(experiment: Experiment, metric: str, method: str | None) -> tuple[str, str]:
+    """The label of a method, and its number in words."""
+    assert method is not None
+    quantity = experiment.quantities[metric]
+    mean = fmean(experiment.values(metric, method))
+    return experiment.labels[method], f"{quantity.label} {mean:.{quantity.digits}f}"
+
+
+def _missing(experiment: Experiment) -> list[str]:
+    """A line for every cell that is not finished."""
+    found = []
+    for cell in experiment.cells:
+        parts = [f"{role} failed ({error})" for role, error in cell.errors.items()]
+        absent = [role for role, state in cell.states.items() if state == "missing"]
+        parts += [f"{', '.join(absent)} not done yet"] if absent else []
+        found += [f"{cell.name}: {'; '.join(parts)}"] if parts else []
+    return found
+
+
+def _entry(experiment: Experiment, metric: str, method: str) -> Entry:
+    values, digits = experiment.values(metric, method), experiment.quantities[metric].digits
+    if not values:
+        return Entry("–", "", False)
+    spread = f"± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return Entry(f"{fmean(values):.{digits}f}", spread, experiment.best(metric) == method)
+
+
+def _groups(experiment: Experiment) -> list[tuple[str, int]]:
+    """Group headings of the table with their widths."""
+    names = [quantity.group for quantity in experiment.quantities.values()]
+    return [(name, names.count(name)) for name in dict.fromkeys(names)]
+
+
+def _scatter(experiment: Experiment) -> str:
+    """One dot a cell that has both headline numbers; empty where none has."""
+    if experiment.about.headline is None:
+        return ""
+    x, y = experiment.about.headline
+    series = []
+    for method in experiment.methods:
+        own = [c for c in experiment.cells if c.method == method.name and {x, y} <= c.metrics.keys()]
+        points = ([c.metrics[metric].value for c in own] for metric in (x, y))
+        series.append(Series(method.label, experiment.colours[method.name], *points))
+    if not any(one.x for one in series):
+        return ""
+    return scatter(series, *(experiment.quantities[metric].label for metric in (x, y)))
+
+
+def _correlation_text(experiment: Experiment, x: str, y: str) -> str:
+    names = [experiment.quantities[name].label if name in experiment.quantities else name for name in (x, y)]
+    pair = f"{names[0]} against {names[1]}"
+    c = correlate(experiment.cells, x, y)
+    if c.r is None:
+        return f"{pair}: undefined for {c.n} runs."
+    text = f"{pair}: Pearson r = {c.r:+.3f}, p = {c.p:.3g}, n = {c.n}"
+    if c.interval is None:
+        return f"{text}; too few runs for an interval."
+    low, high = c.interval
+    remark = (
+        "the interval spans zero, so this alone shows no relation"
+        if low < 0 < high
+        else "the interval excludes zero"
+    )
+    note = (
+        "; runs of several seeds share their method, so they are not independent"
+        if len(experiment.seeds) > 1
+        else ""
+    )
+    return f"{text}, 95 % interval [{low:+.2f}, {high:+.2f}]: {remark}{note}."
+
+
+def _difference_texts(experiment: Experiment) -> list[str]:
+    """A line per score: how far each method lies from the control."""
+    texts = []
+    for metric in experiment.about.compared:
+        found = experiment.differences(metric)
+        if not found:
+            continue
+        quantity = experiment.quantities[metric]
+        parts = [
+            f"{experiment.labels[d.method]} {d.value:+.{quantity.digits}f} "
+            f"[{d.interval[0]:+.{quantity.digits}f}, {d.interval[1]:+.{quantity.digits}f}]"
+            for d in found
+        ]
+        control = experiment.labels[str(experiment.about.control)]
+        texts.append(f"{quantity.label} minus that of {control}: " + ", ".join(parts) + ".")
+    return texts
+
+
+def _curves(experiment: Experiment, role: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(caption, chart) of each scalar of a training, over the first seed's cells."""
+    charts: list[tuple[str, str]] = []
+    for key, label in names:
+        series = []
+        for cell in experiment.first:
+            curve = cell.curves.get(role)
+            if curve is None or key not in curve.series or cell.method == experiment.about.base:
+                continue
+            values = [float("nan") if v is None else v for v in curve.series[key]]
+            name, colour = experiment.labels[cell.method], experiment.colours[cell.method]
+            series.append(Series(name, colour, curve.images, values))
+        if series:
+            charts.append((label, lines(series, "images seen", label)))
+    return charts
+
+
+def _originals(experiment: Experiment) -> str | None:
+    """The test images of the pictures, the same for every tokenizer."""
+    paths = [cell.pictures["originals"] for cell in experiment.cells if "originals" in cell.pictures]
+    return data_uri(paths[0]) if paths else None
+
+
+def _pictures(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """Kind -> method -> data URI, of the first seed."""
+    return {
+        kind: {
+            cell.method: data_uri(cell.pictures[kind]) for cell in experiment.first if kind in cell.pictures
+        }
+        for kind in PICTURES
+    }
+
+
+def _attributes(experiment: Experiment) -> list[tuple[str, dict[str, float]]]:
+    """Attributes whose mean F1 differs most between the methods that have any, with every method's."""
+    probed = [cell for cell in experiment.cells if cell.attribute_f1]
+    tables: dict[str, list[dict[str, float]]] = {}
+    for cell in probed:
+        tables.setdefault(cell.method, []).append(cell.attribute_f1)
+    shared = [name for name in (probed[0].attribute_f1 if probed else {}) if _in_all(name, probed)]
+    means = {
+        attribute: {method: fmean(table[attribute] for table in own) for method, own in tables.items()}
+        for attribute in shared
+    }
+    spread = {attribute: max(row.values()) - min(row.values()) for attribute, row in means.items()}
+    chosen = sorted(means, key=lambda attribute: spread[attribute], reverse=True)[:MOST_DIFFERENT]
+    return [(attribute, means[attribute]) for attribute in chosen]
+
+
+def _in_all(attribute: str, cells: Sequence[CellResult]) -> bool:
+    return all(attribute in cell.attribute_f1 for cell in cells)
+
+
+def _expected(experiment: Experiment) -> list[tuple[str, str, str, str, str]]:
+    """(cell, metric, what is reported, what was found, by whom) of every number that somebody reports."""
+    rows = []
+    for cell in experiment.cells:
+        for one in cell.expected:
+            quantity = cell.quantities.get(one.metric)
+            found = cell.metrics.get(one.metric)
+            rows.append(
+                (
+                    cell.name,
+                    wording.heading(one.metric, quantity),
+                    wording.figure(one.value, quantity),
+                    "–" if found is None else wording.figure(found.value, quantity),
+                    one.source,
+                )
+            )
+    return rows

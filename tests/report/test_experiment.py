@@ -1,0 +1,218 @@
+"""The page of an experiment, here the demo's: self-contained, honest, robust."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.report.browser import CHROMIUM, check_in_browser, without_script
+
+from sendvae.config import DemoConfig, Expected, load_config
+from sendvae.evaluation.measuring import choose
+from sendvae.evaluation.networks import FeatureNetwork
+from sendvae.evaluation.results import Number
+from sendvae.experiments.about import About
+from sendvae.experiments.demo import about_demo
+from sendvae.experiments.demo_texts import COLUMNS, METHODS
+from sendvae.experiments.pictures import principal_colours, save_grid
+from sendvae.experiments.record import CellRecord, CellResult, Curve, Record
+from sendvae.latents import SCORES
+from sendvae.quantities import Quantity
+from sendvae.report.experiment import Experiment, draw, verdict
+
+GENERATION = {"fd-mobilenet-v2", "kd-mobilenet-v2", "precision-mobilenet-v2", "recall-mobilenet-v2"}
+
+
+def quantities() -> dict[str, Quantity]:
+    """How the demo's columns are read, from the tables of metrics and scores."""
+    network = FeatureNetwork("mobilenet-v2", torch.nn.Identity(), lambda x: x)  # type: ignore[arg-type]
+    rows = {}
+    for chosen in (
+        choose(["fd", "psnr", "ssim", "perceptual"], network, "effnet-lite1-perceptual"),
+        choose(["fd", "kd", "precision", "recall"], network),
+    ):
+        rows |= {chosen.name(key): chosen.quantity(key) for key in chosen.order}
+    rows |= {name: quantity for score in SCORES.values() for name, quantity in score.quantities.items()}
+    return {name: rows[name] for name in COLUMNS}
+
+
+STATES = {"tokenizer": "finished", "diffusion": "finished", "samples": "finished", "scores": "finished"}
+
+
+def make_cell(folder: Path, method: str, seed: int, f1: float, distance: float) -> CellResult:
+    names = [key for key in COLUMNS if method != "base" or key not in GENERATION]
+    values = dict.fromkeys(names, 1.0) | {"f1_macro": f1 + 0.01 * seed}
+    if method != "base":
+        values["fd-mobilenet-v2"] = distance + seed
+    pictures = {}
+    for kind in ("originals", "reconstructions", "latents", "samples"):
+        if kind != "samples" or method != "base":
+            pictures[kind] = folder / f"{method}-{seed}-{kind}.png"
+            save_grid(torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8), pictures[kind], 8)
+    curves = {
+        "tokenizer": Curve([1, 2], {"alignment": [0.9, None]}),
+        "diffusion": Curve([1, 2], {"velocity": [2.0, 1.0]}),
+    }
+    return CellResult(
+        name=f"{method}-{seed}", method=method, seed=seed, expected=[], states=dict(STATES),
+        metrics={key: Number(value=value) for key, value in values.items()}, quantities=quantities(), curves=curves,
+        pictures=pictures, attribute_f1={"<b>hair</b>": 0.5, "face": 0.1}, peak_memory_gib=1.25,
+    )  # fmt: skip
+
+
+def make_experiment(
+    folder: Path, f1: dict[str, float], fd: dict[str, float], **changes: object
+) -> Experiment:
+    cells = [
+        make_cell(folder, method, seed, f1.get(method, 0.1), fd.get(method, 99.0))
+        for seed in (0, 1)
+        for method in METHODS
+        if method != "base" or seed == 0
+    ]
+    about = about_demo(load_config(DemoConfig, "demo/quick"), "sendvae demo --quick")
+    about = about.model_copy(update={"title": "A <script>alert(1)</script> title", **changes})
+    return of(cells, about)
+
+
+def of(cells: list[CellResult], about: About) -> Experiment:
+    record = Record(
+        created="2026-01-01T00:00:00+00:00", environment={"device": "cpu", "commit": "abc"}, about=about,
+        cells=[CellRecord(name=c.name, method=c.method, seed=c.seed, stages={}) for c in cells],
+    )  # fmt: skip
+    return Experiment(record, cells, {"samples": 61.0})
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return make_experiment(tmp_path, {"send-vae": 0.6}, {"plain": 10.0})
+
+
+def page_of(experiment: Experiment, tmp_path: Path) -> str:
+    return draw(experiment, tmp_path / "report.html").read_text()
+
+
+def test_page_needs_nothing_else(experiment: Experiment, tmp_path: Path) -> None:
+    text = without_script(page_of(experiment, tmp_path))
+    assert not re.search(r"<(link|iframe)\b|@import|url\(|(src|href)=\"(?!data:|#)", text)
+    assert text.count("data:image/png;base64,") == 5 + 5 + 4 + 1
+    assert "not FID" in text
+    assert "Not finished" not in text
+    assert "1.2 GiB" in text
+    assert "1.0 minutes of work on cpu" in text
+
+
+def test_points_of_all_cells_are_correlated(tmp_path: Path) -> None:
+    # F1 rises by .01 with the seed and the distance by 1; between methods they fall and rise apart.
+    experiment = make_experiment(
+        tmp_path,
+        {"plain": 0.1, "direct": 0.2, "mapper": 0.3, "send-vae": 0.4},
+        {"plain": 40, "direct": 30, "mapper": 20, "send-vae": 10},
+    )
+    text = page_of(experiment, tmp_path)
+    points = [(0.1 * i + 0.01 * seed, 50 - 10 * i + seed) for i in (1, 2, 3, 4) for seed in (0, 1)]
+    r = np.corrcoef(*zip(*points, strict=True))[0, 1]
+    assert f"Attribute F1 against FD-MobileNetV2: Pearson r = {r:+.3f}" in text
+    assert "n = 8, 95 % interval" in text
+    assert "excludes zero; runs of several seeds share their method" in text
+    assert "undefined for 8 runs" in text  # F1 micro is the same everywhere
+    others = make_experiment(tmp_path, {"direct": 0.3}, {"mapper": 20.0})
+    assert "spans zero" in page_of(others, tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_page_in_a_browser(experiment: Experiment, tmp_path: Path, scheme: str, width: int) -> None:
+    check_in_browser(draw(experiment, tmp_path / "report.html"), scheme, width)
+
+
+def test_hostile_text_is_escaped(experiment: Experiment, tmp_path: Path) -> None:
+    text = without_script(draw(experiment, tmp_path / "report.html").read_text())
+    assert "&lt;b&gt;hair" in text
+    assert "<b>hair" not in text
+
+
+def test_verdict_follows_the_numbers(tmp_path: Path) -> None:
+    split = verdict(make_experiment(tmp_path, {"send-vae": 0.6}, {"plain": 10.0}))
+    assert split.startswith("Send-VAE has the most separable")
+    assert "but Plain the best samples" in split
+    both = verdict(make_experiment(tmp_path, {"direct": 0.6, "base": 0.9}, {"direct": 10.0}))
+    assert both.startswith("Direct (VA-VAE) has both")
+
+
+def test_missing_metrics_are_dashes(experiment: Experiment, tmp_path: Path) -> None:
+    for cell in experiment.cells[1:]:
+        del cell.metrics["psnr"]
+    assert "<td>–</td>" in page_of(experiment, tmp_path)
+
+
+def test_an_unfinished_experiment_says_what_is_missing(experiment: Experiment, tmp_path: Path) -> None:
+    empty = CellResult("direct-0", "direct", 0, [], states=dict.fromkeys(STATES, "missing"))
+    begun = replace(
+        experiment.cells[1],
+        states={**STATES, "samples": "failed", "diffusion": "missing"},
+        errors={"samples": "ValueError: <b>no"},
+        metrics={"psnr": Number(value=26.5)},
+        pictures={},
+    )
+    text = page_of(of([begun, empty], experiment.about), tmp_path)
+    assert "go on with <code>sendvae demo --quick</code>" in text
+    assert "plain-0: samples failed (ValueError: &lt;b&gt;no); diffusion not done yet" in text
+    assert "direct-0: tokenizer, diffusion, samples, scores not done yet" in text
+    assert "No run has been sampled yet." in text
+    assert "26.5" in text
+    nothing = page_of(of([empty], experiment.about), tmp_path)
+    assert "Not finished" in nothing
+    assert "<table" in nothing
+
+
+def test_a_page_without_any_texts(experiment: Experiment, tmp_path: Path) -> None:
+    text = page_of(of(list(experiment.cells), About()), tmp_path)
+    assert "<h1>Experiment</h1>" in text
+    assert "send-vae" in text
+    assert "What the paper reports" not in text
+    assert "verdict" not in text.split("</style>")[1]
+
+
+def test_expected_numbers_stand_beside_what_was_found(experiment: Experiment, tmp_path: Path) -> None:
+    expected = [
+        Expected(metric="psnr", value=27.25, source="Table <7>"),
+        Expected(metric="fid", value=3.0, source="Table 8"),
+    ]
+    cells = [replace(experiment.cells[2], expected=expected), *experiment.cells[3:]]
+    text = page_of(of(cells, experiment.about), tmp_path)
+    row = re.search(r'<th scope="row">direct-0</th>(.*?)</tr>', text)
+    assert row is not None
+    assert re.findall(r"<td>(.*?)</td>", row[1]) == ["PSNR ↑", "27.25", "1.00", "Table &lt;7&gt;"]
+    assert "<td>–</td><td>Table 8</td>" in text
+
+
+def test_principal_colours_find_the_leading_axis() -> None:
+    z = torch.zeros(4, 3, 2, 2)
+    z[:, 1] = torch.linspace(-1, 1, 16).view(4, 2, 2)
+    z += 0.001 * torch.randn(z.shape)
+    picture = principal_colours(z, z, 8)
+    assert picture.shape == (4, 3, 8, 8)
+    red = picture[:, 0, ::4, ::4].flatten().double()
+    assert abs(torch.corrcoef(torch.stack([red, z[:, 1].flatten().double()]))[0, 1]) > 0.99
+
+
+def test_a_lead_that_the_test_images_could_explain_is_called_one(tmp_path: Path) -> None:
+    experiment = make_experiment(tmp_path, {"send-vae": 0.12, "mapper": 0.08}, {"send-vae": 10.0})
+    for spread, doubted in ((0.03, True), (0.01, False)):
+        for cell in experiment.cells:
+            lead = {"send-vae": 0.02, "mapper": -0.02}.get(cell.method, 0.0)
+            cell.resampled["f1_macro"] = [lead - spread, lead, lead + spread] if lead else [0.0, 0.0, 0.0]
+        assert ("could explain its lead in Attribute F1" in verdict(experiment)) is doubted
+        low, high = 0.02 - 0.95 * spread, 0.02 + 0.95 * spread
+        text = page_of(experiment, tmp_path)
+        assert f"Send-VAE +0.020 [{low:+.3f}, {high:+.3f}]" in text
+        assert f"Mapper, no noise -0.020 [{-high:+.3f}, {-low:+.3f}]" in text
+        assert "Attribute F1 minus that of Plain" in text
+        assert "Base" not in text.split("minus that of Plain")[1].split("<")[0]
+    assert "minus that of" not in page_of(make_experiment(tmp_path, {}, {}), tmp_path)
