@@ -216,3 +216,19 @@ def test_one_float64_randn_a_noisy_step_and_no_other() -> None:
     for _ in range(4):
         torch.randn(noise.shape, dtype=torch.float64, generator=counted)
     assert torch.equal(used.get_state(), counted.get_state())
+
+
+def test_a_watcher_sees_where_the_velocity_points() -> None:
+    """x_t - t v of every evaluation, in float64, from the state and velocity that the network saw."""
+    sit = small_sit()
+    seen: list[tuple[torch.Tensor, float]] = []
+    noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(3))
+    labels = torch.tensor([1, 0])
+    sample(sit, noise, labels, "euler", steps=4, guidance_scale=2.0, watch=lambda x, t: seen.append((x, t)))
+    v = guided_velocity(sit, labels, 2.0)
+    state = noise.double()
+    assert [t for _, t in seen] == [1.0, 0.75, 0.5, 0.25]
+    with torch.no_grad():
+        for estimate, t in seen:
+            assert torch.equal(estimate, state - t * v(state, t))
+            state = state - 0.25 * v(state, t)

@@ -16,7 +16,7 @@ from torch import Tensor
 from sendvae.config import SamplingConfig, validate
 from sendvae.diffusion import sample
 from sendvae.evaluation import generate
-from sendvae.evaluation.sampling import ImageNoise, draw_images, truncate_to_uint8
+from sendvae.evaluation.sampling import ImageNoise, decode_samples, draw_images, truncate_to_uint8
 from sendvae.nn import precision
 from sendvae.nn.precision import number_format
 
@@ -181,3 +181,25 @@ def test_settings_are_checked() -> None:
     for values in ({"guidance_interval": [0.8, 0.2]}, {"guidance_interval": [0.0, 1.5]}, {"labels": 3}):
         with pytest.raises(Exception, match="wrong value"):
             sampling(**values)
+
+
+@pytest.mark.parametrize(
+    ("method", "evaluations"), [("euler", 5), ("euler-maruyama", 5), ("heun", 9), ("dopri5", None)]
+)
+def test_watching_changes_nothing(method: str, evaluations: int | None) -> None:
+    """Samples are bit-equal, whoever watches; the last of Euler's estimates is the sample."""
+    sit, tokenizer, config = small_sit(), small_tokenizer(), sampling(method=method, steps=5)
+    seen: list[tuple[float, Tensor]] = []
+
+    def watch(estimate: Tensor, t: float) -> None:
+        seen.append((t, decode_samples(tokenizer, estimate, config)))
+        estimate.zero_()
+
+    alone = draw_images(sit, tokenizer, [4, 1], LABELS[:2], config, 3)
+    watched = draw_images(sit, tokenizer, [4, 1], LABELS[:2], config, 3, watch)
+    assert torch.equal(alone, watched)
+    assert seen[0][0] == 1.0
+    assert evaluations is None or len(seen) == evaluations
+    if method == "euler":
+        assert torch.equal(seen[-1][1], alone)
+        assert not torch.equal(seen[0][1], alone)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sendvae import __version__
+from sendvae.cli import app as app_command
 from sendvae.cli import (
     cache,
     data,
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.command("app")(app_command.app)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
 app.command("reconstruct")(reconstruct.reconstruct)

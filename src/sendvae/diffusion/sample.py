@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from sendvae.diffusion.guidance import guided_velocity
 from sendvae.diffusion.samplers import SAMPLERS
-from sendvae.diffusion.samplers.protocol import Noise
+from sendvae.diffusion.samplers.protocol import Noise, Velocity
 from sendvae.diffusion.sit import SiT
+
+Watch = Callable[[Tensor, float], None]  # (estimate of the data, t), at every network evaluation
 
 
 @torch.no_grad()
@@ -27,6 +30,7 @@ def sample(
     *,
     guided_channels: int | None = None,
     step_noise: Noise | None = None,
+    watch: Watch | None = None,
 ) -> Float[Tensor, "B C h w"]:
     """Return normalised latents in the dtype of `noise`; the state is integrated in float64.
 
@@ -42,6 +46,8 @@ def sample(
         generator: of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy step.
         guided_channels: how many of the first channels are guided; None: all.
         step_noise: gives that noise instead of `generator`, float64, on any device.
+        watch: is shown x_t - t v, where the velocity points to at t = 0, and changes nothing; what it raises ends
+            the sampling.
 
     Raises:
         ValueError: both `generator` and `step_noise` are given.
@@ -56,7 +62,18 @@ def sample(
         return torch.randn(state.shape, dtype=state.dtype, device=state.device, generator=generator)
 
     velocity = guided_velocity(sit, labels, guidance_scale, guidance_interval, noise.dtype, guided_channels)
+    if watch is not None:
+        velocity = _watched(velocity, watch)
     return SAMPLERS[method](velocity, state, steps, draw).to(noise.dtype)
+
+
+def _watched(velocity: Velocity, watch: Watch) -> Velocity:
+    def evaluate(x: Tensor, t: float) -> Tensor:
+        v = velocity(x, t)
+        watch(x - t * v, t)
+        return v
+
+    return evaluate
 
 
 def _moved(noise: Tensor, state: Tensor) -> Tensor:

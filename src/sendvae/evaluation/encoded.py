@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,11 +117,28 @@ class CachedRows:
         return self.cache.batch(positions)[FIELD].to(self.device)
 
 
-def cache_rows(encoder: Encoder, images: ImageSet, cache: Path, name: str) -> CachedRows:
-    """Encode what is missing, every process its share of the shards; float32, 4 bytes a value on disk."""
+def cache_rows(
+    encoder: Encoder,
+    images: ImageSet,
+    cache: Path,
+    name: str,
+    watch: Callable[[int], None] | None = None,
+) -> CachedRows:
+    """Encode what is missing, every process its share of the shards; float32, 4 bytes a value on disk.
+
+    Args:
+        name: of the progress bar.
+        watch: is told how many images lie before those that are encoded next.
+    """
     shape = tuple(encoder.encode(images, np.arange(1)).shape[1:])
     rows = RowCache(cache, encoder.key(images), {FIELD: shape}, len(images), DTYPE)
-    rows.filled(lambda positions: {FIELD: encoder.encode(images, positions)}, encoder.batch_size, name)
+
+    def compute(positions: np.ndarray) -> dict[str, Tensor]:
+        if watch is not None:
+            watch(int(positions[0]))
+        return {FIELD: encoder.encode(images, positions)}
+
+    rows.filled(compute, encoder.batch_size, name)
     return CachedRows(rows.folder, encoder.device)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sendvae.config.schema_sample import SamplingConfig
 from sendvae.data import to_uint8
-from sendvae.diffusion import SiT, sample
+from sendvae.diffusion import SiT, Watch, sample
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import progress
@@ -52,6 +52,7 @@ def draw_images(
     labels: Int64[Tensor, " B"],
     sampling: SamplingConfig,
     seed: int,
+    watch: Watch | None = None,
 ) -> UInt8[Tensor, "B 3 H W"]:
     """Return decoded samples on the CPU.
 
@@ -59,6 +60,7 @@ def draw_images(
         sit, tokenizer: on one device, in evaluation mode; the tokenizer carries the statistics of its latents.
         numbers: of these images among all of them; their noise follows from that and the seed.
         labels: of these images.
+        watch: is shown the normalised latents that every step points to, for `decode_samples`.
 
     Raises:
         ValueError: the tokenizer has no latent statistics.
@@ -79,8 +81,22 @@ def draw_images(
             guidance_interval=(low, high),
             guided_channels=FIRST_CHANNELS if sampling.guided_channels == "first-three" else None,
             step_noise=noise,
+            watch=watch,
         )
-        images = tokenizer.decode(tokenizer.latent_stats.denormalize(z))
+        return decode_samples(tokenizer, z, sampling)
+
+
+def decode_samples(
+    tokenizer: Autoencoder, z: Float[Tensor, "B C h w"], sampling: SamplingConfig
+) -> UInt8[Tensor, "B 3 H W"]:
+    """Return the images of normalised latents on the CPU, computed in the number format that is set.
+
+    Raises:
+        ValueError: the tokenizer has no latent statistics.
+    """
+    if tokenizer.latent_stats is None:
+        raise ValueError("the tokenizer carries no latent statistics")
+    images = tokenizer.decode(tokenizer.latent_stats.denormalize(z.float()))
     return ROUNDINGS[sampling.rounding](images).cpu()
 
 

@@ -21,7 +21,7 @@ from sendvae.latents.fitting import (
     choose,
 )
 from sendvae.latents.minibatch import MinibatchFit
-from sendvae.latents.rows import Fitted, LatentRows, as_rows, not_converged, scores_of_rows
+from sendvae.latents.rows import Centred, Fitted, LatentRows, as_rows, not_converged, scores_of_rows
 
 Method = Literal["logistic", "ridge", "minibatch"]
 THRESHOLD = 0.5  # on the predicted probability; ours, since the paper states none
@@ -54,6 +54,8 @@ class AttributeProbeResult:
         dims, n_train, n_test: features of a latent, images.
         resampled: `f1_macro`, `f1_micro`, `f1_samples` and `recall_at_5` of every resample of the test split, (R,)
             each; empty without a bootstrap.
+        map: the probe itself, from raw flattened latents to scores, (F, A): of "ridge" the predicted target, else
+            its logit.
     """
 
     f1_macro: float
@@ -82,6 +84,7 @@ class AttributeProbeResult:
     n_train: int
     n_test: int
     resampled: dict[str, Float64[Tensor, " R"]]
+    map: Centred
 
     @property
     def notes(self) -> list[str]:
@@ -95,10 +98,10 @@ class AttributeProbeResult:
         return notes
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields but the resampled scores, and the notes, ready for JSON."""
+        """All fields but the resampled scores and the map, and the notes, ready for JSON."""
         tried = None if self.tried is None else {f"{decay:g}": f1 for decay, f1 in self.tried.items()}
         fields = {**asdict(self), "f1": self.f1.tolist(), "tried": tried, "notes": self.notes}
-        del fields["resampled"]
+        del fields["resampled"], fields["map"]
         return fields
 
 
@@ -202,6 +205,7 @@ def attribute_probe(
         resampled=resampled_scores(probabilities, test.attributes, threshold, TOP, bootstrap)
         if bootstrap
         else {},
+        map=fit.map,
     )
 
 

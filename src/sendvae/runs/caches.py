@@ -45,7 +45,7 @@ class CacheKey:
     """What a cache holds.
 
     Attributes:
-        kind: "tokens", "latents", "evaluated", "features" or "reference".
+        kind: "tokens", "latents", "evaluated", "features", "reference" or "probe".
         label: for the name, readable; a function of `content`.
         data: where the images lie; part of the description, not of the name.
         content: everything that the values depend on, as JSON.

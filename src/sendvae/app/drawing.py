@@ -1,0 +1,168 @@
+"""Samples of diffusion models, with previews while they are drawn; the same images as `sendvae sample` draws."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from sendvae.app.refusal import Refusal
+from sendvae.config import SampleConfig, load_config
+from sendvae.errors import UserError
+from sendvae.evaluation.diffusion_model import DiffusionModel
+from sendvae.evaluation.labels import Labels, choose_labels
+from sendvae.evaluation.sampling import decode_samples, draw_images
+
+PRESET = "sample/paper"  # the default of `sendvae sample`
+PREVIEWS = 8  # of each model
+MAX_IMAGES, MAX_STEPS, MAX_GUIDANCE = 64, 1000, 20.0
+MAX_SEED = 2**31 - 1
+
+
+class Panel(NamedTuple):
+    """Images of one model.
+
+    Attributes:
+        images: what the current step points to; of the last one the samples.
+        step, steps: how far they are.
+    """
+
+    images: UInt8[Tensor, "N 3 H W"]
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asked for: models by title, class numbers (none: at random), and the sampler's settings."""
+
+    models: Sequence[str]
+    classes: Sequence[int]
+    guidance: float
+    steps: int
+    seed: int
+    images: int
+
+    def config(self) -> SampleConfig:
+        """Return the settings as `sendvae sample` has them.
+
+        Raises:
+            Refusal: a number out of range.
+        """
+        for name, value, low, high in (
+            ("number of images", self.images, 1, MAX_IMAGES),
+            ("steps", self.steps, 1, MAX_STEPS),
+            ("guidance scale", self.guidance, 0.0, MAX_GUIDANCE),
+            ("seed", self.seed, 0, MAX_SEED),
+        ):
+            if not low <= value <= high:
+                raise Refusal(
+                    f"the {name} is out of range", given=f"{value:g}", expected=f"{low:g} to {high:g}"
+                )
+        labels = ",".join(str(number) for number in self.classes) or "random"
+        changes = {
+            "labels": f"'{labels}'", "guidance_scale": float(self.guidance), "steps": self.steps,
+            "seed": self.seed, "images": self.images,
+        }  # fmt: skip
+        try:
+            return load_config(SampleConfig, PRESET, [f"{key}={value}" for key, value in changes.items()])
+        except UserError as error:
+            raise Refusal(error.problem, given=error.given, expected=error.expected) from None
+
+
+def labels_of(models: Mapping[str, DiffusionModel], config: SampleConfig) -> Labels:
+    """Return the labels that all models are given.
+
+    Raises:
+        Refusal: the models have different numbers of classes, or a label is no class.
+    """
+    counts = {title: model.classes.count for title, model in models.items()}
+    if len(set(counts.values())) > 1:
+        raise Refusal(
+            "models of different classes cannot be drawn with the same labels",
+            given=", ".join(f"{title}: {count} classes" for title, count in counts.items()),
+            next_step="choose models of the same classes",
+        )
+    classes = next(iter(models.values())).classes
+    if not config.labels.startswith("random"):
+        wrong = [label for label in config.labels.split(",") if classes.number_of(label) is None]
+        if wrong:
+            raise Refusal("no such class", given=", ".join(wrong), expected=f"0 to {classes.count - 1}")
+    return choose_labels(config, classes, config.seed)
+
+
+def draw(
+    models: Mapping[str, DiffusionModel], config: SampleConfig, labels: Labels
+) -> Iterator[dict[str, Panel]]:
+    """Yield the panels of all models so far, whenever one has changed; the models are drawn one after the other.
+
+    Where their latents have one shape, image i begins with the same noise in every panel.
+
+    Args:
+        models: by title, on their device.
+        labels: of the images.
+    """
+    panels: dict[str, Panel] = {}
+    for title, model in models.items():
+        for panel in _draw_one(model, config, labels):
+            panels[title] = panel
+            yield dict(panels)
+
+
+def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> Iterator[Panel]:
+    """Yield what the steps point to, `PREVIEWS` times, then the samples.
+
+    The sampler runs in a thread of its own; whoever closes this generator ends it at its next step.
+    """
+    found: queue.Queue[Panel | BaseException] = queue.Queue()
+    closed = threading.Event()
+    sampler = threading.Thread(target=_sample, args=(model, config, labels, found, closed), daemon=True)
+    sampler.start()
+    try:
+        while True:
+            panel = found.get()
+            if isinstance(panel, BaseException):
+                raise panel
+            yield panel
+            if panel.step == panel.steps:
+                return
+    finally:
+        closed.set()
+        sampler.join()
+
+
+class _Closed(Exception):
+    """Nobody waits for the samples any more."""
+
+
+def _sample(
+    model: DiffusionModel,
+    config: SampleConfig,
+    labels: Labels,
+    found: queue.Queue[Panel | BaseException],
+    closed: threading.Event,
+) -> None:
+    every = max(1, config.steps // PREVIEWS)
+    step = 0
+
+    def watch(estimate: Tensor, _t: float) -> None:
+        nonlocal step
+        if closed.is_set():
+            raise _Closed
+        if step % every == 0:
+            found.put(Panel(decode_samples(model.tokenizer, estimate, config), step, config.steps))
+        step += 1
+
+    try:
+        numbers = range(config.images)
+        images = draw_images(model.sit, model.tokenizer, numbers, labels.values, config, config.seed, watch)
+        found.put(Panel(images, config.steps, config.steps))
+    except _Closed:
+        return
+    except BaseException as error:  # whatever it is, it is for whoever waits
+        found.put(error)

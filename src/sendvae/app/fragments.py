@@ -1,0 +1,48 @@
+"""Pieces of the page: templates of HTML that carry their pictures in themselves, so that no file is served."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+from torch import Tensor
+
+from sendvae.app.refusal import Refusal
+
+STYLE = Path(__file__).parent / "templates" / "style.css"
+
+
+def fragment(template: str, **content: Any) -> str:
+    """Fill a template; names and numbers are escaped."""
+    return _environment().get_template(template).render(**content)
+
+
+def message(error: Refusal) -> str:
+    """Say what whoever sits at the browser can mend."""
+    return fragment("message.html", error=error)
+
+
+def picture(pixels: UInt8[Tensor, "3 H W"]) -> str:
+    """Return a PNG as an address that holds it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(file, format="PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("sendvae.app"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["picture"] = picture
+    return environment

@@ -1,0 +1,82 @@
+"""The way from one picture to another through latent space."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor
+
+from sendvae.app.refusal import Refusal
+from sendvae.data import to_float, to_uint8
+from sendvae.nn.precision import number_format
+from sendvae.tokenizers import Autoencoder
+
+WAYS = ("linear", "spherical")
+MAX_STEPS = 16
+PARALLEL = 1e-6  # sine of the angle below which the arc is a line
+
+
+def linear(a: Float64[Tensor, "*n"], b: Float64[Tensor, "*n"], t: float) -> Float64[Tensor, "*n"]:
+    """Return (1 - t) a + t b."""
+    return (1.0 - t) * a + t * b
+
+
+def spherical(a: Float64[Tensor, "*n"], b: Float64[Tensor, "*n"], t: float) -> Float64[Tensor, "*n"]:
+    """Return sin((1 - t) w) / sin w a + sin(t w) / sin w b, with w the angle between a and b.
+
+    Shoemake (1985), "Animating rotation with quaternion curves". Where a and b are parallel or one of them is 0,
+    there is no single arc, and the line is returned.
+    """
+    lengths = a.norm() * b.norm()
+    cosine = (a * b).sum() / lengths if float(lengths) > 0 else torch.ones(())
+    angle = cosine.clamp(-1.0, 1.0).acos().double()
+    sine = angle.sin()
+    if float(sine) < PARALLEL:
+        return linear(a, b, t)
+    return ((1.0 - t) * angle).sin() / sine * a + (t * angle).sin() / sine * b
+
+
+@torch.no_grad()
+def interpolate(
+    tokenizer: Autoencoder,
+    first: UInt8[Tensor, "3 H H"],
+    last: UInt8[Tensor, "3 H H"],
+    steps: int,
+    way: str,
+    device: torch.device,
+) -> UInt8[Tensor, "N 3 H H"]:
+    """Return the decoded pictures between two, whose ends are the two reconstructions.
+
+    The way leads through the latents as a diffusion model sees them, normalised, where the tokenizer carries its
+    statistics; else through raw ones.
+
+    Args:
+        tokenizer: on the device.
+        steps: N, from 2.
+        way: "linear" or "spherical".
+
+    Raises:
+        Refusal: no such way, or a number of steps out of range.
+    """
+    if way not in WAYS:
+        raise Refusal("no such way", given=way, expected=" or ".join(WAYS))
+    if not 2 <= steps <= MAX_STEPS:
+        raise Refusal("the number of steps is out of range", given=steps, expected=f"2 to {MAX_STEPS}")
+    ends = torch.stack([first, last])
+    with number_format("fp32", device):
+        latents = tokenizer.encode(to_float(ends).to(device)).mode()
+        between = _between(tokenizer, latents, steps, way)
+        decoded = tokenizer.decode(torch.cat([latents[:1], between, latents[1:]]))
+    return to_uint8(decoded).cpu()
+
+
+def _between(
+    tokenizer: Autoencoder, latents: Float[Tensor, "2 C h w"], steps: int, way: str
+) -> Float[Tensor, "M C h w"]:
+    """The latents without the ends, computed in float64 on the CPU."""
+    stats = tokenizer.latent_stats
+    a, b = (latents if stats is None else stats.normalize(latents)).cpu().double()
+    move = linear if way == "linear" else spherical
+    path = [move(a, b, step / (steps - 1)) for step in range(1, steps - 1)]
+    found = torch.stack(path) if path else a.new_empty(0, *a.shape)
+    return (found if stats is None else stats.denormalize(found)).to(latents)

@@ -1,0 +1,166 @@
+"""What a linear probe reads in a picture's latent, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sendvae.data import AttributeTable, ImageSet, TensorImages, open_embedded
+from sendvae.evaluation.encoded import Encoder, cache_rows, make_encoder
+from sendvae.evaluation.latents import attributes_of
+from sendvae.latents import attribute_probe
+from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
+from sendvae.tokenizers import Autoencoder
+
+DATA = "emoji"
+SIDE = 64  # pixels of the embedded emoji
+SPLITS = ("train", "val")
+BATCH = 64
+VERSION = 1  # of how a probe is fitted; another one is fitted anew
+
+Told = Callable[[float, str], None]  # (share done, what is being done)
+
+
+class Reading(NamedTuple):
+    """What the probe says of one attribute.
+
+    Attributes:
+        probability: that the picture has it.
+        f1: of the probe on the validation images.
+        always: the F1 of saying yes to every validation image; a probe that is no better has learned nothing.
+    """
+
+    name: str
+    probability: float
+    f1: float
+    always: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Linear probes of the emoji's attributes, for one tokenizer.
+
+    Attributes:
+        names: of the attributes.
+        weight, bias, centre: from a raw flattened latent to logits.
+        f1, share: of each attribute in the validation split: the probe's F1, and how many images have it.
+        images: how many trained it and how many it was validated on.
+    """
+
+    names: tuple[str, ...]
+    weight: Float[Tensor, "F A"]
+    bias: Float[Tensor, " A"]
+    centre: Float[Tensor, " F"]
+    f1: Float[Tensor, " A"]
+    share: Float[Tensor, " A"]
+    images: tuple[int, int]
+
+    def read(self, latent: Float[Tensor, "C h w"]) -> list[Reading]:
+        """Return a reading for every attribute, the most probable first."""
+        logits = torch.addmv(self.bias, self.weight.T, latent.flatten() - self.centre)
+        always = 2 * self.share / (1 + self.share)
+        columns = (logits.sigmoid().tolist(), self.f1.tolist(), always.tolist())
+        readings = [Reading(*row) for row in zip(self.names, *columns, strict=True)]
+        return sorted(readings, key=lambda reading: -reading.probability)
+
+    @property
+    def f1_macro(self) -> float:
+        """Mean of F1 over attributes."""
+        return float(self.f1.mean())
+
+
+def encode_picture(
+    tokenizer: Autoencoder, pixels: UInt8[Tensor, "3 H W"], device: torch.device
+) -> Float[Tensor, "C h w"]:
+    """Return the posterior mean of a picture as the probe's training images were encoded, on the CPU."""
+    return _encoder(tokenizer, device).encode(TensorImages(pixels[None]), np.arange(1))[0]
+
+
+def fit_probe(tokenizer: Autoencoder, cache: Path, device: torch.device, told: Told) -> Probe:
+    """Return the probe of a tokenizer, fitted at the first call and read from the cache later.
+
+    Trained on the training split's latents; the validation split chooses the weight decay and gives the F1.
+
+    Args:
+        cache: folder of the caches; the latents stay there, too.
+        told: is told how far the work is.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    data: dict[str, ImageSet] = {split: open_embedded(DATA, split) for split in SPLITS}
+    encoder = _encoder(tokenizer, device)
+    key = _key(encoder, data)
+    tensors = load_statistics(cache, key)
+    if tensors is None:
+        tensors = _fit(encoder, data, cache, told)
+        with locked(cache / key.name):
+            save_statistics(cache, key, tensors)
+    return Probe(
+        names=_table(data["train"]).names,
+        weight=tensors["weight"],
+        bias=tensors["bias"],
+        centre=tensors["centre"],
+        f1=tensors["f1"],
+        share=tensors["share"],
+        images=(len(data["train"]), len(data["val"])),
+    )
+
+
+def _encoder(tokenizer: Autoencoder, device: torch.device) -> Encoder:
+    return make_encoder(tokenizer, device, "mean", "fp32", 0, BATCH)
+
+
+def _key(encoder: Encoder, data: dict[str, ImageSet]) -> CacheKey:
+    values = [_attributes(images).numpy().tobytes() for images in data.values()]
+    content = {
+        "latents": [dict(encoder.key(images).content) for images in data.values()],
+        "attributes": hashlib.sha256(b"".join(values)).hexdigest(),
+        "version": VERSION,
+    }
+    label = encoder.key(data["train"]).label
+    return CacheKey("probe", label, data["train"].source, content)
+
+
+def _fit(encoder: Encoder, data: dict[str, ImageSet], cache: Path, told: Told) -> dict[str, Tensor]:
+    total, before, rows = sum(map(len, data.values())), 0, {}
+    for split, images in data.items():
+        begun = before
+
+        def watch(position: int, begun: int = begun) -> None:
+            done = begun + position
+            told(done / total, f"encoding emoji: {done:,} of {total:,}")
+
+        rows[split] = cache_rows(encoder, images, cache, f"probe: {split} latents", watch)
+        before += len(images)
+    told(1.0, "fitting the probe: some 20 seconds")
+    attributes = {split: _attributes(images) for split, images in data.items()}
+    result = attribute_probe(
+        rows["train"],
+        attributes["train"],
+        rows["val"],
+        attributes["val"],
+        val_latents=rows["val"],
+        val_attributes=attributes["val"],
+    )
+    weight, bias, centre = (tensor.cpu() for tensor in result.map)
+    share = attributes["val"].float().mean(0)
+    return {"weight": weight, "bias": bias, "centre": centre, "f1": result.f1.float(), "share": share}
+
+
+def _attributes(images: ImageSet) -> Tensor:
+    return torch.from_numpy(_table(images).values)
+
+
+def _table(images: ImageSet) -> AttributeTable:
+    table = attributes_of(images)
+    assert table is not None  # the embedded emoji have one
+    return table

@@ -1,0 +1,72 @@
+"""What tokenizers make of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from sendvae.data import to_float, to_uint8
+from sendvae.evaluation.gallery import difference_of
+from sendvae.experiments.pictures import principal_colours
+from sendvae.metrics import psnr
+from sendvae.nn.precision import number_format
+from sendvae.tokenizers import Autoencoder
+
+PERCEPTUAL = "effnet-lite1-perceptual"  # the perceptual network that needs no download
+
+
+class Reconstruction(NamedTuple):
+    """A picture that went through a tokenizer.
+
+    Attributes:
+        copy: the decoded posterior mean.
+        difference: from the original: grey where they agree.
+        latent: its three principal components as colours, a pixel a position.
+        shape: of the latent: channels, height, width.
+        psnr: in dB, of the 8-bit pictures; infinite where they are equal.
+        perceptual: distance of `PERCEPTUAL`, from 0.
+    """
+
+    copy: UInt8[Tensor, "3 H H"]
+    difference: UInt8[Tensor, "3 H H"]
+    latent: UInt8[Tensor, "3 h h"]
+    shape: tuple[int, int, int]
+    psnr: float
+    perceptual: float
+
+
+@torch.no_grad()
+def reconstruct(
+    tokenizers: Mapping[str, Autoencoder],
+    pixels: UInt8[Tensor, "3 H H"],
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    device: torch.device,
+) -> dict[str, Reconstruction]:
+    """Return what every tokenizer makes of a picture, measured as `sendvae evaluate reconstruction` does.
+
+    Args:
+        tokenizers: on the device.
+        perceptual: distance of two batches in [-1, 1], on the device.
+    """
+    found = {}
+    original = to_float(pixels)[None].to(device)
+    for name, tokenizer in tokenizers.items():
+        with number_format("fp32", device):
+            z = tokenizer.encode(original).mode()
+            decoded = tokenizer.decode(z).float()
+            distance = perceptual(decoded.clamp(-1.0, 1.0), original)
+        copy = to_uint8(decoded).cpu()[0]
+        z = z.float().cpu()
+        found[name] = Reconstruction(
+            copy,
+            difference_of(pixels, copy),
+            principal_colours(z, z, z.shape[-1])[0],
+            (z.shape[1], z.shape[2], z.shape[3]),
+            float(psnr(copy[None], pixels[None])),
+            float(distance),
+        )
+    return found
