@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
-from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config, preset_names
+from sendvae.config import (
+    DiffusionConfig,
+    JointConfig,
+    TokenizerConfig,
+    load_config,
+    load_expected,
+    preset_names,
+)
 from sendvae.config.load import PRESETS
 from sendvae.config.schema_common import Section
+from sendvae.errors import UserError
 from sendvae.vision import BACKBONES
 
 SCHEMAS: dict[str, type[Section]] = {
@@ -191,3 +200,32 @@ def test_costs_are_the_estimators(name: str) -> None:
     assert float(written[1]) == pytest.approx(found.flops_total, rel=0.06)
     hours = float(written[2].replace(",", ""))  # whole hours: a cost of one digit has no 6 %
     assert hours == pytest.approx(found.hours(tflops=350), rel=0.06, abs=0.5)
+
+
+def test_what_presets_expect_is_no_part_of_their_configurations() -> None:
+    found = {one.metric: one for one in load_expected(MAIN)}
+    assert {name: one.value for name, one in found.items()} == {
+        "fid": 7.57, "rfid": 0.31, "psnr": 27.62, "lpips-vgg": 0.101, "ssim": 0.77,
+    }  # fmt: skip
+    assert "no guidance" in found["fid"].source
+    child = load_expected("imagenet256-f8d4-send")  # which extends the other, and is another tokenizer
+    assert [(one.metric, one.value) for one in child] == [("fid", 11.86)]
+    assert load_expected("demo/plain") == []
+    assert "expected" not in load(MAIN).model_dump()
+
+
+def test_a_preset_that_expects_says_so_in_its_header() -> None:
+    for name in PAPER:
+        announced = re.search(r"# Expected: the numbers? at the end", text(name))
+        assert bool(announced) == bool(load_expected(name)), name
+
+
+def test_expected_numbers_without_a_source_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: demo/plain\nexpected: [{metric: psnr, value: 3.0}]\n")
+    with pytest.raises(UserError, match="'source' is missing"):
+        load_expected(path)
+    path.write_text("extends: demo/plain\nexpected: 3\n")
+    with pytest.raises(UserError, match="must be a list"):
+        load_expected(path)
+    assert load_config(TokenizerConfig, path) == load_config(TokenizerConfig, "demo/plain")

@@ -22,7 +22,8 @@ from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.experiments.record import CellRecord, CellResult, Curve, Record
 from sendvae.latents import SCORES
 from sendvae.quantities import Quantity
-from sendvae.report.experiment import Experiment, draw, verdict
+from sendvae.report.cells import Experiment
+from sendvae.report.experiment import draw, verdict
 
 GENERATION = {"fd-mobilenet-v2", "kd-mobilenet-v2", "precision-mobilenet-v2", "recall-mobilenet-v2"}
 

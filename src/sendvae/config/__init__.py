@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from sendvae.config.load import load_config, preset_names, to_yaml, validate
+from sendvae.config.load import load_config, load_expected, preset_names, to_yaml, validate
 from sendvae.config.schema_cell import EvaluationConfig, Expected, SamplesConfig, TokenizerScoresConfig
 from sendvae.config.schema_common import NameOf, Section
 from sendvae.config.schema_demo import DemoConfig
@@ -33,6 +33,7 @@ __all__ = [
     "TokenizerScoresConfig",
     "TrainingConfig",
     "load_config",
+    "load_expected",
     "preset_names",
     "to_yaml",
     "validate",

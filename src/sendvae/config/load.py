@@ -11,11 +11,13 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sendvae.config.schema_cell import Expected
 from sendvae.config.schema_common import Section
 from sendvae.errors import UserError
 from sendvae.registry import unknown_name
 
 Config = TypeVar("Config", bound=Section)
+EXPECTED = "expected"
 PRESETS = resources.files("sendvae.config") / "presets"
 
 
@@ -31,7 +33,7 @@ def load_config(schema: type[Config], source: str | Path, overrides: Sequence[st
     Args:
         schema: what the job expects.
         source: a preset's name ("demo/send-vae") or a path to a YAML file. A file may start from another
-            with the key `extends`; nested sections are merged.
+            with the key `extends`; nested sections are merged. `expected` is for `load_expected`.
         overrides: "a.b=value" strings; values are YAML ("lr=1e-4", "alignment=null").
 
     Raises:
@@ -79,7 +81,31 @@ def to_yaml(config: Section) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
+def load_expected(source: str | Path) -> list[Expected]:
+    """Return the numbers that a preset or file says are reported for what it trains; not those that it extends.
+
+    Raises:
+        UserError: unknown preset, unreadable file, or entries without metric, value and source.
+    """
+    given = _read_own(source)[0].get(EXPECTED, [])
+    if not isinstance(given, list):
+        raise UserError(f"{source}: {EXPECTED} must be a list of metric, value and source", given=given)
+    return [validate(Expected, one) for one in given]
+
+
 def _read(source: str | Path) -> dict[str, Any]:
+    """Return the values of a file over those that it extends."""
+    values, folder = _read_own(source)
+    values.pop(EXPECTED, None)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    beside = folder / parent if folder and (folder / parent).is_file() else parent
+    return _merge(_read(beside), values)
+
+
+def _read_own(source: str | Path) -> tuple[dict[str, Any], Path | None]:
+    """Return what stands in a file, and its folder; None for a preset."""
     preset = PRESETS / f"{source}.yaml"
     if preset.is_file():
         text, folder = preset.read_text(), None
@@ -95,11 +121,7 @@ def _read(source: str | Path) -> dict[str, Any]:
         raise UserError(f"{source} is not valid YAML", given=str(error).replace("\n", " ")) from None
     if not isinstance(values, dict):
         raise UserError(f"{source} must be a mapping of keys to values", given=type(values).__name__)
-    parent = values.pop("extends", None)
-    if parent is None:
-        return values
-    beside = folder / parent if folder and (folder / parent).is_file() else parent
-    return _merge(_read(beside), values)
+    return values, folder
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sendvae.config import DemoConfig, DiffusionConfig, EvaluationConfig, TokenizerConfig, load_config
+from sendvae.config import (
+    DemoConfig,
+    DiffusionConfig,
+    EvaluationConfig,
+    TokenizerConfig,
+    load_config,
+    load_expected,
+)
 from sendvae.data import open_embedded
 from sendvae.experiments import demo_texts as texts
 from sendvae.experiments.about import About
@@ -39,6 +46,7 @@ def demo_cells(config: DemoConfig, seeds: Sequence[int], from_scratch: bool = Fa
                     seed=seed,
                     method=method,
                     init=trained,
+                    expected=load_expected(preset),
                 )
             )
     return cells

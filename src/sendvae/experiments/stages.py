@@ -180,4 +180,4 @@ STAGES: Registry[StageKind] = Registry(
 
 def config_of(stage_config: Section, inputs: Mapping[str, object]) -> dict[str, Any]:
     """Return what of a stage's configuration its result depends on: not how its inputs are called."""
-    return stage_config.model_dump(mode="json", exclude={*inputs, "expected"})
+    return stage_config.model_dump(mode="json", exclude={*inputs})
