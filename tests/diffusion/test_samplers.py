@@ -222,7 +222,7 @@ def test_a_watcher_sees_where_the_velocity_points() -> None:
     """x_t - t v of every evaluation, in float64, from the state and velocity that the network saw."""
     sit = small_sit()
     seen: list[tuple[torch.Tensor, float]] = []
-    noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(3))
     labels = torch.tensor([1, 0])
     sample(sit, noise, labels, "euler", steps=4, guidance_scale=2.0, watch=lambda x, t: seen.append((x, t)))
     v = guided_velocity(sit, labels, 2.0)
