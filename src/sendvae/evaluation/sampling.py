@@ -96,7 +96,8 @@ def decode_samples(
     """
     if tokenizer.latent_stats is None:
         raise ValueError("the tokenizer carries no latent statistics")
-    images = tokenizer.decode(tokenizer.latent_stats.denormalize(z.float()))
+    z = z.float()  # of a sampler's state, which is float64
+    images = tokenizer.decode(tokenizer.latent_stats.denormalize(z))
     return ROUNDINGS[sampling.rounding](images).cpu()
 
 
