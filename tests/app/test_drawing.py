@@ -117,12 +117,20 @@ def test_models_of_different_classes(models: dict[str, DiffusionModel]) -> None:
 
 
 def test_whoever_leaves_ends_the_sampler(models: dict[str, DiffusionModel]) -> None:
-    before = threading.active_count()
+    before, evaluations = threading.active_count(), 0
+
+    def count(*_: object) -> None:
+        nonlocal evaluations
+        evaluations += 1
+
+    hook = models["a"].sit.register_forward_pre_hook(count)
     config = order(steps=900).config()
     panels = draw({"a": models["a"]}, config, labels_of({"a": models["a"]}, config))
     next(panels)
     panels.close()  # type: ignore[attr-defined]
+    hook.remove()
     assert threading.active_count() == before
+    assert 0 < evaluations < 450  # it did not go on to the end
 
 
 def test_what_the_sampler_raises_arrives(
