@@ -15,10 +15,10 @@ demo: setup
 	$(BIN)/sendvae demo $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 slow: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 mutants: setup
 	$(BIN)/python -m tools.mutants $(ARGS)

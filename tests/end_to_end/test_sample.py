@@ -16,8 +16,6 @@ from sendvae.tokenizers import save_tokenizer
 
 BLOCKS = 30
 
-pytestmark = pytest.mark.xdist_group("sampling from one run")  # one run for all tests
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -34,9 +34,6 @@ def launch(processes: int, folder: Path, output: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-pytestmark = pytest.mark.xdist_group("measuring on two processes")  # one run for all tests
-
-
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("parallel")

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sendvae.runs import latest_checkpoint, read_journal
 
-pytestmark = pytest.mark.xdist_group("training on two processes")  # one set of runs for all tests
 KINDS = {
     "tokenizer": ("tokenizer", []),
     "tokenizer-synced": ("tokenizer-synced", ["losses.discriminator_sync=true"]),
