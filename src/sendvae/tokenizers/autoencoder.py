@@ -102,8 +102,10 @@ class ResnetBlock(nn.Module):
 class AttnBlock(nn.Module):
     """Single-head self-attention over positions; its projections are 1x1 convolutions.
 
-    What leaves it, and the blocks after it, lies channels-last, as diffusers' does: less memory, and equal
-    rounding, which is what random weights in a deep decoder make visible.
+    Without gradients, what leaves it, and the blocks after it, lies channels-last, as diffusers' does: less
+    memory, and equal rounding, which is what random weights in a deep decoder make visible. With gradients it
+    keeps the layout of its input, because on CPUs the backward pass of GroupNorm is many times slower
+    channels-last (`benchmarks/group_norm_layout.py`).
     """
 
     def __init__(self, channels: int, norm_groups: int) -> None:
@@ -119,7 +121,8 @@ class AttnBlock(nn.Module):
         y = self.norm(x.flatten(2)).transpose(1, 2)
         q, k, v = (_on_tokens(to, y).unsqueeze(1) for to in (self.q, self.k, self.v))
         y = F.scaled_dot_product_attention(q, k, v).squeeze(1)
-        return _on_tokens(self.proj_out, y).transpose(1, 2).unflatten(2, x.shape[2:]) + x
+        y = _on_tokens(self.proj_out, y).transpose(1, 2).unflatten(2, x.shape[2:]) + x
+        return y.contiguous() if torch.is_grad_enabled() and x.is_contiguous() else y
 
 
 def _on_tokens(projection: nn.Conv2d, tokens: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
