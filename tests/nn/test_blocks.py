@@ -10,6 +10,7 @@ from timm.models.vision_transformer import Attention as TimmAttention
 from torch import nn
 
 from sendvae.nn import Attention, LatentNorm, PatchEmbed, sincos_positions, unpatchify
+from sendvae.nn.attention import SHORT, attend
 from sendvae.nn.precision import resolve_precision
 
 
@@ -18,6 +19,32 @@ def test_attention_equals_timms() -> None:
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 5, 12)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("tokens", [5, SHORT, SHORT + 1])
+@pytest.mark.parametrize("trained", [False, True])
+def test_attention_in_bf16_is_that_of_float64(tokens: int, trained: bool) -> None:
+    """Output and gradients, whichever way they are computed; keys and values differ in number and width."""
+    generator = torch.Generator().manual_seed(tokens)
+    shapes = ((2, 3, 7, 16), (2, 3, tokens, 16), (2, 3, tokens, 16))
+    exact = [torch.randn(shape, generator=generator).bfloat16().double().requires_grad_() for shape in shapes]
+    rounded = [tensor.detach().bfloat16().requires_grad_(trained) for tensor in exact]
+    q, k, v = exact
+    expected = (q @ k.mT / math.sqrt(16)).softmax(-1) @ v
+    found = attend(*rounded)
+    assert found.dtype == torch.bfloat16
+    assert _relative(found, expected) < 0.01
+    if trained:
+        direction = torch.randn(expected.shape, generator=generator)
+        gradients = torch.autograd.grad(expected, exact, direction.double())
+        for one, other in zip(
+            torch.autograd.grad(found, rounded, direction.bfloat16()), gradients, strict=True
+        ):
+            assert _relative(one, other) < 0.02
+
+
+def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found.double() - expected).detach().norm() / expected.detach().norm())
 
 
 def test_positions_one_by_one() -> None:

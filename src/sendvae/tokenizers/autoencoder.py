@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sendvae.nn.attention import attend
 from sendvae.registry import Registry
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.statistics import LatentStats
@@ -120,7 +121,7 @@ class AttnBlock(nn.Module):
         """Return the features plus what each position read off all others."""
         y = self.norm(x.flatten(2)).transpose(1, 2)
         q, k, v = (_on_tokens(to, y).unsqueeze(1) for to in (self.q, self.k, self.v))
-        y = F.scaled_dot_product_attention(q, k, v).squeeze(1)
+        y = attend(q, k, v).squeeze(1)
         y = _on_tokens(self.proj_out, y).transpose(1, 2).unflatten(2, x.shape[2:]) + x
         return y.contiguous() if torch.is_grad_enabled() and x.is_contiguous() else y
 
