@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
@@ -43,6 +41,9 @@ def lightningdit_crop(size: int) -> Callable[[Image.Image], Float[Tensor, "3 H W
 
     Source: LightningDiT, `evaluate_tokenizer.py`, torchvision's Resize and CenterCrop of a tensor.
     """
+
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as transforms
 
     def transform(image: Image.Image) -> Float[Tensor, "3 H W"]:
         pixels = as_pixels(image).float() / 255.0

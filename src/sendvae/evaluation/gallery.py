@@ -9,7 +9,6 @@ from typing import NamedTuple
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
-from torchvision.utils import make_grid
 
 MARGIN, TITLE = 4, 14  # pixels
 MIN_SIDE = 128  # smaller images are enlarged to about that
@@ -68,6 +67,8 @@ def _shortened(title: str, width: int, draw: ImageDraw.ImageDraw) -> str:
 
 
 def _row(pair: Pair) -> Image.Image:
+    from torchvision.utils import make_grid
+
     difference = difference_of(pair.original, pair.reconstruction)
     factor = max(1, round(MIN_SIDE / pair.original.shape[-1]))
     images = [

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torchvision.utils import make_grid
 
 from sendvae.config.schema_diffusion import PreviewConfig
 from sendvae.config.schema_evaluate import GenerationConfig, IntervalConfig
@@ -48,6 +47,8 @@ class Preview:
     @torch.no_grad()
     def __call__(self, sit: SiT, images_seen: int) -> dict[str, float]:
         """Draws, writes the picture, returns the distance. Every process calls it: FSDP's sampling needs all."""
+        from torchvision.utils import make_grid
+
         device = next(sit.parameters()).device
         tokenizer = self.tokenizer.to(device)
         sampled = generate(sit, tokenizer, self.labels, self.config.sampling, self.seed, "preview")

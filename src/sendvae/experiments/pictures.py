@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid
 
 MARGIN = 2
 WHITE = 255
@@ -16,6 +15,8 @@ WHITE = 255
 
 def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> None:
     """A PNG with `columns` images a row on white."""
+    from torchvision.utils import make_grid
+
     grid = make_grid(images, nrow=columns, padding=MARGIN, pad_value=WHITE)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid.permute(1, 2, 0).numpy()).save(path, optimize=True)
