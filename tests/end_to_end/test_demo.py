@@ -40,6 +40,8 @@ def test_quick_demo_from_start_to_report(tmp_path: Path) -> None:
     result = demo(folder, *small)
     assert result.returncode == 0, result.stderr[-2000:]
     assert (folder / "report.html").stat().st_size > 100_000
+    assert f"{folder / 'report.html'} follows the run" in result.stdout
+    assert 'http-equiv="refresh"' not in (folder / "report.html").read_text()  # it has ended
     base, *others = load_cells(folder)
     assert base.name == "base"
     assert [cell.name for cell in others] == ["plain-0", "direct-0", "mapper-0", "send-vae-0"]

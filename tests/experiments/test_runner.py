@@ -192,6 +192,22 @@ def test_one_core_means_one_after_the_other_in_the_order_of_the_cells(tmp_path: 
     assert ended["a"] <= began["b"]
 
 
+def test_who_watches_is_called_before_the_first_stage_after_each_and_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [cell("a", one=source("first"), two=joined("second", source("first"), does="sleep", seconds=4))]
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        (known,) = load_cells(tmp_path)
+        seen.append([role for role, state in known.states.items() if state == "finished"])
+
+    monkeypatch.setattr("sendvae.experiments.runner.WATCH_SECONDS", 1.0)
+    run(cells, tmp_path, cores=1, watch=look)
+    assert [seen[0], seen[-1]] == [[], ["one", "two"]]
+    assert seen.count(["one"]) >= 2  # once when it ended, and while the other slept
+
+
 def test_what_cannot_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
     good = source("good")
     with pytest.raises(UserError, match="unknown kind of stage 'toi'"):

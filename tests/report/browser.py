@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +21,26 @@ def without_script(page: str) -> str:
     rest = page.replace(whole, "")
     assert "<script" not in rest
     return rest
+
+
+@contextmanager
+def opened(page_file: Path, width: int = 1200, scheme: str = "light") -> Iterator[Page]:
+    """Yield a tab that shows a page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto(page_file.as_uri())
+        yield page
+        browser.close()
+
+
+def seconds_to_open(page_file: Path) -> float:
+    """Return how long the browser takes from asking for a page until everything on it is loaded."""
+    with opened(page_file) as page:
+        timing = "performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
+        return float(page.evaluate(timing))
 
 
 def check_in_browser(page_file: Path, scheme: str, width: int) -> None:

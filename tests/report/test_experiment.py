@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.report.browser import CHROMIUM, check_in_browser, without_script
+from tests.report.browser import CHROMIUM, check_in_browser, opened, seconds_to_open, without_script
 
 from sendvae.config import DemoConfig, Expected, load_config
 from sendvae.evaluation.measuring import choose
@@ -23,7 +23,8 @@ from sendvae.experiments.record import CellRecord, CellResult, Curve, Record
 from sendvae.latents import SCORES
 from sendvae.quantities import Quantity
 from sendvae.report.cells import Experiment
-from sendvae.report.experiment import draw, verdict
+from sendvae.report.experiment import PICTURE_BYTES, draw, verdict
+from sendvae.report.page import RELOAD_SECONDS
 
 GENERATION = {"fd-mobilenet-v2", "kd-mobilenet-v2", "precision-mobilenet-v2", "recall-mobilenet-v2"}
 
@@ -130,6 +131,84 @@ def test_points_of_all_cells_are_correlated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [1200, 400])
 def test_page_in_a_browser(experiment: Experiment, tmp_path: Path, scheme: str, width: int) -> None:
     check_in_browser(draw(experiment, tmp_path / "report.html"), scheme, width)
+
+
+def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(tmp_path: Path) -> None:
+    """Pictures of a real size, and long curves; those without room are named."""
+    picture = tmp_path / "noise.png"  # which nothing compresses
+    save_grid(torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8), picture, 8)
+    images = list(range(0, 400_000, 400))
+    curve = Curve(
+        images, {"velocity": [1 / (1 + i / 1e5) for i in images], "repa": [-i / 1e6 for i in images]}
+    )
+    cells = [
+        replace(
+            make_cell(tmp_path, "plain", 0, 0.1, 10.0 + i),
+            name=f"cell-{i}",
+            method=f"cell {i}",
+            curves={"diffusion": curve},
+            pictures={"samples": picture, "latents": picture},
+        )
+        for i in range(100)
+    ]
+    experiment = of(cells, About(headline=("f1_macro", "fd-mobilenet-v2")))
+    page = draw(experiment, tmp_path / "report.html")
+    text = page.read_text()
+    assert page.stat().st_size < 10_000_000
+    shown = text.count('alt="samples of')
+    assert 3 <= shown == text.count('alt="latents of') < 100
+    assert shown == PICTURE_BYTES // (2 * picture.stat().st_size)
+    assert f"For the pictures of {100 - shown} more there is no room" in text
+    assert text.count('<th scope="row"><i') == 100
+    if CHROMIUM is not None:
+        assert seconds_to_open(page) < 1.0
+
+
+def test_a_live_page_follows_its_run(experiment: Experiment, tmp_path: Path) -> None:
+    waiting = replace(experiment.cells[1], states={**STATES, "samples": "missing"})
+    running = of([waiting], experiment.about)
+    live = draw(running, tmp_path / "report.html", live=True).read_text()
+    assert f'<body data-reload="{RELOAD_SECONDS}">' in live
+    assert f'<noscript><meta http-equiv="refresh" content="{RELOAD_SECONDS}"></noscript>' in live
+    assert "Still running" in live
+    assert "go on with" not in live
+    still = draw(running, tmp_path / "report.html").read_text()
+    assert "data-reload=" not in without_script(still)
+    assert "http-equiv" not in still
+    assert "go on with <code>sendvae demo --quick</code>" in still
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_live_page_loads_itself_again(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendvae.report.page.RELOAD_SECONDS", 0.3)
+    page = draw(experiment, tmp_path / "report.html", live=True)
+    with opened(page) as tab:
+        assert "A changed title" not in tab.content()
+        tab.locator("figure img").first.click()  # nobody who looks at a picture is interrupted
+        changed = experiment.about.model_copy(update={"title": "A changed title"})
+        draw(of(list(experiment.cells), changed), page)
+        tab.wait_for_timeout(1000)
+        assert "A changed title" not in tab.content()
+        tab.keyboard.press("Escape")
+        tab.get_by_role("heading", name="A changed title").wait_for(timeout=5000)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_printed_page_is_whole(experiment: Experiment, tmp_path: Path) -> None:
+    """On paper nothing is dark, cut at the right, or there to be clicked."""
+    with opened(draw(experiment, tmp_path / "report.html")) as tab:
+        tab.emulate_media(media="print", color_scheme="dark")
+        tab.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 718
+        for table in tab.locator(".wide").all():
+            assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
+        assert not tab.locator("label.toggle").is_visible()
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(252, 252, 251)"
+        assert tab.pdf()[:4] == b"%PDF"
 
 
 def test_hostile_text_is_escaped(experiment: Experiment, tmp_path: Path) -> None:

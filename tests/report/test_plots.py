@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sendvae.report.plots import HOVERED, Series, lines, scatter, ticks
+from sendvae.report.plots import DRAWN, HOVERED, HOVERED_IN_ALL, Series, lines, scatter, ticks
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.9], [3.0, 3.0], [-5.0, 12345.0], [1e-7, 2e-7], [0.0]])
@@ -34,7 +34,7 @@ def test_long_lines_show_the_values_of_some_points() -> None:
     assert line.count("<circle") == HOVERED
     assert "a: 0, 0" in line
     assert "a: 999, 999" in line
-    assert len(re.search(r'points="([^"]+)"', line)[1].split()) == count  # type: ignore[index]
+    assert len(re.search(r'points="([^"]+)"', line)[1].split()) == DRAWN < count  # type: ignore[index]
 
 
 def test_a_single_point_is_seen() -> None:

@@ -61,13 +61,18 @@ def demo(
     from sendvae.cli.stopping import graceful
     from sendvae.experiments import runner
     from sendvae.experiments.demo import about_demo, demo_cells
-    from sendvae.report import write_report
+    from sendvae.report import PAGE, write_report
+    from sendvae.training import Stopped
 
     cells = demo_cells(config, range(seeds), from_scratch)
     about = about_demo(config, shlex.join(["sendvae", *sys.argv[1:]]), quick)
+    typer.echo(f"{(folder / PAGE).resolve()} follows the run: open it in a browser")
     with graceful():
         try:
-            runner.run(cells, folder, about)
+            runner.run(cells, folder, about, watch=lambda: write_report(folder, live=True))
+        except Stopped:
+            write_report(folder)  # as it stands
+            raise
         except runner.StagesFailed as failed:
             typer.echo(f"report: {write_report(folder).resolve()}")
             sys.stderr.write(f"{failed}\n")

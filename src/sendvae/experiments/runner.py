@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -27,6 +27,7 @@ from sendvae.runs import RunFolder, locked, progress, say, try_folder
 from sendvae.training import Stopped
 
 POLL_SECONDS = 0.5
+WATCH_SECONDS = 10.0  # between two calls while nothing ends
 GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
 
 
@@ -43,7 +44,13 @@ class StagesFailed(Exception):
         super().__init__("\n".join(lines))
 
 
-def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: int | None = None) -> None:
+def run(
+    cells: Sequence[Cell],
+    folder: Path,
+    about: About | None = None,
+    cores: int | None = None,
+    watch: Callable[[], object] = lambda: None,
+) -> None:
     """Do whatever is missing of some cells, stages that are ready side by side in the order of the cells.
 
     A stage lies in a folder named by everything that its result depends on: it is done once for all cells that
@@ -54,6 +61,7 @@ def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: 
         folder: of the experiment.
         about: what its page says besides.
         cores: to share among the stages; None: the threads that torch would use. On a GPU stages run one by one.
+        watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`.
 
     Raises:
         UserError: cells that ask for something that is not there; nothing was run.
@@ -67,9 +75,9 @@ def run(cells: Sequence[Cell], folder: Path, about: About | None = None, cores: 
     with locked(folder / STAGE_FOLDER):
         graph = Graph(folder)
         save_record(folder, cells, graph.add_cells(cells), about)
-        schedule = _Schedule(
-            list(graph.nodes.values()), cores, 1 if torch.cuda.is_available() else cores, folder / TIMES
-        )
+        watch()
+        most = 1 if torch.cuda.is_available() else cores
+        schedule = _Schedule(list(graph.nodes.values()), cores, most, folder / TIMES, watch)
         schedule.run()
 
 
@@ -105,10 +113,13 @@ class _Schedule:
         cores: shared among what runs.
         most: stages at a time.
         times: file to which every attempt adds a line.
+        watch: as of `run` of the module.
     """
 
-    def __init__(self, nodes: Sequence[Node], cores: int, most: int, times: Path) -> None:
-        self.nodes, self.cores, self.most, self.times = nodes, cores, most, times
+    def __init__(
+        self, nodes: Sequence[Node], cores: int, most: int, times: Path, watch: Callable[[], object]
+    ) -> None:
+        self.nodes, self.cores, self.most, self.times, self.watch = nodes, cores, most, times, watch
         self.done = {node.digest for node in nodes if node.finished}
         self.waiting = [node for node in nodes if node.digest not in self.done]
         self.running: list[_Running] = []
@@ -123,13 +134,17 @@ class _Schedule:
         if len(self.done) and self.waiting:
             say(f"{len(self.done)} of {len(self.nodes)} stages are there")
         total, worked = self._work()
+        watched = time.monotonic()
         with _signals() as received, progress("stages", total, "units", worked) as bar:
             try:
                 self._begin()
                 while self.running and not received:
                     wait([one.process.sentinel for one in self.running], POLL_SECONDS)
-                    self._end()
+                    ended = self._end()
                     self._begin()
+                    if ended or time.monotonic() - watched > WATCH_SECONDS:
+                        self.watch()
+                        watched = time.monotonic()
                     _, now = self._work()
                     bar.advance(max(0, now - worked), ", ".join(one.node.title for one in self.running))
                     worked = max(worked, now)
@@ -155,9 +170,10 @@ class _Schedule:
             self.running.append(_Running(node, start(task), threads, time.monotonic()))
             self.waiting.remove(node)
 
-    def _end(self) -> None:
-        """See which have ended, and how."""
-        for one in [one for one in self.running if one.process.exitcode is not None]:
+    def _end(self) -> bool:
+        """See which have ended, and how; return whether any has."""
+        over = [one for one in self.running if one.process.exitcode is not None]
+        for one in over:
             self.running.remove(one)
             seconds = time.monotonic() - one.began
             if one.process.exitcode == 0 and one.node.finished:
@@ -170,6 +186,7 @@ class _Schedule:
                 ended = "failed"
             self._note(one, ended, seconds)
             say(f"{ended:9} {one.node.title}, {seconds:.0f} s; {len(self.done)} of {len(self.nodes)} done")
+        return bool(over)
 
     def _stop(self, received: list[int]) -> None:
         """Let trainings write their checkpoints; after a second signal, or too long, end them.

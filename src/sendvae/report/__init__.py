@@ -1,5 +1,5 @@
 """Runs and results as pages."""
 
-from sendvae.report.anything import write_report
+from sendvae.report.anything import PAGE, write_report
 
-__all__ = ["write_report"]
+__all__ = ["PAGE", "write_report"]

@@ -16,12 +16,13 @@ PAGE = "report.html"
 KNOWN = f"a run folder, a folder with {RESULTS}, a {RESULTS}, or the folder of an experiment (with {CELLS})"
 
 
-def write_report(source: Path, output: Path | None = None) -> Path:
-    """Draws the page of a run, a result or an experiment, and returns its path.
+def write_report(source: Path, output: Path | None = None, live: bool = False) -> Path:
+    """Draw the page of a run, a result or an experiment, and returns its path.
 
     Args:
         source: a run folder, the folder or file of a result, or an experiment's folder, finished or not.
         output: of the page; by default `report.html` beside what it shows.
+        live: whether an experiment still runs; its page then loads itself again every few seconds.
 
     Raises:
         UserError: nothing that can be drawn, or nothing yet.
@@ -32,11 +33,11 @@ def write_report(source: Path, output: Path | None = None) -> Path:
         if source.suffix != ".json":
             raise UserError("nothing to report", given=source, expected=KNOWN)
         if source.name == CELLS:
-            return write_report(source.parent, output)
+            return write_report(source.parent, output, live)
         return write_result(Result.load(source), source.parent, output or source.with_name(PAGE))
     page = output or source / PAGE
     if (source / CELLS).is_file():
-        return write_experiment(source, page)
+        return write_experiment(source, page, live)
     if (source / RESULTS).is_file():
         return write_result(Result.load(source), source, page)
     run = RunFolder(source)

@@ -17,7 +17,8 @@ from sendvae.report.plots import Series, lines, scatter
 
 TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
 DIFFUSION_CURVES = (("velocity", "velocity MSE"), ("repa", "REPA loss"))
-PICTURES = ("reconstructions", "latents", "samples")
+PICTURES = ("samples", "reconstructions", "latents")
+PICTURE_BYTES = 5_000_000  # of all pictures on a page, before they are written as text
 MOST_DIFFERENT = 14  # attributes shown
 WORK = {
     "tokenizer": "training tokenizers",
@@ -36,20 +37,25 @@ class Entry:
     best: bool
 
 
-def write_experiment(folder: Path, output: Path) -> Path:
+def write_experiment(folder: Path, output: Path, live: bool = False) -> Path:
     """Draw the page of the cells in a folder. Returns `output`.
+
+    Args:
+        live: whether the cells still run; the page then follows them.
 
     Raises:
         UserError: no cells there, or damaged results.
     """
-    return draw(Experiment(load_record(folder), load_cells(folder), load_times(folder)), output)
+    return draw(Experiment(load_record(folder), load_cells(folder), load_times(folder)), output, live)
 
 
-def draw(experiment: Experiment, output: Path) -> Path:
+def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
     """Draw the page. Returns `output`."""
+    pictures, left_out = _pictures(experiment)
     return write_page(
         "experiment.html",
         output,
+        live,
         e=experiment,
         about=experiment.about,
         verdict=verdict(experiment),
@@ -65,7 +71,8 @@ def draw(experiment: Experiment, output: Path) -> Path:
         tokenizer_curves=_curves(experiment, "tokenizer", TOKENIZER_CURVES),
         diffusion_curves=_curves(experiment, "diffusion", DIFFUSION_CURVES),
         originals=_originals(experiment),
-        pictures=_pictures(experiment),
+        pictures=pictures,
+        left_out=left_out,
         attributes=_attributes(experiment),
         expected=_expected(experiment),
         config=json.dumps(experiment.about.config, indent=2),
@@ -205,14 +212,21 @@ def _originals(experiment: Experiment) -> str | None:
     return data_uri(paths[0]) if paths else None
 
 
-def _pictures(experiment: Experiment) -> dict[str, dict[str, str]]:
-    """Kind -> method -> data URI, of the first seed."""
-    return {
-        kind: {
-            cell.method: data_uri(cell.pictures[kind]) for cell in experiment.first if kind in cell.pictures
-        }
-        for kind in PICTURES
-    }
+def _pictures(experiment: Experiment) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return kind -> method -> data URI, of the first seed; and the methods for whose pictures there is no room."""
+    shown: dict[str, dict[str, str]] = {kind: {} for kind in PICTURES}
+    left_out: list[str] = []
+    room = PICTURE_BYTES
+    for cell in experiment.first:
+        paths = {kind: cell.pictures[kind] for kind in PICTURES if kind in cell.pictures}
+        size = sum(path.stat().st_size for path in paths.values())
+        if size > room:
+            left_out.append(experiment.labels[cell.method])
+            continue
+        room -= size
+        for kind, path in paths.items():
+            shown[kind][cell.method] = data_uri(path)
+    return shown, left_out
 
 
 def _attributes(experiment: Experiment) -> list[tuple[str, dict[str, float]]]:

@@ -14,9 +14,15 @@ from sendvae.files import write_text
 # One colour a series, the same in every table and chart; variables of the style sheet.
 COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
 
+RELOAD_SECONDS = 10  # between two looks of a page at what still changes
 
-def write_page(template: str, output: Path, **content: Any) -> Path:
-    """Fills a template and writes the page; returns `output`."""
+
+def write_page(template: str, output: Path, live: bool = False, **content: Any) -> Path:
+    """Fill a template, write the page and return `output`.
+
+    Args:
+        live: the page loads itself again every few seconds, since what it shows still changes.
+    """
     environment = Environment(
         loader=PackageLoader("sendvae.report"),
         autoescape=True,
@@ -25,7 +31,9 @@ def write_page(template: str, output: Path, **content: Any) -> Path:
         lstrip_blocks=True,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, environment.get_template(template).render(**content))
+    write_text(
+        output, environment.get_template(template).render(live=live, reload_seconds=RELOAD_SECONDS, **content)
+    )
     return output
 
 

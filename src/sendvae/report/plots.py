@@ -12,6 +12,8 @@ WIDTH, HEIGHT = 420, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 26, 14, 44  # the last tick label is centred on the right end
 TICKS = 5
 HOVERED = 120  # points of a line that show their values, spread evenly
+HOVERED_IN_ALL = 1200  # of a chart, shared by its lines
+DRAWN = 2 * WIDTH  # points of a line
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
             title = f"<title>{escape(s.label)}</title>"
             paths.append(f'<circle {place} r="4" fill="{escape(s.colour)}" class="dot">{title}</circle>')
             continue
-        points = " ".join(f"{axes.px(x):.1f},{axes.py(y):.1f}" for x, y in zip(s.x, s.y, strict=True))
+        drawn = _spread(len(s.x), DRAWN)
+        points = " ".join(f"{axes.px(s.x[i]):.1f},{axes.py(s.y[i]):.1f}" for i in drawn)
         paths.append(
             f'<polyline points="{points}" fill="none" stroke="{escape(s.colour)}" class="line">'
             f"<title>{escape(s.label)}</title></polyline>"
         )
-        paths += [_point(axes, s, i) for i in _spread(len(s.x), HOVERED)]
+        hovered = min(HOVERED, max(2, HOVERED_IN_ALL // len(kept)))
+        paths += [_point(axes, s, i) for i in _spread(len(s.x), hovered)]
     names = y_label or ", ".join(s.label for s in kept)
     return _svg(axes, paths, x_label, y_label, f"{names} against {x_label}")
 

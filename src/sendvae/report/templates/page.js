@@ -1,4 +1,4 @@
-// Tables that sort, pictures that enlarge. Without it the page reads the same.
+// Tables that sort, pictures that enlarge, a page that follows its run. Without it the page reads the same.
 for (const table of document.querySelectorAll("table.sortable")) {
   const value = (row, column) => {
     const text = row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
@@ -45,4 +45,9 @@ for (const picture of document.querySelectorAll("figure img")) {
   picture.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(); }
   });
+}
+
+if (document.body.dataset.reload) {
+  // The place on the page is kept by the browser; nobody who looks at a picture is interrupted.
+  setInterval(() => dialog.open || location.reload(), 1000 * document.body.dataset.reload);
 }
