@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sendvae.report.plots import DRAWN, HOVERED, HOVERED_IN_ALL, Series, lines, scatter, ticks
+from sendvae.report.plots import DRAWN, HOVERED, Series, lines, scatter, ticks
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.9], [3.0, 3.0], [-5.0, 12345.0], [1e-7, 2e-7], [0.0]])
