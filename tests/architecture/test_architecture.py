@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import time
@@ -57,3 +58,14 @@ def test_help_is_quick_and_needs_no_torch(arguments: list[str]) -> None:
 def test_modules_stay_small() -> None:
     long = {p.name: n for p in (ROOT / "src").rglob("*.py") if (n := len(p.read_text().splitlines())) > 320}
     assert not long
+
+
+def test_other_rooms_know_tokenizers_by_their_protocol() -> None:
+    """None names the network or reads its fields: any tokenizer will do."""
+    room, known = (
+        ROOT / "src" / "sendvae" / "tokenizers",
+        re.compile(r"\bAutoencoder\b|\.architecture\b|conv_out"),
+    )
+    others = [path for path in (ROOT / "src").rglob("*.py") if room not in path.parents]
+    assert len(others) > 100
+    assert [path.name for path in others if known.search(path.read_text())] == []

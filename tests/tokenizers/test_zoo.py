@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sendvae.errors import UserError
-from sendvae.tokenizers import TOKENIZERS, build_tokenizer, load_tokenizer
+from sendvae.tokenizers import TOKENIZERS, load_tokenizer
 from sendvae.weights import Shipped
 
 REMOTE = [name for name, spec in TOKENIZERS.items() if not isinstance(spec.weights.source, Shipped)]
@@ -18,7 +18,7 @@ SHIPPED = [name for name in TOKENIZERS if name not in REMOTE]
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_parameter_counts(name: str) -> None:
     with torch.device("meta"):
-        tokenizer = build_tokenizer(TOKENIZERS[name].architecture)
+        tokenizer = TOKENIZERS[name].build()
     assert sum(p.numel() for p in tokenizer.parameters()) == TOKENIZERS[name].weights.parameters
 
 

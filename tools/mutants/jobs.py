@@ -27,9 +27,9 @@ MUTANTS = [
         "The SiT's first weights do not depend on the seed.",
         "training/jobs.py",
         """        torch.manual_seed(config.seed)
-        size =""",
+        channels,""",
         """        torch.manual_seed(0)
-        size =""",
+        channels,""",
         ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
     ),
     Mutant(

@@ -14,6 +14,22 @@ MUTANTS = [
         ("tokenizers/test_autoencoder.py::test_a_posterior_sample_is_mean_plus_std_times_noise",),
     ),
     Mutant(
+        "post-quant-conv-of-nobody",
+        "What encoder-only training leaves alone lacks the convolution before the decoder.",
+        "tokenizers/autoencoder.py",
+        "itertools.chain(self.decoder.parameters(), self.post_quant_conv.parameters())",
+        "self.decoder.parameters()",
+        ("tokenizers/test_protocol.py::test_every_parameter_belongs_to_encoder_or_decoder",),
+    ),
+    Mutant(
+        "statistics-of-positions-pooled",
+        "Statistics per position are taken for those of channels.",
+        "tokenizers/statistics.py",
+        "return self.mean.to(z).view(shape), self.std.to(z).view(shape)",
+        "return self.mean.to(z).view(shape).mean((-2, -1), True), self.std.to(z).view(shape)",
+        ("tokenizers/test_protocol.py::test_statistics_per_channel_or_per_position",),
+    ),
+    Mutant(
         "noising-unchecked",
         "Noise of another shape than the latent broadcasts.",
         "alignment/noising.py",

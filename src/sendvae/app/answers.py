@@ -21,7 +21,7 @@ from sendvae.app.refusal import Refusal
 from sendvae.autoencoding import load_perceptual
 from sendvae.data import open_embedded
 from sendvae.evaluation.diffusion_model import DiffusionModel
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 SIDES = (64, 128, 256, 512)  # pixels; every tokenizer's downsampling divides them
 PARTS = 2  # columns of the table of attributes
@@ -44,7 +44,7 @@ class Answers:
     @property
     def side(self) -> int:
         """The largest side of the images that the tokenizers were made for, among `SIDES`."""
-        made_for = max(tokenizer.architecture.resolution for tokenizer in self.models.tokenizers.values())
+        made_for = max(tokenizer.image_size for tokenizer in self.models.tokenizers.values())
         return next((side for side in SIDES if side >= made_for), SIDES[-1])
 
     def header(self) -> str:
@@ -150,7 +150,7 @@ class Answers:
     def _perceptual(self) -> nn.Module:
         return load_perceptual(reconstructions.PERCEPTUAL).to(self.device)
 
-    def _tokenizer(self, name: str) -> Autoencoder:
+    def _tokenizer(self, name: str) -> Tokenizer:
         if name not in self.models.tokenizers:
             raise Refusal("no such tokenizer", given=name, expected=", ".join(self.models.tokenizers))
         return self.models.tokenizers[name]

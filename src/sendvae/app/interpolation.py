@@ -9,7 +9,7 @@ from torch import Tensor
 from sendvae.app.refusal import Refusal
 from sendvae.data import to_float, to_uint8
 from sendvae.nn.precision import number_format
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 WAYS = ("linear", "spherical")
 MAX_STEPS = 16
@@ -38,7 +38,7 @@ def spherical(a: Float64[Tensor, "*n"], b: Float64[Tensor, "*n"], t: float) -> F
 
 @torch.no_grad()
 def interpolate(
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     first: UInt8[Tensor, "3 H H"],
     last: UInt8[Tensor, "3 H H"],
     steps: int,
@@ -71,7 +71,7 @@ def interpolate(
 
 
 def _between(
-    tokenizer: Autoencoder, latents: Float[Tensor, "2 C h w"], steps: int, way: str
+    tokenizer: Tokenizer, latents: Float[Tensor, "2 C h w"], steps: int, way: str
 ) -> Float[Tensor, "M C h w"]:
     """The latents without the ends, computed in float64 on the CPU."""
     stats = tokenizer.latent_stats

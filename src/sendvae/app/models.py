@@ -13,7 +13,7 @@ from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel, is_diffusion_run, load_model
 from sendvae.nn import weights_digest
 from sendvae.runs import RunFolder, say
-from sendvae.tokenizers import TOKENIZERS, Autoencoder, load_tokenizer
+from sendvae.tokenizers import TOKENIZERS, Tokenizer, load_tokenizer
 from sendvae.weights import Shipped
 
 CHECKPOINTS = "checkpoints"  # the folder inside a run
@@ -31,7 +31,7 @@ class Models:
         diffusion: by title.
     """
 
-    tokenizers: dict[str, Autoencoder]
+    tokenizers: dict[str, Tokenizer]
     diffusion: dict[str, DiffusionModel]
 
 
@@ -94,7 +94,7 @@ def titles(sources: Sequence[str]) -> dict[str, str]:
 
 def _opened(sources: Sequence[str], device: torch.device, skip: bool) -> Models:
     """Open everything; what cannot be is an error, or left out with a note."""
-    tokenizers: dict[str, tuple[str, Autoencoder]] = {}  # by digest of the weights: source and network
+    tokenizers: dict[str, tuple[str, Tokenizer]] = {}  # by digest of the weights: source and network
     diffusion: dict[str, DiffusionModel] = {}
     for source in sources:
         try:

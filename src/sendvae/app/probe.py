@@ -18,7 +18,7 @@ from sendvae.evaluation.encoded import Encoder, cache_rows, make_encoder
 from sendvae.evaluation.latents import attributes_of
 from sendvae.latents import attribute_probe
 from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 DATA = "emoji"
 SIDE = 64  # pixels of the embedded emoji
@@ -78,13 +78,13 @@ class Probe:
 
 
 def encode_picture(
-    tokenizer: Autoencoder, pixels: UInt8[Tensor, "3 H W"], device: torch.device
+    tokenizer: Tokenizer, pixels: UInt8[Tensor, "3 H W"], device: torch.device
 ) -> Float[Tensor, "C h w"]:
     """Return the posterior mean of a picture as the probe's training images were encoded, on the CPU."""
     return _encoder(tokenizer, device).encode(TensorImages(pixels[None]), np.arange(1))[0]
 
 
-def fit_probe(tokenizer: Autoencoder, cache: Path, device: torch.device, told: Told) -> Probe:
+def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, told: Told) -> Probe:
     """Return the probe of a tokenizer, fitted at the first call and read from the cache later.
 
     Trained on the training split's latents; the validation split chooses the weight decay and gives the F1.
@@ -115,7 +115,7 @@ def fit_probe(tokenizer: Autoencoder, cache: Path, device: torch.device, told: T
     )
 
 
-def _encoder(tokenizer: Autoencoder, device: torch.device) -> Encoder:
+def _encoder(tokenizer: Tokenizer, device: torch.device) -> Encoder:
     return make_encoder(tokenizer, device, "mean", "fp32", 0, BATCH)
 
 

@@ -14,7 +14,7 @@ from sendvae.evaluation.gallery import difference_of
 from sendvae.experiments.pictures import principal_colours
 from sendvae.metrics import psnr
 from sendvae.nn.precision import number_format
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 PERCEPTUAL = "effnet-lite1-perceptual"  # the perceptual network that needs no download
 
@@ -41,7 +41,7 @@ class Reconstruction(NamedTuple):
 
 @torch.no_grad()
 def reconstruct(
-    tokenizers: Mapping[str, Autoencoder],
+    tokenizers: Mapping[str, Tokenizer],
     pixels: UInt8[Tensor, "3 H H"],
     perceptual: Callable[[Tensor, Tensor], Tensor],
     device: torch.device,

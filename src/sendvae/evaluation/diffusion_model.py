@@ -16,7 +16,7 @@ from sendvae.diffusion import SiT, load_repa_checkpoint, load_sit, sit_from_weig
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm, weights_digest
 from sendvae.runs import Checkpoint, Classes, RunFolder, latest_checkpoint, load_classes, open_checkpoint
-from sendvae.tokenizers import Autoencoder, LatentStats, load_tokenizer
+from sendvae.tokenizers import LatentStats, Tokenizer, load_tokenizer
 
 KINDS = ("diffusion", "joint")  # of runs that images can be drawn from
 STEPS_SHOWN = 10
@@ -33,7 +33,7 @@ class DiffusionModel:
 
     name: str
     sit: SiT
-    tokenizer: Autoencoder
+    tokenizer: Tokenizer
     classes: Classes
     origin: dict[str, str | int]
 
@@ -51,7 +51,7 @@ class DiffusionModel:
     @property
     def pixels(self) -> int:
         """Side of an image."""
-        return self.sit.latent_size * self.tokenizer.architecture.downsampling
+        return self.sit.latent_size * self.tokenizer.downsampling
 
 
 def is_diffusion_run(source: str) -> bool:
@@ -160,7 +160,7 @@ def _checkpoint(run: RunFolder, step: int | None, raw: bool) -> Checkpoint | Non
 
 def _joint_checkpoint(
     checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer: str | None, raw: bool
-) -> tuple[SiT, Autoencoder, str]:
+) -> tuple[SiT, Tokenizer, str]:
     """SiT and tokenizer of one step of REPA-E's training, with the statistics that the SiT was trained with."""
     if raw:
         weights, buffers = checkpoint.tensors("sit"), checkpoint.tensors("latent_norm")
@@ -198,7 +198,7 @@ def _of_file(path: Path, tokenizer: str | None) -> DiffusionModel:
 
 
 def _model(
-    name: str, sit: SiT, decoder: Autoencoder, classes: Classes, origin: dict[str, str | int], tokenizer: str
+    name: str, sit: SiT, decoder: Tokenizer, classes: Classes, origin: dict[str, str | int], tokenizer: str
 ) -> DiffusionModel:
     digests: dict[str, str | int] = {
         "sit_digest": weights_digest(sit),
@@ -214,7 +214,7 @@ def _statistics_digest(stats: LatentStats | None) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def _tokenizer(source: str, run: RunFolder) -> Autoencoder:
+def _tokenizer(source: str, run: RunFolder) -> Tokenizer:
     try:
         return load_tokenizer(source)
     except UserError as error:
@@ -235,7 +235,7 @@ def _statistics(norm: LatentNorm) -> LatentStats:
 
 
 def _check_fit(model: DiffusionModel) -> None:
-    tokenizer, channels = model.tokenizer, model.tokenizer.architecture.z_channels
+    tokenizer, channels = model.tokenizer, model.tokenizer.latent_channels
     if channels != model.sit.latent_channels:
         raise UserError(
             f"the tokenizer does not fit the SiT of {model.name}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import CacheKey, RowCache
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 FIELD = "z"
 DTYPE = torch.float32  # of latents on disk
@@ -37,7 +37,7 @@ class Encoder:
         mirrored: whether images are mirrored first.
     """
 
-    tokenizer: Autoencoder
+    tokenizer: Tokenizer
     device: torch.device
     latent: str
     precision: str
@@ -55,7 +55,7 @@ class Encoder:
         """Latents on the CPU, float32.
 
         Raises:
-            UserError: images whose sides are no multiple of the tokenizer's downsampling.
+            UserError: images whose sides do not fit the tokenizer.
         """
         parts = []
         for picked in np.split(positions, range(self.batch_size, len(positions), self.batch_size)):
@@ -72,14 +72,13 @@ class Encoder:
 
     def key(self, images: ImageSet) -> CacheKey:
         """Return what the latents of an image set depend on."""
-        architecture = self.tokenizer.architecture
         view = "-mirrored" if self.mirrored else ""
-        label = f"f{architecture.downsampling}d{architecture.z_channels}-{self.latent}-{images.split}{view}"
+        label = f"{self.tokenizer.label}-{self.latent}-{images.split}{view}"
         content = {
             "images": images.fingerprint,
             "count": len(images),
             "mirrored": self.mirrored,
-            "architecture": asdict(architecture),
+            "architecture": dict(self.tokenizer.identity),
             "weights": self.weights,
             "latent": self.latent,
             "noise": [NOISE, self.seed] if self.latent == "sample" else None,
@@ -150,24 +149,24 @@ def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
     return torch.stack(rows).to(like)
 
 
-def check_size(tokenizer: Autoencoder, images: Tensor) -> None:
+def check_size(tokenizer: Tokenizer, images: Tensor) -> None:
     """Refuse images that the tokenizer cannot encode.
 
     Raises:
-        UserError: the sides are no multiple of the tokenizer's downsampling.
+        UserError: the sides do not fit the tokenizer.
     """
-    factor = tokenizer.architecture.downsampling
-    if images.shape[-1] % factor or images.shape[-2] % factor:
+    height, width = images.shape[-2:]
+    if expected := tokenizer.expected_size(height, width):
         raise UserError(
             "the images do not fit the tokenizer",
-            given=f"{images.shape[-1]} x {images.shape[-2]} pixels",
-            expected=f"multiples of {factor}",
+            given=f"{width} x {height} pixels",
+            expected=expected,
             next_step="prepare them in such a size, or set size",
         )
 
 
 def make_encoder(
-    tokenizer: Autoencoder, device: torch.device, latent: str, precision: str, seed: int, batch_size: int
+    tokenizer: Tokenizer, device: torch.device, latent: str, precision: str, seed: int, batch_size: int
 ) -> Encoder:
     """An encoder with its precision resolved for the device."""
     resolved = resolve_precision(precision, device)

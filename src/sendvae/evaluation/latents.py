@@ -21,7 +21,7 @@ from sendvae.evaluation.results import Input, Number, Result, Subject
 from sendvae.evaluation.scorer import MIRRORED, Data, Scorer, explained
 from sendvae.latents import LatentRows
 from sendvae.nn.precision import resolve_precision
-from sendvae.tokenizers import Autoencoder, load_tokenizer
+from sendvae.tokenizers import Tokenizer, load_tokenizer
 
 NOT_PROTOCOL = {"batch_size", "correlate", "predict"}
 SPLITS = ("train", "val", "test")
@@ -182,7 +182,7 @@ def _encode_all(
 
 def _encoded(
     protocol: LatentsConfig,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     source: str,
     name: str,
     data: Data,

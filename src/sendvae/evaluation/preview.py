@@ -17,7 +17,7 @@ from sendvae.evaluation.labels import choose_labels
 from sendvae.evaluation.reference import Reference
 from sendvae.evaluation.sampling import generate
 from sendvae.runs import Classes
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 SHOWN, COLUMNS = 64, 8
 
@@ -37,7 +37,7 @@ class Preview:
     """
 
     def __init__(
-        self, config: PreviewConfig, tokenizer: Autoencoder, images: ImageSet, folder: Path, seed: int
+        self, config: PreviewConfig, tokenizer: Tokenizer, images: ImageSet, folder: Path, seed: int
     ) -> None:
         self.config, self.tokenizer, self.images = config, tokenizer, images
         self.folder, self.seed = folder, seed

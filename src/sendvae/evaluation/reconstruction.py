@@ -44,7 +44,7 @@ from sendvae.metrics import Gaussian, ImageEvidence, SetEvidence, Settings
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
-from sendvae.tokenizers import Autoencoder, load_tokenizer
+from sendvae.tokenizers import Tokenizer, load_tokenizer
 
 NOT_PROTOCOL = {"batch_size", "worst"}
 SPLITS = ("test", "val")  # of a data set with several
@@ -64,14 +64,14 @@ class Loss:
     protocol: ReconstructionConfig
     chosen: Chosen
     settings: Settings
-    model: Autoencoder
+    model: Tokenizer
     network: FeatureNetwork
     perceptual: Callable[[Tensor, Tensor], Tensor] | None
     precision: str
 
 
 def measure_reconstruction(
-    tokenizer: str | Autoencoder,
+    tokenizer: str | Tokenizer,
     data: Images,
     protocol: ReconstructionConfig,
     device: torch.device,
@@ -159,7 +159,7 @@ def measure_reconstruction(
 
 @torch.no_grad()
 def reconstruct(
-    tokenizer: Autoencoder, images: UInt8[Tensor, "B 3 H W"], precision: str = "fp32"
+    tokenizer: Tokenizer, images: UInt8[Tensor, "B 3 H W"], precision: str = "fp32"
 ) -> UInt8[Tensor, "B 3 H W"]:
     """Decodes the posterior mean of each image.
 

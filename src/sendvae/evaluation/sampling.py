@@ -14,7 +14,7 @@ from sendvae.diffusion import SiT, Watch, sample
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import progress
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 STREAM = "sampling"
 FIRST_CHANNELS = 3  # guided by SiT's and LightningDiT's forward_with_cfg, whatever the latent has
@@ -47,7 +47,7 @@ class ImageNoise:
 @torch.no_grad()
 def draw_images(
     sit: SiT,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     numbers: Sequence[int],
     labels: Int64[Tensor, " B"],
     sampling: SamplingConfig,
@@ -87,7 +87,7 @@ def draw_images(
 
 
 def decode_samples(
-    tokenizer: Autoencoder, z: Float[Tensor, "B C h w"], sampling: SamplingConfig
+    tokenizer: Tokenizer, z: Float[Tensor, "B C h w"], sampling: SamplingConfig
 ) -> UInt8[Tensor, "B 3 H W"]:
     """Return the images of normalised latents on the CPU, computed in the number format that is set.
 
@@ -103,7 +103,7 @@ def decode_samples(
 
 def generate(
     sit: SiT,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     labels: Int64[Tensor, " N"],
     sampling: SamplingConfig,
     seed: int,

@@ -25,7 +25,7 @@ from sendvae.metrics import psnr
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import Tokenizer
 
 RECORD = "reconstruct.json"
 ORIGINAL = "sendvae-original"  # key of the digest of the pixels, in each picture
@@ -42,7 +42,7 @@ class Written:
 
 
 def write_side_by_side(
-    tokenizers: dict[str, Autoencoder],
+    tokenizers: dict[str, Tokenizer],
     images: ImageSet,
     folder: Path,
     device: torch.device,
@@ -94,7 +94,7 @@ def write_side_by_side(
 
 @torch.no_grad()
 def reconstruct_any_size(
-    tokenizer: Autoencoder, image: UInt8[Tensor, "3 H W"], precision: str = "fp32"
+    tokenizer: Tokenizer, image: UInt8[Tensor, "3 H W"], precision: str = "fp32"
 ) -> UInt8[Tensor, "3 H W"]:
     """Return the decoded posterior mean of an image of any size, on the CPU."""
     device = next(tokenizer.parameters()).device
@@ -106,9 +106,9 @@ def reconstruct_any_size(
     return to_uint8(decoded[0, :, : image.shape[1], : image.shape[2]]).cpu()
 
 
-def _padding(image: Tensor, tokenizer: Autoencoder) -> tuple[int, int]:
+def _padding(image: Tensor, tokenizer: Tokenizer) -> tuple[int, int]:
     """Pixels that are missing at the right and at the bottom."""
-    factor = tokenizer.architecture.downsampling
+    factor = tokenizer.downsampling
     return -image.shape[2] % factor, -image.shape[1] % factor
 
 
@@ -123,7 +123,7 @@ def output_names(keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _claim(folder: Path, tokenizers: dict[str, Autoencoder], precision: str, force: bool) -> None:
+def _claim(folder: Path, tokenizers: dict[str, Tokenizer], precision: str, force: bool) -> None:
     """Make the folder, or check that it is of the same tokenizers."""
     content = {"tokenizers": {n: weights_digest(t) for n, t in tokenizers.items()}, "precision": precision}
     record, text = folder / RECORD, json.dumps(content, indent=1) + "\n"

@@ -27,7 +27,7 @@ from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.files import write_text
 from sendvae.latents import TensorRows
 from sendvae.nn import weights_digest
-from sendvae.tokenizers import Autoencoder, load_tokenizer
+from sendvae.tokenizers import Tokenizer, load_tokenizer
 from sendvae.training import cached_latents
 
 RESAMPLED = "resampled.json"
@@ -85,7 +85,7 @@ def score_tokenizer(
 
 
 def _draw(
-    config: TokenizerScoresConfig, tokenizer: Autoencoder, images: ImageSet, latents: Tensor, folder: Path
+    config: TokenizerScoresConfig, tokenizer: Tokenizer, images: ImageSet, latents: Tensor, folder: Path
 ) -> None:
     """Draw some test images, the same for every tokenizer, with their reconstructions and latents."""
     rng = np.random.default_rng(0)

@@ -1,8 +1,10 @@
 """Images <-> latents."""
 
-from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder, build_tokenizer
+from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
+from sendvae.tokenizers.autoencoder import Autoencoder, build_tokenizer
 from sendvae.tokenizers.load import load_strictly, load_tokenizer
 from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer, trainable
 from sendvae.tokenizers.save import save_tokenizer
 from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
 from sendvae.tokenizers.statistics import LatentStats
@@ -15,11 +17,14 @@ __all__ = [
     "Autoencoder",
     "LatentStats",
     "Posterior",
+    "Tokenizer",
     "TokenizerSpec",
+    "TrainableTokenizer",
     "build_tokenizer",
     "decode_sliced",
     "encode_sliced",
     "load_strictly",
     "load_tokenizer",
     "save_tokenizer",
+    "trainable",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,62 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sendvae.nn.attention import attend
-from sendvae.registry import Registry
+from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.protocol import TrainableTokenizer
 from sendvae.tokenizers.statistics import LatentStats
 
 NORM_EPS = 1e-6  # GroupNorm epsilon of latent-diffusion
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Shape of a VAE.
-
-    Attributes:
-        z_channels: latent channels C.
-        ch, ch_mult: channels of level i are ch * ch_mult[i]; each level but the last halves the resolution.
-        num_res_blocks: residual blocks per encoder level (the decoder has one more).
-        attn_resolutions: levels at these *nominal* resolutions have attention; nominal because the test
-            counts down from `resolution`, whatever the size of the image.
-        norm_groups: groups of every GroupNorm.
-    """
-
-    z_channels: int
-    ch: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 4, 4)
-    num_res_blocks: int = 2
-    attn_resolutions: tuple[int, ...] = ()
-    resolution: int = 256
-    norm_groups: int = 32
-
-    @property
-    def downsampling(self) -> int:
-        """Return the pixels per latent position along one side (the 8 of "f8")."""
-        return 2 ** (len(self.ch_mult) - 1)
-
-    @property
-    def levels(self) -> list[tuple[int, bool]]:
-        """Return (channels, has attention) of each resolution level, highest resolution first."""
-        return [
-            (self.ch * mult, self.resolution // 2**i in self.attn_resolutions)
-            for i, mult in enumerate(self.ch_mult)
-        ]
-
-
-# f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE.
-ARCHITECTURES: Registry[Architecture] = Registry(
-    "tokenizer architecture",
-    {
-        "f8d4": Architecture(z_channels=4),
-        "f16d16": Architecture(z_channels=16, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
-        "f16d32": Architecture(z_channels=32, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
-        "f16d64": Architecture(z_channels=64, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
-        # Ours, for 64-pixel images on a CPU.
-        "demo-f8d16": Architecture(
-            z_channels=16, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8
-        ),
-    },
-)
 
 
 def normalized(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
@@ -261,7 +211,7 @@ class Decoder(Half):
         return [self.conv_in, *self.mid.steps(), *_steps(reversed(self.up))]
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(TrainableTokenizer):
     """VAE whose `state_dict` keys are latent-diffusion's, so published files load strictly.
 
     Args:
@@ -280,7 +230,7 @@ class Autoencoder(nn.Module):
         self.post_quant_conv = nn.Conv2d(z, z, 1)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return q(z|x) of images in [-1, 1], whose sides `architecture.downsampling` must divide."""
+        """Return q(z|x) of images in [-1, 1], whose sides `downsampling` must divide."""
         self.check_size(images)
         return Posterior.from_moments(self.quant_conv(self.encoder(images)))
 
@@ -289,10 +239,48 @@ class Autoencoder(nn.Module):
         return self.decoder(self.post_quant_conv(z))
 
     def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
-        """Raise ValueError if a side of the images is not a multiple of `architecture.downsampling`."""
-        factor = self.architecture.downsampling
-        if images.shape[-1] % factor or images.shape[-2] % factor:
-            raise ValueError(f"image sides must be multiples of {factor}, got {tuple(images.shape[-2:])}")
+        """Raise ValueError if a side of the images is not a multiple of `downsampling`."""
+        height, width = images.shape[-2:]
+        if expected := self.expected_size(height, width):
+            raise ValueError(f"image sides must be {expected}, got {(height, width)}")
+
+    def latent_shape(self, size: int) -> tuple[int, int, int]:
+        """Return (C, h, w) for images of `size` pixels a side."""
+        side = size // self.downsampling
+        return self.architecture.z_channels, side, side
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields of the architecture."""
+        return asdict(self.architecture)
+
+    @property
+    def image_size(self) -> int:
+        """The architecture's nominal resolution."""
+        return self.architecture.resolution
+
+    @property
+    def downsampling(self) -> int:
+        """That of the architecture."""
+        return self.architecture.downsampling
+
+    @property
+    def encoder_out(self) -> Tensor:
+        """The weight of the convolution before `quant_conv`, as VA-VAE."""
+        return self.encoder.conv_out.weight
+
+    @property
+    def decoder_out(self) -> Tensor:
+        """The weight of the convolution that gives pixels, as latent-diffusion."""
+        return self.decoder.conv_out.weight
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield those of the encoder and of the convolution after it."""
+        return itertools.chain(self.encoder.parameters(), self.quant_conv.parameters())
+
+    def decoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield those of the decoder and of the convolution before it."""
+        return itertools.chain(self.decoder.parameters(), self.post_quant_conv.parameters())
 
 
 def build_tokenizer(name: str) -> Autoencoder:

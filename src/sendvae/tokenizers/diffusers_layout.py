@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sendvae.errors import UserError
-from sendvae.tokenizers.autoencoder import Architecture
+from sendvae.tokenizers.architecture import Architecture
 from sendvae.tokenizers.statistics import LatentStats
 
 CLASS = "AutoencoderKL"

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from sendvae.errors import UserError
 from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.diffusers_keys import to_diffusers_state_dict
 from sendvae.tokenizers.diffusers_layout import diffusers_config, diffusers_statistics
 from sendvae.tokenizers.files import CONFIG, STATISTICS
+from sendvae.tokenizers.protocol import Tokenizer
 from sendvae.tokenizers.save import stored, write_folder, write_safetensors
 
 Card = Mapping[str, Any]
@@ -22,7 +24,7 @@ LICENCE_FIELDS = ("licence", "license")
 
 
 def export_tokenizer(
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     folder: Path,
     layout: str,
     card: Card | None = None,
@@ -38,12 +40,22 @@ def export_tokenizer(
         dtype: storage format.
 
     Raises:
-        UserError: unknown layout.
+        UserError: unknown layout, or a network that other layouts have no place for.
     """
-    write = LAYOUTS[layout]
+    write, network = LAYOUTS[layout], _exportable(tokenizer)
     with new_folder(folder) as temporary:
-        write(tokenizer, temporary, folder.name, card or {}, dtype)
-        (temporary / "README.md").write_text(model_card(tokenizer, folder.name, layout, card or {}))
+        write(network, temporary, folder.name, card or {}, dtype)
+        (temporary / "README.md").write_text(model_card(network, folder.name, layout, card or {}))
+
+
+def _exportable(tokenizer: Tokenizer) -> Autoencoder:
+    if not isinstance(tokenizer, Autoencoder):
+        raise UserError(
+            "only a VAE of latent-diffusion's architecture can be exported",
+            given=str(tokenizer.identity.get("class", type(tokenizer).__name__)),
+            next_step="copy the folder or file that it was loaded from",
+        )
+    return tokenizer
 
 
 def _diffusers(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
@@ -101,7 +113,7 @@ def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> st
     return "\n".join(lines)
 
 
-def usage(tokenizer: Autoencoder, folder: Path, layout: str) -> str:
+def usage(tokenizer: Tokenizer, folder: Path, layout: str) -> str:
     """Return Python that loads an exported folder and takes `images` to normalised latents and back, to paste.
 
     `images` is (B, 3, H, W) in [-1, 1].

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sendvae.errors import UserError
-from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
+from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
+from sendvae.tokenizers.autoencoder import Autoencoder
 
 Shapes = Mapping[str, tuple[int, ...]]
 NORM_GROUPS = 32  # of latent-diffusion; shapes do not tell it

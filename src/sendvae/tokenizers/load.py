@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from sendvae.errors import UserError
-from sendvae.tokenizers.autoencoder import ARCHITECTURES, Architecture, Autoencoder
+from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
+from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.contents import Contents, sort_out
 from sendvae.tokenizers.diffusers_layout import check_supported, is_diffusers_config, latent_stats_of
 from sendvae.tokenizers.files import TokenizerFiles
 from sendvae.tokenizers.infer import infer_architecture
+from sendvae.tokenizers.protocol import Tokenizer
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
 from sendvae.weights import read_weight_file
@@ -26,7 +28,7 @@ SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
 
 def load_tokenizer(
     source: str | Path, *, architecture: str | None = None, latent_stats: str | Path | None = None
-) -> Autoencoder:
+) -> Tokenizer:
     """Return a tokenizer by zoo name, file, folder, run or hub repository; float32, in evaluation mode.
 
     Understood are our own folders and runs; flat state dicts, Lightning checkpoints, whole
@@ -72,7 +74,7 @@ def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def load_strictly(tokenizer: Autoencoder, weights: Mapping[str, Tensor], source: object) -> None:
+def load_strictly(tokenizer: Tokenizer, weights: Mapping[str, Tensor], source: object) -> None:
     """Load weights whose names and shapes fit exactly, in whatever precision; warn of NaN and infinity.
 
     Raises:
@@ -153,8 +155,8 @@ def _statistics(
     return read_latent_stats(files.statistics) if files.statistics else None
 
 
-def _check_statistics(tokenizer: Autoencoder, source: object) -> None:
-    stats, channels = tokenizer.latent_stats, tokenizer.architecture.z_channels
+def _check_statistics(tokenizer: Tokenizer, source: object) -> None:
+    stats, channels = tokenizer.latent_stats, tokenizer.latent_channels
     if stats is not None and len(stats.mean) != channels:
         raise UserError(
             f"the latent statistics of {source} are those of another tokenizer",

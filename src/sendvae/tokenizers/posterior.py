@@ -17,27 +17,32 @@ class Posterior:
     """q(z|x) = N(mean, diag(exp(logvar))), in raw (un-normalised) latent units.
 
     Attributes:
-        mean: (B, C, h, w).
-        logvar: (B, C, h, w), already clamped to [-30, 20].
+        mean: (B, C, h, w), or (B, C, N) of one-dimensional tokens.
+        logvar: of the same shape, already clamped to [-30, 20]; -inf where the encoder is deterministic.
     """
 
-    mean: Float[Tensor, "B C h w"]
-    logvar: Float[Tensor, "B C h w"]
+    mean: Float[Tensor, "B C *n"]
+    logvar: Float[Tensor, "B C *n"]
 
     @classmethod
-    def from_moments(cls, moments: Float[Tensor, "B C2 h w"]) -> Posterior:
+    def from_moments(cls, moments: Float[Tensor, "B C2 *n"]) -> Posterior:
         """Split the encoder's output (mean, then logvar, on the channel axis)."""
         mean, logvar = moments.chunk(2, dim=1)
         return cls(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
 
+    @classmethod
+    def at(cls, z: Float[Tensor, "B C *n"]) -> Posterior:
+        """Return the posterior of a deterministic encoder: all of it at z, with a standard deviation of 0."""
+        return cls(z, torch.full_like(z, -torch.inf))
+
     @property
-    def std(self) -> Float[Tensor, "B C h w"]:
+    def std(self) -> Float[Tensor, "B C *n"]:
         """Return the standard deviation."""
         return (0.5 * self.logvar).exp()
 
     def sample(
-        self, generator: torch.Generator | None = None, noise: Float[Tensor, "B C h w"] | None = None
-    ) -> Float[Tensor, "B C h w"]:
+        self, generator: torch.Generator | None = None, noise: Float[Tensor, "B C *n"] | None = None
+    ) -> Float[Tensor, "B C *n"]:
         """Return a reparameterised sample: gradient reaches mean and logvar. `noise`, if given, replaces the draw."""
         if noise is None:
             noise = torch.randn(
@@ -45,11 +50,11 @@ class Posterior:
             )
         return self.mean + self.std * noise
 
-    def mode(self) -> Float[Tensor, "B C h w"]:
+    def mode(self) -> Float[Tensor, "B C *n"]:
         """Return the most likely latent, the mean."""
         return self.mean
 
     def kl(self) -> Float[Tensor, " B"]:
-        """Return KL(q || N(0, I)) in nats, summed over C, h, w: one number per image."""
+        """Return KL(q || N(0, I)) in nats, summed over all but the batch: one number per image."""
         terms = self.mean.square() + self.logvar.exp() - 1.0 - self.logvar
-        return 0.5 * terms.sum(dim=(1, 2, 3))
+        return 0.5 * terms.sum(dim=tuple(range(1, terms.ndim)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sendvae.files import new_folder
-from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.files import CONFIG, WEIGHTS
+from sendvae.tokenizers.protocol import TrainableTokenizer
 
 
 def save_tokenizer(
-    tokenizer: Autoencoder,
+    tokenizer: TrainableTokenizer,
     folder: Path,
     card: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
@@ -34,12 +33,12 @@ def save_tokenizer(
 
 
 def write_folder(
-    tokenizer: Autoencoder, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
+    tokenizer: TrainableTokenizer, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
 ) -> None:
     """Write `config.json` and `model.safetensors` into an existing folder."""
     stats = tokenizer.latent_stats
     config = {
-        "architecture": asdict(tokenizer.architecture),
+        "architecture": dict(tokenizer.identity),
         "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
         "card": dict(card or {}),
     }
@@ -55,7 +54,7 @@ def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str
     path.chmod(permissions)
 
 
-def stored(tokenizer: Autoencoder, dtype: torch.dtype) -> dict[str, Tensor]:
+def stored(tokenizer: TrainableTokenizer, dtype: torch.dtype) -> dict[str, Tensor]:
     """Return the state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
     return {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()

@@ -1,4 +1,4 @@
-"""Per-channel latent statistics: diffusion models see normalised latents, decoders raw ones."""
+"""Latent statistics: diffusion models see normalised latents, decoders raw ones."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from sendvae.weights import read_weight_file
 
 @dataclass(frozen=True)
 class LatentStats:
-    """Channel-wise mean and standard deviation of *sampled* latents over a data set.
+    """Mean and standard deviation of *sampled* latents over a data set.
 
     Attributes:
-        mean: (C,), the `latents_bias` of REPA-E's side files.
-        std: (C,), positive, the reciprocal of their `latents_scale`.
+        mean: (C,), the `latents_bias` of REPA-E's side files; or (C, h, w), a value per position, as RAE has them.
+        std: of the same shape, positive, the reciprocal of their `latents_scale`.
     """
 
-    mean: Float[Tensor, " C"]
-    std: Float[Tensor, " C"]
+    mean: Float[Tensor, " C ..."]
+    std: Float[Tensor, " C ..."]
 
     def __post_init__(self) -> None:
-        if self.mean.shape != self.std.shape or self.mean.ndim != 1:
-            raise ValueError(f"mean and std must both be (C,), got {self.mean.shape} and {self.std.shape}")
+        if self.mean.shape != self.std.shape or self.mean.ndim == 0:
+            raise ValueError(
+                f"mean and std must both be (C,) or (C, h, w), got {self.mean.shape} and {self.std.shape}"
+            )
         if not bool((self.std > 0).all()):
             raise ValueError("std must be positive in every channel; a constant channel cannot be normalised")
 
@@ -42,18 +44,19 @@ class LatentStats:
             raise ValueError("no latents seen")
         return cls(moments.mean.float(), moments.std.float())
 
-    def normalize(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+    def normalize(self, z: Float[Tensor, "B C *n"]) -> Float[Tensor, "B C *n"]:
         """Return raw latents as a diffusion model sees them: (z - mean) / std."""
         mean, std = self._like(z)
         return (z - mean) / std
 
-    def denormalize(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+    def denormalize(self, z: Float[Tensor, "B C *n"]) -> Float[Tensor, "B C *n"]:
         """Return normalised latents as a decoder takes them: z * std + mean."""
         mean, std = self._like(z)
         return z * std + mean
 
     def _like(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self.mean.to(z)[None, :, None, None], self.std.to(z)[None, :, None, None]
+        shape = (-1, *[1] * (z.ndim - 2)) if self.mean.ndim == 1 else self.mean.shape
+        return self.mean.to(z).view(shape), self.std.to(z).view(shape)
 
 
 def read_latent_stats(path: Path) -> LatentStats:

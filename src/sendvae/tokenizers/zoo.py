@@ -1,12 +1,16 @@
-"""Tokenizers by name: architecture, weights, paper."""
+"""Tokenizers by name: how each is built, its weights, its paper."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sendvae.registry import Registry
+from sendvae.tokenizers.autoencoder import build_tokenizer
 from sendvae.tokenizers.files import choose_files
+from sendvae.tokenizers.protocol import Tokenizer
 from sendvae.weights import SUFFIXES, Shipped, Weights
 from sendvae.weights.hub import hub_source
 
@@ -16,14 +20,14 @@ class TokenizerSpec:
     """A row of the zoo.
 
     Attributes:
-        architecture: name in `ARCHITECTURES`.
+        build: makes the network, freshly initialised.
         weights: where they come from; the parameters are those of encoder, decoder and the two 1x1
             convolutions.
         description: one line for people.
         paper: arXiv identifier, where there is one.
     """
 
-    architecture: str
+    build: Callable[[], Tokenizer]
     weights: Weights
     description: str
     paper: str | None = None
@@ -54,7 +58,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
     "tokenizer",
     {
         "demo-f8d16": TokenizerSpec(
-            "demo-f8d16",
+            partial(build_tokenizer, "demo-f8d16"),
             Weights(
                 name="demo-f8d16",
                 source=Shipped(Path(__file__).parent / "weights" / "demo-f8d16"),
@@ -66,37 +70,37 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
         ),
         "sd-vae-ft-mse": TokenizerSpec(
-            "f8d4",
+            partial(build_tokenizer, "f8d4"),
             _on_hub("sd-vae-ft-mse", "hf-hub:stabilityai/sd-vae-ft-mse", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned with a stronger MSE",
             "2112.10752",
         ),
         "sd-vae-ft-ema": TokenizerSpec(
-            "f8d4",
+            partial(build_tokenizer, "f8d4"),
             _on_hub("sd-vae-ft-ema", "hf-hub:stabilityai/sd-vae-ft-ema", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned, EMA weights",
             "2112.10752",
         ),
         "sdvae-f8d4": TokenizerSpec(
-            "f8d4",
+            partial(build_tokenizer, "f8d4"),
             _on_hub("sdvae-f8d4", "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt", _repa_e_files("sdvae-f8d4"), F8D4),
             "SD-VAE as REPA-E and Send-VAE start from it, with statistics and discriminator",
             "2504.10483",
         ),
         "invae-f16d32": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub("invae-f16d32", "hf-hub:REPA-E/invae", _repa_e_files("*"), F16D32),
             "IN-VAE: trained on ImageNet without alignment",
             "2504.10483",
         ),
         "vavae-f16d32": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub("vavae-f16d32", "hf-hub:REPA-E/vavae", _repa_e_files("*"), F16D32),
             "VA-VAE as REPA-E repackaged it, with statistics and discriminator",
             "2501.01423",
         ),
         "vavae-f16d32-lightningdit": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub(
                 "vavae-f16d32-lightningdit",
                 "hf-hub:hustvl/vavae-imagenet256-f16d32-dinov2/vavae-imagenet256-f16d32-dinov2.pt",
@@ -107,7 +111,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "2501.01423",
         ),
         "e2e-sdvae-f8d4": TokenizerSpec(
-            "f8d4",
+            partial(build_tokenizer, "f8d4"),
             _on_hub(
                 "e2e-sdvae-f8d4",
                 "hf-hub:REPA-E/e2e-sdvae/e2e-sdvae-400k.pt",
@@ -118,13 +122,13 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "2504.10483",
         ),
         "e2e-sdvae-f8d4-hf": TokenizerSpec(
-            "f8d4",
+            partial(build_tokenizer, "f8d4"),
             _on_hub("e2e-sdvae-f8d4-hf", "hf-hub:REPA-E/e2e-sdvae-hf", DIFFUSERS_FILES, F8D4),
             "SD-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",
         ),
         "e2e-invae-f16d32": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub(
                 "e2e-invae-f16d32",
                 "hf-hub:REPA-E/e2e-invae/e2e-invae-400k.pt",
@@ -135,13 +139,13 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "2504.10483",
         ),
         "e2e-invae-f16d32-hf": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub("e2e-invae-f16d32-hf", "hf-hub:REPA-E/e2e-invae-hf", DIFFUSERS_FILES, F16D32),
             "IN-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",
         ),
         "e2e-vavae-f16d32": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub(
                 "e2e-vavae-f16d32",
                 "hf-hub:REPA-E/e2e-vavae/e2e-vavae-400k.pt",
@@ -152,7 +156,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "2504.10483",
         ),
         "e2e-vavae-f16d32-hf": TokenizerSpec(
-            "f16d32",
+            partial(build_tokenizer, "f16d32"),
             _on_hub("e2e-vavae-f16d32-hf", "hf-hub:REPA-E/e2e-vavae-hf", DIFFUSERS_FILES, F16D32),
             "VA-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",

@@ -15,7 +15,7 @@ from sendvae.data.latent_cache import Fields
 from sendvae.nn import Moments, channel_rows, weights_digest
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.runs import SHARD, CacheKey, RowCache
-from sendvae.tokenizers import Autoencoder, LatentStats
+from sendvae.tokenizers import LatentStats, Tokenizer
 from sendvae.vision import Backbone
 
 BATCH = 32  # images; on a CPU larger ones leave its caches
@@ -61,29 +61,26 @@ def cached_tokens(
 
 def latent_rows(
     cache: Path,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     images: ImageSet,
     flip: bool = False,
     shard_size: int = SHARD,
 ) -> RowCache:
     """Return where the posteriors of an image set are kept, and what they are."""
-    architecture = tokenizer.architecture
     content = {
         **_views(images, flip),
         "precision": "fp32",
-        "architecture": asdict(architecture),
+        "architecture": dict(tokenizer.identity),
         "weights": weights_digest(tokenizer),
     }
-    size = images[0].image.shape[-1] // architecture.downsampling
-    label = f"f{architecture.downsampling}d{architecture.z_channels}-{images.split}"
-    key = CacheKey("latents", label, images.source, content)
-    fields = dict.fromkeys(("mean", "std"), (architecture.z_channels, size, size))
+    key = CacheKey("latents", f"{tokenizer.label}-{images.split}", images.source, content)
+    fields = dict.fromkeys(("mean", "std"), tokenizer.latent_shape(images[0].image.shape[-1]))
     return RowCache(cache, key, _both_views(fields, flip), len(images), DTYPE, shard_size)
 
 
 def cached_latents(
     cache: Path,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     images: ImageSet,
     device: torch.device,
     name: str = "latents",
@@ -107,7 +104,7 @@ def cached_latents(
 
 @torch.no_grad()
 def measure_statistics(
-    tokenizer: Autoencoder, images: ImageSet, count: int, seed: int, device: torch.device
+    tokenizer: Tokenizer, images: ImageSet, count: int, seed: int, device: torch.device
 ) -> LatentStats:
     """Return the channel statistics of sampled latents over `count` images spread evenly over the set, in float32."""
     tokenizer = tokenizer.to(device).eval()

@@ -17,7 +17,7 @@ from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, Traini
 from sendvae.data import open_images, to_float
 from sendvae.diffusion import SiT, build_sit
 from sendvae.errors import UserError
-from sendvae.tokenizers import ARCHITECTURES, TOKENIZERS, Architecture, load_tokenizer
+from sendvae.tokenizers import Tokenizer, trainable
 from sendvae.training.cost import Estimate, Network
 from sendvae.training.meta import (
     COUNTED,
@@ -33,7 +33,6 @@ from sendvae.training.networks import VAENetworks, tokenizer_networks, vae_netwo
 from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
-from sendvae.training.start import FRESH
 from sendvae.vision import BACKBONES, load_backbone
 
 Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
@@ -53,20 +52,8 @@ def estimate(config: TrainingConfig) -> Estimate:
     return _estimate_diffusion(_plain(config), size, classes)
 
 
-def architecture_of(source: str) -> Architecture:
-    """Return the architecture of a tokenizer.
-
-    Of "fresh:ARCHITECTURE" or a name of the zoo no weights are read; of a file or folder they are.
-    """
-    if source.startswith(FRESH):
-        return ARCHITECTURES[source.removeprefix(FRESH)]
-    if source in TOKENIZERS:
-        return ARCHITECTURES[TOKENIZERS[source].architecture]
-    return load_tokenizer(source).architecture
-
-
 def _estimate_tokenizer(config: TokenizerConfig, size: int) -> Estimate:
-    tokenizer, a = blank_tokenizer(architecture_of(config.init)), config.alignment
+    tokenizer, a = trainable(blank_tokenizer(config.init), config.init), config.alignment
     width = BACKBONES[a.backbone].width if a else None
     with META:
         networks = tokenizer_networks(config, tokenizer, size, width, pretrained=False)
@@ -79,9 +66,9 @@ def _estimate_tokenizer(config: TokenizerConfig, size: int) -> Estimate:
 
 
 def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Estimate:
-    tokenizer = blank_tokenizer(architecture_of(config.tokenizer))
+    tokenizer = blank_tokenizer(config.tokenizer)
     assert tokenizer.latent_stats is not None
-    sit = _sit(config, tokenizer.architecture, size, classes)
+    sit = _sit(config, tokenizer, size, classes)
     stage = DiffusionStage(config, sit, tokenizer.latent_stats, Source(BlankImages(size)), META)
     width = BACKBONES[config.repa.backbone].width if config.repa else None
     batch = blank_batch(size, sit.grid if config.repa else None, width)
@@ -106,8 +93,8 @@ def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Est
 
 
 def _estimate_joint(config: JointConfig, size: int, classes: int) -> Estimate:
-    tokenizer = blank_tokenizer(architecture_of(config.init))
-    sit = _sit(config, tokenizer.architecture, size, classes)
+    tokenizer = trainable(blank_tokenizer(config.init), config.init)
+    sit = _sit(config, tokenizer, size, classes)
     with META:
         networks = vae_networks(config, tokenizer, pretrained=False)
     stage = JointStage(config, networks, sit, Source(BlankImages(size)), META)
@@ -187,12 +174,13 @@ def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
     return size, classes or 0
 
 
-def _sit(config: DiffusionConfig | JointConfig, latent: Architecture, size: int, classes: int) -> SiT:
+def _sit(config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int) -> SiT:
+    channels, side, _ = tokenizer.latent_shape(size)
     with META:
         return build_sit(
             config.model,
-            latent_channels=latent.z_channels,
-            latent_size=size // latent.downsampling,
+            latent_channels=channels,
+            latent_size=side,
             num_classes=classes,
             repa_width=BACKBONES[config.repa.backbone].width if config.repa else None,
             repa_depth=config.repa.depth if config.repa else None,

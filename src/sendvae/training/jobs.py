@@ -17,7 +17,15 @@ from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
 from sendvae.runs import Classes, RunFolder, check_space
-from sendvae.tokenizers import Autoencoder, LatentStats, build_tokenizer, load_tokenizer, save_tokenizer
+from sendvae.tokenizers import (
+    LatentStats,
+    Tokenizer,
+    TrainableTokenizer,
+    build_tokenizer,
+    load_tokenizer,
+    save_tokenizer,
+    trainable,
+)
 from sendvae.training.caching import (
     cached_latents,
     cached_tokens,
@@ -32,7 +40,7 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
 from sendvae.vision import Backbone, load_backbone
 
-PreviewFactory = Callable[[Autoencoder, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
+PreviewFactory = Callable[[Tokenizer, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
 
 
 def default_device() -> torch.device:
@@ -104,7 +112,7 @@ def train_diffusion(
         find_weights_of(config)
         record_classes(run, images)
         torch.manual_seed(config.seed)
-        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+        channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
         backbone, grid = None, size // int(config.model.rpartition("/")[2])
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
@@ -117,7 +125,7 @@ def train_diffusion(
             target = _target(backbone, grid, images, config.data, cache, device)
         sit = build_sit(
             config.model,
-            latent_channels=tokenizer.architecture.z_channels,
+            latent_channels=channels,
             latent_size=size,
             num_classes=len(images.class_names),
             repa_width=target.width,
@@ -164,13 +172,13 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
-        size = images[0].image.shape[-1] // tokenizer.architecture.downsampling
+        channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
         grid = size // int(config.model.rpartition("/")[2])
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
         sit = build_sit(
             config.model,
-            latent_channels=tokenizer.architecture.z_channels,
+            latent_channels=channels,
             latent_size=size,
             num_classes=len(images.class_names),
             repa_width=target.width,
@@ -193,11 +201,15 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
     return folder
 
 
-def starting_tokenizer(init: str) -> Autoencoder:
-    """Return the tokenizer that training starts from; with "fresh:", a new one of that architecture."""
+def starting_tokenizer(init: str) -> TrainableTokenizer:
+    """Return the tokenizer that training starts from; with "fresh:", a new one of that architecture.
+
+    Raises:
+        UserError: it cannot be loaded, or not be trained.
+    """
     if init.startswith(FRESH):
         return build_tokenizer(init.removeprefix(FRESH))
-    return load_tokenizer(init)
+    return trainable(load_tokenizer(init), init)
 
 
 def open_training_images(config: DataConfig) -> ImageSet:
@@ -256,7 +268,7 @@ def _target(
 def _check_space(
     data: DiffusionDataConfig,
     cache: Path,
-    tokenizer: Autoencoder,
+    tokenizer: Tokenizer,
     backbone: Backbone | None,
     grid: int,
     images: ImageSet,

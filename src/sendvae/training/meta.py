@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sendvae.data.images import ImageBatch, Indices, Sample
 from sendvae.randomness import Draws
-from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
+from sendvae.tokenizers import TOKENIZERS, LatentStats, Tokenizer, build_tokenizer, load_tokenizer
 from sendvae.training.source import Batch
+from sendvae.training.start import FRESH
 
 META = torch.device("meta")
 COUNTED = 2  # images that go through; everything counted is proportional to them
@@ -58,11 +59,21 @@ class BlankDraws(Draws):
         return function(self.batch_size, None)
 
 
-def blank_tokenizer(architecture: Architecture) -> Autoencoder:
-    """Return a tokenizer without weights, with statistics of the right number of channels."""
-    with META:
-        tokenizer = Autoencoder(architecture)
-    channels = architecture.z_channels
+def blank_tokenizer(source: str) -> Tokenizer:
+    """Return a tokenizer without the values of its weights, with statistics of the right number of channels.
+
+    Of "fresh:ARCHITECTURE" or a name of the zoo no weights are read; of a file or folder they are.
+    """
+    if source.startswith(FRESH) or source in TOKENIZERS:
+        with META:
+            tokenizer = (
+                TOKENIZERS[source].build()
+                if source in TOKENIZERS
+                else build_tokenizer(source.removeprefix(FRESH))
+            )
+    else:
+        tokenizer = load_tokenizer(source).to(META)
+    channels = tokenizer.latent_channels
     tokenizer.latent_stats = LatentStats(torch.zeros(channels), torch.ones(channels))
     return tokenizer
 

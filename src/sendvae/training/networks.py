@@ -11,7 +11,7 @@ from sendvae.alignment import build_alignment
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
 from sendvae.config import JointConfig, TokenizerConfig
 from sendvae.errors import UserError
-from sendvae.tokenizers import Autoencoder
+from sendvae.tokenizers import TrainableTokenizer
 from sendvae.tokenizers.load import load_parts
 
 NOT_OF_THE_HEAD = {"method", "backbone", "weight", "weighting", "normalisation", "lr"}
@@ -28,14 +28,14 @@ class VAENetworks:
         alignment: the head between latents and patch tokens, trained in place; None without alignment.
     """
 
-    tokenizer: Autoencoder
+    tokenizer: TrainableTokenizer
     perceptual: nn.Module
     discriminator: PatchDiscriminator
     alignment: nn.Module | None = None
 
 
 def vae_networks(
-    config: TokenizerConfig | JointConfig, tokenizer: Autoencoder, pretrained: bool = True
+    config: TokenizerConfig | JointConfig, tokenizer: TrainableTokenizer, pretrained: bool = True
 ) -> VAENetworks:
     """Return a tokenizer with its judges; fresh ones depend on `config.seed` alone.
 
@@ -58,7 +58,7 @@ def vae_networks(
 
 def tokenizer_networks(
     config: TokenizerConfig,
-    tokenizer: Autoencoder,
+    tokenizer: TrainableTokenizer,
     image_size: int,
     token_width: int | None = None,
     pretrained: bool = True,
@@ -87,9 +87,9 @@ def tokenizer_networks(
     config.alignment.check_heads(token_width)
     head = build_alignment(
         config.alignment.method,
-        latent_channels=tokenizer.architecture.z_channels,
+        latent_channels=tokenizer.latent_channels,
         token_width=token_width,
-        patch_size=_patch_size(config.alignment.grid, image_size // tokenizer.architecture.downsampling),
+        patch_size=_patch_size(config.alignment.grid, tokenizer.latent_shape(image_size)[-1]),
         **config.alignment.model_dump(exclude=NOT_OF_THE_HEAD),
     )
     return replace(networks, alignment=head)

@@ -9,7 +9,7 @@ from sendvae import distributed
 from sendvae.config import DiffusionConfig
 from sendvae.diffusion import SiT
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
-from sendvae.tokenizers import Autoencoder, LatentStats, Posterior
+from sendvae.tokenizers import LatentStats, Posterior, Tokenizer
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
 from sendvae.training.optim import Updater
@@ -42,7 +42,7 @@ class DiffusionStage:
         stats: LatentStats,
         source: Source,
         device: torch.device,
-        tokenizer: Autoencoder | None = None,
+        tokenizer: Tokenizer | None = None,
         backbone: Backbone | None = None,
         name: str = "diffusion",
     ) -> None:

@@ -104,7 +104,7 @@ class TokenizerStage:
         assert self.config.alignment is not None
         if self.config.alignment.weighting == "fixed":
             return self.config.alignment.weight
-        layer, elements = self.tokenizer.encoder.conv_out.weight, terms.reconstruction[0].numel()
+        layer, elements = self.tokenizer.encoder_out, terms.reconstruction[0].numel()
         ratio = adaptive_weight(terms.pixels, loss, layer, elements)
         terms.scalars["alignment_ratio"] = ratio
         return ratio * self.config.alignment.weight

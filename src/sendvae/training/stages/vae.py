@@ -70,7 +70,7 @@ class VAETraining:
     Args:
         config: losses, optimiser and loop of either stage.
         networks: ready-made; the tokenizer and the discriminator are trained in place.
-        encoder_only: leaves decoder and post-quantisation as they are.
+        encoder_only: leaves as it is what decodes.
 
     Raises:
         UserError: an adaptive adversarial weight for a decoder that is not trained.
@@ -94,9 +94,9 @@ class VAETraining:
                     given="trained=encoder, losses.adversarial_weighting=adaptive",
                     next_step="set losses.adversarial_weighting=fixed",
                 )
-            self.tokenizer.decoder.requires_grad_(False)
-            self.tokenizer.post_quant_conv.requires_grad_(False)
-        self.latent_norm = LatentNorm(self.tokenizer.architecture.z_channels).to(device)
+            for parameter in self.tokenizer.decoder_parameters():
+                parameter.requires_grad_(False)
+        self.latent_norm = LatentNorm(self.tokenizer.latent_channels).to(device)
         if self.tokenizer.latent_stats is not None:
             self.latent_norm.initialise(self.tokenizer.latent_stats.mean, self.tokenizer.latent_stats.std)
         self.perceptual = networks.perceptual.to(device)
@@ -113,9 +113,8 @@ class VAETraining:
 
     def terms_of(self, piece: MicroBatch) -> VAETerms:
         """Return `terms` of a micro-batch, and leave in it what later parts of a step need."""
-        architecture, images = self.tokenizer.architecture, piece.images
-        side = images.shape[-1] // architecture.downsampling
-        noise = piece.draws.normal("posterior", (architecture.z_channels, side, side))
+        images = piece.images
+        noise = piece.draws.normal("posterior", self.tokenizer.latent_shape(images.shape[-1]))
         terms = self.terms(images, noise, piece.images_seen)
         piece.latent, piece.reconstruction = terms.z.detach().float(), terms.reconstruction.detach()
         return terms
@@ -152,7 +151,7 @@ class VAETraining:
             ratio = adaptive_weight(
                 terms.pixels,
                 scalars["adversarial"],
-                self.tokenizer.decoder.conv_out.weight,
+                self.tokenizer.decoder_out,
                 images[0].numel(),
             )
             weighted["adversarial"] = ratio * weighted["adversarial"]

@@ -1,0 +1,58 @@
+"""Shapes of latent-diffusion's VAE, and the published ones by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sendvae.registry import Registry
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of a VAE.
+
+    Attributes:
+        z_channels: latent channels C.
+        ch, ch_mult: channels of level i are ch * ch_mult[i]; each level but the last halves the resolution.
+        num_res_blocks: residual blocks per encoder level (the decoder has one more).
+        attn_resolutions: levels at these *nominal* resolutions have attention; nominal because the test
+            counts down from `resolution`, whatever the size of the image.
+        norm_groups: groups of every GroupNorm.
+    """
+
+    z_channels: int
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    attn_resolutions: tuple[int, ...] = ()
+    resolution: int = 256
+    norm_groups: int = 32
+
+    @property
+    def downsampling(self) -> int:
+        """Return the pixels per latent position along one side (the 8 of "f8")."""
+        return 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def levels(self) -> list[tuple[int, bool]]:
+        """Return (channels, has attention) of each resolution level, highest resolution first."""
+        return [
+            (self.ch * mult, self.resolution // 2**i in self.attn_resolutions)
+            for i, mult in enumerate(self.ch_mult)
+        ]
+
+
+# f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE.
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "tokenizer architecture",
+    {
+        "f8d4": Architecture(z_channels=4),
+        "f16d16": Architecture(z_channels=16, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        "f16d32": Architecture(z_channels=32, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        "f16d64": Architecture(z_channels=64, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
+        # Ours, for 64-pixel images on a CPU.
+        "demo-f8d16": Architecture(
+            z_channels=16, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8
+        ),
+    },
+)
