@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,32 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from sendvae.config import LatentsConfig, validate
 from sendvae.data import open_embedded, to_float
 from sendvae.errors import UserError
-from sendvae.evaluation import scorer
 from sendvae.evaluation.encoded import cache_rows, make_encoder
-from sendvae.evaluation.latents import measure_latents, unique_names
+from sendvae.evaluation.latents import Encoded, measure_latents, unique_names
 from sendvae.evaluation.results import Result
-from sendvae.latents import TensorRows, attribute_probe, semantic_gap, uniformity_repeats
+from sendvae.evaluation.tables import print_result
+from sendvae.latents import (
+    SCORES,
+    Evidence,
+    Found,
+    Measured,
+    Score,
+    TensorRows,
+    attribute_probe,
+    semantic_gap,
+    spectrum,
+    structure,
+    uniformity_repeats,
+    velocity_floor,
+)
+from sendvae.latents.score import quantity
+from sendvae.latents.scores import memory
+from sendvae.report import write_report
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -224,6 +242,91 @@ def test_a_folder_with_a_csv_file(tokenizers: list[str], tmp_path: Path) -> None
     assert set(subject.details["f1"]) == {"bright", "red"}
 
 
+SMALLER = ["spectrum", "structure", "velocity_floor", "equivariance", "dimension"]
+
+
+def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp_path: Path) -> None:
+    """Each is that of the library, of the split that it says, by the tokenizer's own decoder."""
+    result = score(tokenizers[:2], tmp_path, scores=SMALLER, seed=3, bootstrap=40)
+    subject = result.subjects[1]
+    numbers = subject.numbers
+    z = {split: latents_of(tokenizers[1], split) for split in ("train", "test")}
+    x = to_float(open_embedded("emoji", "test", 60).pixels)
+    slope = spectrum(TensorRows(z["test"])).slopes(torch.ones(1, 60))
+    assert numbers["spectrum_slope"].value == pytest.approx(slope.item(), abs=1e-3)
+    pixels = spectrum(TensorRows(x)).slopes(torch.ones(1, 60))
+    assert numbers["spectrum_slope_gap"].value == pytest.approx((slope - pixels).item(), abs=1e-3)
+    lds = structure(TensorRows(z["test"]))["lds"]
+    assert numbers["structure_lds"].value == pytest.approx(lds.mean().item(), abs=1e-3)
+    flat = (z["train"] - z["train"].mean((0, 2, 3), keepdim=True)) / z["train"].std(
+        (0, 2, 3), keepdim=True, correction=0
+    )
+    floors = [
+        velocity_floor(flat.flatten(1).double(), seed=3, repeat=r).floor.mean().item() for r in range(4)
+    ]
+    assert numbers["velocity_floor"].value == pytest.approx(np.mean(floors), rel=1e-2)
+    tokenizer = load_tokenizer(tokenizers[1])
+    with torch.no_grad():
+        turned = tokenizer.decode(z["test"].rot90(1, (2, 3))).clamp(-1, 1)
+    error = (turned - x.rot90(1, (2, 3))).square().mean((1, 2, 3))
+    assert numbers["equivariance_rotation"].value == pytest.approx(
+        (10 * (4 / error).log10()).mean().item(), abs=0.02
+    )
+    assert subject.details["dimension"]["values"] == 4 * 8 * 8
+    assert all(number.interval is not None for number in numbers.values())
+    (paired,) = result.findings["differences"].values()
+    assert paired.keys() >= {"spectrum_slope", "structure_cds", "equivariance_scale"}
+
+
+def test_without_a_decoder_the_others_are_scored() -> None:
+    z = {split: torch.randn(60, 4, 8, 8) for split in ("train", "val", "test")}
+    z["train"][:30] += 5.0  # two clusters, whose velocities are ambiguous longer
+    encoded = Encoded("mine", {split: TensorRows(rows) for split, rows in z.items()}, "digest")
+    config = validate(LatentsConfig, {**FAST, "scores": SMALLER})
+    result = measure_latents([encoded], config.data, config, CPU)
+    assert result is not None
+    (subject,) = result.subjects
+    assert subject.details["no equivariance"] == "no decoder is at hand"
+    assert {"spectrum_high", "structure_rmsc"} <= subject.numbers.keys()
+    floors = {}
+    for split, rows in z.items():
+        std, mean = torch.std_mean(rows.double(), (0, 2, 3), keepdim=True, correction=0)
+        found = [velocity_floor(((rows - mean) / std).flatten(1), repeat=repeat) for repeat in range(4)]
+        floors[split] = np.mean([one.floor.mean() for one in found])
+    assert subject.numbers["velocity_floor"].value == pytest.approx(floors["train"], rel=1e-4)
+    assert abs(floors["test"] - floors["train"]) > 1e-3
+
+
+def test_a_toy_score_is_one_row(
+    tokenizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows in the JSON, the printed table and the page, with its label and direction."""
+
+    def largest(evidence: Evidence) -> Found:
+        values = evidence.rows["test"].batch(np.arange(60)).flatten(1).amax(1).double()
+        resampled = evidence.bootstrap.scores(60, {"largest": lambda w: (w.double() @ values) / w.sum(1)})
+        return Found({"largest": Measured(float(values.mean()), resampled["largest"])}, {"of": "test"})
+
+    row = Score(
+        largest, {"largest": quantity("Largest", True, "largest value of a latent", 4)}, "none", "here"
+    )
+    monkeypatch.setitem(SCORES, "largest", row)
+    result = score(tokenizers[:1], tmp_path, scores=["largest"])
+    result.save(tmp_path)
+    number = Result.load(tmp_path / "results.json").subjects[0].numbers["largest"]
+    expected = latents_of(tokenizers[0], "test").flatten(1).amax(1).mean().item()
+    assert number.value == pytest.approx(expected, abs=1e-3)
+    assert number.interval is not None
+    console = Console(file=io.StringIO(), width=160)
+    print_result(result, console)
+    page = write_report(tmp_path).read_text()
+    for text in (console.file.getvalue(), page):  # type: ignore[attr-defined]
+        assert "Largest ↑" in text
+        assert f"{number.value:.4f}" in text
+    with pytest.raises(UserError, match=r"unknown score 'largst'(?s:.*)did you mean 'largest'"):
+        score(tokenizers[:1], tmp_path, scores=["largst"])
+
+
 def test_what_cannot_be_computed_says_why(
     tokenizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +339,7 @@ def test_what_cannot_be_computed_says_why(
         score(tokenizers[:1], tmp_path, scores=["discrimination"], discrimination=components)
     with pytest.raises(UserError, match="1 for 2 tokenizers"):
         score(tokenizers[:2], tmp_path, [3.0], scores=["gap"])
-    monkeypatch.setattr(scorer, "FULL_BATCH_BYTES", 1000)
+    monkeypatch.setattr(memory, "FULL_BATCH_BYTES", 1000)
     with pytest.raises(UserError, match=r"in memory(?s:.*)attributes.method=ridge"):
         score(tokenizers[:1], tmp_path, scores=["attributes"])
 

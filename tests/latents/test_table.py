@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sendvae.latents import attribute_probe, class_probe, discrimination, uniformity
-from sendvae.latents.table import SCORES, quantity_of
+from sendvae.latents.table import SCORES
 
 HALF = 150
 ATTRIBUTES = 8
@@ -58,12 +58,12 @@ def test_what_is_easier_to_tell_apart_scores_better(
     good, bad = measure(0.2), measure(3.0)
     for name in good:
         assert good[name] != bad[name], name
-        assert (good[name] > bad[name]) is quantity_of(score, name).higher_is_better, name
+        assert (good[name] > bad[name]) is SCORES[score].quantity(name).higher_is_better, name
 
 
 def test_what_is_spread_evenly_scores_better() -> None:
     even = torch.rand(400, 2, 1, 1, generator=torch.Generator().manual_seed(0))
     good, bad = (asdict(uniformity(z, "none", 400, 1)) for z in (even, even**4))
     for name, value in good.items():
-        row = quantity_of("uniformity", f"uniformity_{name}")
+        row = SCORES["uniformity"].quantity(f"uniformity_{name}")
         assert (value > bad[name]) is row.higher_is_better, name

@@ -137,6 +137,12 @@ def _metric(name: str) -> None:
     METRICS[name]
 
 
+def _score(name: str) -> None:
+    from sendvae.latents import SCORES
+
+    SCORES[name]
+
+
 def _preset(name: str) -> None:
     if name not in preset_names() and not Path(name).is_file():
         raise unknown_name("preset", name, preset_names())
@@ -152,5 +158,6 @@ LOOKUPS: dict[str, Callable[[str], None]] = {
     "tracker": _tracker,
     "feature network": _feature_network,
     "metric": _metric,
+    "score": _score,
     "preset": _preset,
 }

@@ -102,9 +102,6 @@ class ReconstructionConfig(Section):
     batch_size: PositiveInt = 32
 
 
-Score = Literal["attributes", "gap", "uniformity", "discrimination"]
-
-
 class MinibatchConfig(Section):
     """Adam of the probes whose method is minibatch; the rate falls in a half cosine from `lr` to 0."""
 
@@ -177,7 +174,9 @@ class LatentsConfig(Section):
     box: bool = Field(False, description="DeepFashion: crop to the garment's box first")
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     latent: Literal["mean", "sample"] = Field("mean", description="of the posterior")
-    scores: list[Score] = Field(["attributes", "gap", "uniformity", "discrimination"], min_length=1)
+    scores: Annotated[list[str], NameOf("score")] = Field(
+        ["attributes", "gap", "uniformity", "discrimination"], min_length=1
+    )
     attributes: AttributesConfig = AttributesConfig()
     gap: GapConfig = GapConfig()
     uniformity: UniformityConfig = UniformityConfig()

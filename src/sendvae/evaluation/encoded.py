@@ -70,6 +70,12 @@ class Encoder:
             parts.append(mean)
         return torch.cat(parts)
 
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "B C *n"]) -> Float[Tensor, "B 3 H W"]:
+        """Return the images of raw latents, nominally in [-1, 1], float32 on the CPU."""
+        with number_format(self.precision, self.device):
+            return self.tokenizer.decode(latents.to(self.device)).float().cpu()
+
     def key(self, images: ImageSet) -> CacheKey:
         """Return what the latents of an image set depend on."""
         view = "-mirrored" if self.mirrored else ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from sendvae.config.schema_evaluate import LatentsConfig
 from sendvae.data import AttributeOptions, AttributeTable, ImageSet, ShardImages, open_splits
@@ -17,9 +17,9 @@ from sendvae.errors import UserError
 from sendvae.evaluation.encoded import EncodedRows, cache_rows, make_encoder
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.inputs import IN_MEMORY
-from sendvae.evaluation.results import Input, Number, Result, Subject
-from sendvae.evaluation.scorer import MIRRORED, Data, Scorer, explained
-from sendvae.latents import LatentRows
+from sendvae.evaluation.results import Input, Result, Subject
+from sendvae.evaluation.scorer import Data, Scored, score_latents
+from sendvae.latents import MIRRORED, SCORES, LatentRows
 from sendvae.nn.precision import resolve_precision
 from sendvae.tokenizers import Tokenizer, load_tokenizer
 
@@ -37,12 +37,16 @@ class Encoded:
         rows: latents by split ("train", "val", "test"); those of mirrored training images under `MIRRORED`.
         digest: of the weights.
         source: where the tokenizer came from.
+        decode: raw latents to images in [-1, 1], on the device of the rows; None leaves out the scores that need it.
+        one_size: whether it takes latents of their shape only.
     """
 
     name: str
     rows: Mapping[str, LatentRows]
     digest: str
     source: str = IN_MEMORY
+    decode: Callable[[Tensor], Tensor] | None = None
+    one_size: bool = False
 
 
 def measure_latents(
@@ -68,8 +72,10 @@ def measure_latents(
         cache: where latents are kept; None encodes again for every pass over them.
 
     Raises:
-        UserError: data without what the scores need, or latents from which one cannot be computed.
+        UserError: an unknown score, data without what the scores need, or latents from which one cannot be computed.
     """
+    for score in protocol.scores:
+        SCORES[score]  # an unknown name is an error before anything is encoded
     if protocol.discrimination.headline not in protocol.discrimination.components:
         raise UserError(
             "discrimination.headline is none of discrimination.components",
@@ -89,9 +95,9 @@ def measure_latents(
         return None
     subjects, quantities = [], {}
     for one in ready:
-        scorer = Scorer(protocol, known_images, one.rows, _shape(one.rows))
-        subjects.append(_subject(protocol, scorer, one))
-        quantities |= scorer.quantities
+        scored = score_latents(one.name, protocol, known_images, one.rows, one.decode, one.one_size)
+        subjects.append(_subject(one, scored))
+        quantities |= scored.quantities
     findings = correlate_and_predict(subjects, known, protocol.correlate, protocol.predict)
     if differences := differences_from_first(subjects):
         findings["differences"] = differences
@@ -201,24 +207,16 @@ def _encoded(
         else cache_rows(view, images, cache, f"{name}: {split} latents")
         for split, (view, images) in wanted.items()
     }
-    return Encoded(name, rows, encoder.weights, source)
+    return Encoded(name, rows, encoder.weights, source, encoder.decode, tokenizer.one_size)
 
 
-def _shape(rows: Mapping[str, LatentRows]) -> tuple[int, ...]:
-    return tuple(rows["train"].batch(np.arange(1)).shape[1:])
-
-
-def _subject(protocol: LatentsConfig, scorer: Scorer, one: Encoded) -> Subject:
-    numbers: dict[str, Number] = {}
-    for score in protocol.scores:
-        with explained(score, one.name):
-            numbers |= scorer.score(score)
+def _subject(one: Encoded, scored: Scored) -> Subject:
     return Subject(
         name=one.name,
         input=Input(source=one.source, digest=f"tensors:{one.digest}"),
-        numbers=numbers,
-        details={"latent": list(scorer.shape), **scorer.details},
-        resampled={name: values.tolist() for name, values in scorer.resampled.items()},
+        numbers=scored.numbers,
+        details=scored.details,
+        resampled={name: values.tolist() for name, values in scored.resampled.items()},
     )
 
 

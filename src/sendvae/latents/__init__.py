@@ -9,7 +9,13 @@ from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import LatentRows, TensorRows
-from sendvae.latents.table import SCORES, Score, quantity_of
+from sendvae.latents.score import MIRRORED, Evidence, Found, Measured, Score
+from sendvae.latents.scores.dimension import time_shift
+from sendvae.latents.scores.equivariance import equivariance
+from sendvae.latents.scores.spectrum import Spectrum, spectrum
+from sendvae.latents.scores.structure import structure
+from sendvae.latents.scores.velocity_floor import VelocityFloor, velocity_floor
+from sendvae.latents.table import SCORES
 from sendvae.latents.uniformity import (
     Uniformity,
     density_statistics,
@@ -19,24 +25,31 @@ from sendvae.latents.uniformity import (
 )
 
 __all__ = [
+    "MIRRORED",
     "SCORES",
     "AttributeProbeResult",
     "Bootstrap",
     "ClassProbeResult",
     "Correlation",
     "Discrimination",
+    "Evidence",
+    "Found",
     "LatentRows",
+    "Measured",
     "MinibatchFit",
     "MixtureScore",
     "Prediction",
     "Score",
+    "Spectrum",
     "StreamingRidge",
     "TensorRows",
     "Uniformity",
+    "VelocityFloor",
     "attribute_probe",
     "class_probe",
     "density_statistics",
     "discrimination",
+    "equivariance",
     "f1_scores",
     "fit_minibatch",
     "kernel_density",
@@ -44,10 +57,13 @@ __all__ = [
     "pearson",
     "percentile_interval",
     "predict_linear",
-    "quantity_of",
     "recall_at",
     "recall_variants",
     "semantic_gap",
+    "spectrum",
+    "structure",
+    "time_shift",
     "uniformity",
     "uniformity_repeats",
+    "velocity_floor",
 ]

@@ -1,0 +1,119 @@
+"""What a score of a latent space is: what it is given, what it finds, and how its numbers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from sendvae.latents.bootstrap import Bootstrap
+from sendvae.latents.minibatch import MinibatchFit
+from sendvae.latents.rows import LatentRows
+from sendvae.quantities import Quantity
+
+MIRRORED = "train mirrored"  # rows of the mirrored training images, where uniformity asks for them
+GROUP = "latent space"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a latent space and of the images behind it.
+
+    Attributes:
+        source: what messages call the images.
+        rows: latents by split ("train", "test", perhaps "val"); those of mirrored images under `MIRRORED`.
+        shape: of a latent: (C, h, w), or (C, N) of one-dimensional tokens.
+        attributes: binary, (N, A), by split; empty where none are known.
+        attribute_names: A names.
+        labels: of classes, by split.
+        images: pixels (B, 3, H, W) in [-1, 1] by split, read as latents are.
+        decode: latents (B, C, h, w) to images in [-1, 1]; None where the tokenizer is not at hand.
+        one_size: whether the decoder takes latents of this shape only.
+        bootstrap: of the test images.
+        minibatch: how probes are fitted that do not fit into memory.
+        seed: of whatever is drawn.
+    """
+
+    source: str
+    rows: Mapping[str, LatentRows]
+    shape: tuple[int, ...]
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    attribute_names: Sequence[str] = ()
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    images: Mapping[str, LatentRows] = field(default_factory=dict)
+    decode: Callable[[Float[Tensor, "B C *n"]], Float[Tensor, "B 3 H W"]] | None = None
+    one_size: bool = False
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    minibatch: MinibatchFit = field(default_factory=MinibatchFit)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, and what its interval comes from: resamples of the test images, or repeats; or nothing.
+
+    Attributes:
+        resampled: the number on every resample.
+        repeats: the numbers whose mean `value` is.
+    """
+
+    value: float
+    resampled: Float64[Tensor, " R"] | None = None
+    repeats: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a score finds.
+
+    Attributes:
+        numbers: by name; empty where the evidence lacks what the score needs, which `details` then say.
+        details: what is no number, ready for JSON.
+    """
+
+    numbers: Mapping[str, Measured] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of the table of scores.
+
+    Attributes:
+        compute: takes the evidence, and by name the options that the protocol has for the score.
+        quantities: by the name of the number; one for every number the score can give. A name that ends in "*"
+            stands for all that begin so.
+        cost: in words, what it takes besides encoding.
+        source: where it is defined.
+    """
+
+    compute: Callable[..., Found]
+    quantities: Mapping[str, Quantity]
+    cost: str
+    source: str
+
+    def quantity(self, number: str) -> Quantity:
+        """Return how a number is read.
+
+        Raises:
+            KeyError: the row does not know it.
+        """
+        if number in self.quantities:
+            return self.quantities[number]
+        for name, quantity in self.quantities.items():
+            if name.endswith("*") and number.startswith(name[:-1]):
+                return replace(quantity, label=quantity.label.replace("{}", number[len(name) - 1 :]))
+        raise KeyError(f"{number} has no quantity in its score's row")
+
+
+def quantity(label: str, higher_is_better: bool, explanation: str, digits: int = 3) -> Quantity:
+    """Return how a number of a latent space is read."""
+    return Quantity(label, GROUP, higher_is_better, digits, explanation)
+
+
+def noted(name: str, notes: Sequence[str]) -> dict[str, str]:
+    """Return what a reader of a score has to know, as a detail; nothing where there is nothing."""
+    return {f"note on {name}": "; ".join(notes)} if notes else {}

@@ -1,0 +1,50 @@
+"""Latents as a diffusion model sees them: on their grid, each channel with mean 0 and standard deviation 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sendvae.latents.rows import BATCH, LatentRows, batches
+from sendvae.latents.score import Evidence, Found
+from sendvae.nn import Moments, channel_rows
+
+VALUES = 2**22  # of a batch: 16 MiB in float32
+
+
+def without_grid(evidence: Evidence, score: str) -> Found | None:
+    """Return why a score of the grid is left out; None where there is a grid."""
+    if len(evidence.shape) == 3:
+        return None
+    count, width = evidence.shape[-1], evidence.shape[0]
+    return Found(details={f"no {score}": f"latents are {count} tokens of {width} dimensions without a grid"})
+
+
+def channel_moments(rows: LatentRows) -> tuple[Float[Tensor, "C 1 1"], Float[Tensor, "C 1 1"]]:
+    """Return mean and standard deviation of every channel over images and positions.
+
+    Raises:
+        ValueError: a channel does not vary.
+    """
+    moments = Moments("diagonal")
+    for _, values in batches(rows):
+        moments.update(channel_rows(values))
+    mean, std = moments.mean.float(), moments.std.float()
+    if not bool((std > 0).all()):
+        raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
+    return mean[:, None, None], std[:, None, None]
+
+
+def normalised(rows: LatentRows, moments: tuple[Tensor, Tensor], most: int = VALUES) -> Iterator[Tensor]:
+    """Yield all rows in order, normalised by the moments of their channels.
+
+    Args:
+        most: values of a batch.
+    """
+    mean, std = moments
+    first = next(batches(rows, 1))[1]
+    for _, values in batches(rows, max(1, min(BATCH, most // prod(first.shape)))):
+        yield (values - mean.to(values.device)) / std.to(values.device)
