@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL, AutoencoderKLFlux2
 from PIL import Image
 from torch import Tensor
 
@@ -16,8 +17,10 @@ from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
 from sendvae.data.prepare import Preparation, Recipe
 from sendvae.diffusion import SiT, load_sit
 from sendvae.errors import UserError
+from sendvae.evaluation.diffusion_model import load_model
 from sendvae.runs import latest_checkpoint, read_journal
-from sendvae.tokenizers import load_tokenizer
+from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
+from sendvae.tokenizers.export import export_tokenizer
 from sendvae.training import (
     cached_latents,
     cached_tokens,
@@ -261,3 +264,69 @@ def test_a_tokenizer_trains_on_random_crops(tmp_path: Path) -> None:
     config = load_config(TokenizerConfig, "demo/plain", [*SHORT, *overrides, "statistics_images=4"])
     folder = train_tokenizer(config, tmp_path / "run", tmp_path / "cache")
     assert load_tokenizer(folder).latent_stats is not None
+
+
+ADAPTIVE = ["losses.adversarial_weighting=adaptive", "losses.adversarial_start=0"]
+METHODS = {
+    "plain": ("tokenizer", ["alignment=null"]),
+    "mapper": ("tokenizer", []),
+    "vavae": ("tokenizer", ["alignment.method=vavae", "alignment.weighting=adaptive", *ADAPTIVE]),
+    "encoder": ("tokenizer", ["trained=encoder"]),
+    "joint": ("joint", []),
+}
+
+
+@pytest.mark.parametrize("packing", [1, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_a_vae_without_1x1_convolutions_or_with_packed_latents(
+    method: str, packing: int, tmp_path: Path
+) -> None:
+    """As FLUX.1's and FLUX.2's; the export declares statistics of the trained latents, and diffusers loads it."""
+    mult = (1, 1, 1, 2) if packing == 1 else (1, 1, 2)
+    small = Architecture(
+        4, 8, mult, 1, (), 64, 4, quant_conv=packing > 1, post_quant_conv=packing > 1, packing=packing
+    )
+    started = Autoencoder(small)
+    save_tokenizer(started, tmp_path / "start")
+    kind, overrides = METHODS[method]
+    run(kind, tmp_path, f"init={tmp_path / 'start'}", *overrides)
+    trained = load_tokenizer(tmp_path / "run")
+    before, after = started.state_dict(), trained.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert ("decoder.conv_out.weight" in moved) == (method != "encoder")
+    assert "encoder.conv_out.weight" in moved
+    assert trained.latent_stats is not None
+    assert len(trained.latent_stats.mean) == trained.latent_channels == 4 * packing**2
+    export_tokenizer(trained, tmp_path / "out", "diffusers")
+    network = (AutoencoderKL if packing == 1 else AutoencoderKLFlux2).from_pretrained(tmp_path / "out")
+    assert torch.equal(network.decoder.conv_out.weight, after["decoder.conv_out.weight"])
+    if method != "joint":  # whose statistics are an average over training
+        images = open_embedded("emoji", "train", limit=8)
+        measured = measure_statistics(trained, images, 8, 0, torch.device("cpu"))
+        torch.testing.assert_close(trained.latent_stats.std, measured.std)
+
+
+def test_statistics_that_nobody_declared_are_measured_and_kept(tmp_path: Path) -> None:
+    """Training, and sampling afterwards, normalise by the same ones; the tokenizer's own are not overridden."""
+    bare = load_tokenizer("demo-f8d16")
+    declared, bare.latent_stats = bare.latent_stats, None
+    save_tokenizer(bare, tmp_path / "bare")
+    job = (f"tokenizer={tmp_path / 'bare'}", "repa=null", "statistics_images=5")
+    run("diffusion", tmp_path, *job)
+    images = open_embedded("emoji", "train", limit=8)
+    measured = measure_statistics(bare, images, 5, 0, torch.device("cpu"))
+    found = load_model(str(tmp_path / "run")).tokenizer.latent_stats
+    assert found is not None
+    assert torch.equal(found.mean, measured.mean)
+    assert torch.equal(found.std, measured.std)
+    first = read_journal(tmp_path / "run/metrics.jsonl")["velocity"]
+    bare.latent_stats = measured
+    save_tokenizer(bare, tmp_path / "bare-2")
+    run("diffusion", tmp_path / "second", f"tokenizer={tmp_path / 'bare-2'}", "repa=null")
+    assert read_journal(tmp_path / "second/run/metrics.jsonl")["velocity"] == first
+    own = load_model(str(tmp_path / "second/run")).tokenizer.latent_stats
+    assert own is not None
+    assert torch.equal(own.mean, measured.mean)
+    assert not (tmp_path / "second/run/latent-stats.json").exists()
+    assert declared is not None
+    assert not torch.allclose(declared.mean, measured.mean)

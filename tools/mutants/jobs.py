@@ -15,6 +15,14 @@ MUTANTS = [
         ("training/test_jobs.py::test_a_joint_export_has_the_averaged_statistics",),
     ),
     Mutant(
+        "measured-statistics-lost",
+        "Sampling does not find the statistics that its run measured.",
+        "evaluation/diffusion_model.py",
+        "tokenizer.latent_stats or load_measured(run.path)",
+        "tokenizer.latent_stats",
+        ("training/test_jobs.py::test_statistics_that_nobody_declared_are_measured_and_kept",),
+    ),
+    Mutant(
         "raw-weights-exported",
         "A tokenizer job exports the raw weights where an average was asked for.",
         "training/jobs.py",

@@ -53,6 +53,10 @@ def _of_path(path: Path) -> dict[str, Any]:
         "trained on": ", ".join(f"{key}: {value}" for key, value in (config.get("data") or {}).items()),
         "aligned with": f"{alignment['backbone']} ({alignment['method']})" if alignment else "nothing",
     }
+    if config.get("kind") == "tokenizer":
+        card["latent statistics"] = (
+            f"measured on {config['statistics_images']:,} training images, or all of fewer"
+        )
     if inherited := gather_card(init).get("licence"):
         card["licence"] = inherited
     if run.journal_path.is_file():

@@ -63,4 +63,7 @@ class DiffusionConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     loop: LoopConfig
     ema: Decay = 0.9999
+    statistics_images: PositiveInt = Field(
+        10_000, description="images measured for the latent statistics, where the tokenizer declares none"
+    )
     preview: PreviewConfig | None = Field(None, description="samples during training; none: off")

@@ -15,7 +15,15 @@ from torch import Tensor
 from sendvae.diffusion import SiT, load_repa_checkpoint, load_sit, sit_from_weights
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm, weights_digest
-from sendvae.runs import Checkpoint, Classes, RunFolder, latest_checkpoint, load_classes, open_checkpoint
+from sendvae.runs import (
+    Checkpoint,
+    Classes,
+    RunFolder,
+    latest_checkpoint,
+    load_classes,
+    load_measured,
+    open_checkpoint,
+)
 from sendvae.tokenizers import LatentStats, Tokenizer, load_tokenizer
 
 KINDS = ("diffusion", "joint")  # of runs that images can be drawn from
@@ -216,7 +224,7 @@ def _statistics_digest(stats: LatentStats | None) -> str:
 
 def _tokenizer(source: str, run: RunFolder) -> Tokenizer:
     try:
-        return load_tokenizer(source)
+        tokenizer = load_tokenizer(source)
     except UserError as error:
         raise UserError(
             f"the tokenizer of {run.path} cannot be loaded: {error.problem}",
@@ -224,6 +232,8 @@ def _tokenizer(source: str, run: RunFolder) -> Tokenizer:
             expected=error.expected,
             next_step="say where it is: --tokenizer FOLDER (paths in a run's configuration start where it was trained)",
         ) from None
+    tokenizer.latent_stats = tokenizer.latent_stats or load_measured(run.path)
+    return tokenizer
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from sendvae.runs.classes import Classes, load_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder, remove_empty, try_folder
 from sendvae.runs.journal import Journal, images_in_journal, read_journal
+from sendvae.runs.latent_stats import load_measured, save_measured
 from sendvae.runs.progress import progress, say
 from sendvae.runs.row_cache import SHARD, RowCache
 from sendvae.runs.trackers import TRACKERS, Tracker, check_tracker, open_tracker
@@ -34,6 +35,7 @@ __all__ = [
     "latest_checkpoint",
     "list_caches",
     "load_classes",
+    "load_measured",
     "load_optimizer_tensors",
     "load_statistics",
     "locked",
@@ -44,6 +46,7 @@ __all__ = [
     "read_journal",
     "remove_empty",
     "save_checkpoint",
+    "save_measured",
     "save_statistics",
     "say",
     "try_folder",

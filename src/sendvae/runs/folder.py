@@ -16,6 +16,7 @@ from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.runs.classes import CLASSES
+from sendvae.runs.latent_stats import MEASURED
 from sendvae.runs.progress import say
 
 FIELDS_SHOWN = 8  # of those in which two configurations differ
@@ -23,7 +24,7 @@ LENGTH = "loop.images"
 # What a start leaves behind before its first checkpoint; a run that goes on without one begins anew.
 WITHOUT_WORK = {
     "config.yaml", "environment.json", ".lock", "metrics.jsonl", "not-finite.json", "tensorboard", "samples",
-    "checkpoints", CLASSES,
+    "checkpoints", CLASSES, MEASURED,
 }  # fmt: skip
 
 
@@ -88,7 +89,8 @@ class RunFolder:
             try:
                 yield self
             except BaseException:
-                record = (self.config_path, self.environment_path, self.path / CLASSES, lock_path)
+                kept = (self.path / name for name in (CLASSES, MEASURED))
+                record = (self.config_path, self.environment_path, lock_path, *kept)
                 if not recorded and set(self.path.iterdir()) - foreign <= set(record):
                     for path in record:
                         path.unlink(missing_ok=True)

@@ -18,6 +18,10 @@ class Architecture:
         attn_resolutions: levels at these *nominal* resolutions have attention; nominal because the test
             counts down from `resolution`, whatever the size of the image.
         norm_groups: groups of every GroupNorm.
+        quant_conv, post_quant_conv: whether a 1x1 convolution follows the encoder, and precedes the decoder; SD3
+            and FLUX.1 have none.
+        packing: side of the squares of positions whose channels are put together (FLUX.2 has 2): diffusion models
+            see packing^2 * z_channels channels.
     """
 
     z_channels: int
@@ -27,11 +31,19 @@ class Architecture:
     attn_resolutions: tuple[int, ...] = ()
     resolution: int = 256
     norm_groups: int = 32
+    quant_conv: bool = True
+    post_quant_conv: bool = True
+    packing: int = 1
 
     @property
     def downsampling(self) -> int:
-        """Return the pixels per latent position along one side (the 8 of "f8")."""
-        return 2 ** (len(self.ch_mult) - 1)
+        """Return the pixels per latent position along one side (the 8 of "f8"), of packed ones where it packs."""
+        return self.packing * 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        """Return the channels of a latent as diffusion models see it."""
+        return self.packing**2 * self.z_channels
 
     @property
     def levels(self) -> list[tuple[int, bool]]:
@@ -42,11 +54,14 @@ class Architecture:
         ]
 
 
-# f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE.
+# f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE; f8d16 that of SD3, SD3.5 and
+# FLUX.1; f16d128 that of FLUX.2, whose 32 channels at 1/8 of the resolution are packed.
 ARCHITECTURES: Registry[Architecture] = Registry(
     "tokenizer architecture",
     {
         "f8d4": Architecture(z_channels=4),
+        "f8d16": Architecture(z_channels=16, quant_conv=False, post_quant_conv=False),
+        "f16d128": Architecture(z_channels=32, packing=2),
         "f16d16": Architecture(z_channels=16, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
         "f16d32": Architecture(z_channels=32, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
         "f16d64": Architecture(z_channels=64, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),

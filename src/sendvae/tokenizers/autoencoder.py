@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sendvae.nn.attention import attend
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
+from sendvae.tokenizers.packing import pack_posterior, unpack
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import TrainableTokenizer
 from sendvae.tokenizers.statistics import LatentStats
@@ -223,20 +224,32 @@ class Autoencoder(TrainableTokenizer):
         super().__init__()
         self.architecture = architecture
         self.latent_stats = latent_stats
-        z = architecture.z_channels
+        a, z = architecture, architecture.z_channels
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
-        self.quant_conv = nn.Conv2d(2 * z, 2 * z, 1)
-        self.post_quant_conv = nn.Conv2d(z, z, 1)
+        self.quant_conv = nn.Conv2d(2 * z, 2 * z, 1) if a.quant_conv else None
+        self.post_quant_conv = nn.Conv2d(z, z, 1) if a.post_quant_conv else None
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
         """Return q(z|x) of images in [-1, 1], whose sides `downsampling` must divide."""
         self.check_size(images)
-        return Posterior.from_moments(self.quant_conv(self.encoder(images)))
+        return self.posterior(self.encoder(images))
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Return the images of raw latents, nominally in [-1, 1] (not clamped)."""
-        return self.decoder(self.post_quant_conv(z))
+        return self.decoder(self.decoder_input(z))
+
+    def posterior(self, moments: Float[Tensor, "B C2 h w"]) -> Posterior:
+        """Return the posterior that the encoder's output stands for."""
+        moments = moments if self.quant_conv is None else self.quant_conv(moments)
+        posterior, side = Posterior.from_moments(moments), self.architecture.packing
+        return posterior if side == 1 else pack_posterior(posterior, side)
+
+    def decoder_input(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        """Return what the decoder takes for raw latents."""
+        side = self.architecture.packing
+        z = z if side == 1 else unpack(z, side)
+        return z if self.post_quant_conv is None else self.post_quant_conv(z)
 
     def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
         """Raise ValueError if a side of the images is not a multiple of `downsampling`."""
@@ -247,7 +260,7 @@ class Autoencoder(TrainableTokenizer):
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """Return (C, h, w) for images of `size` pixels a side."""
         side = size // self.downsampling
-        return self.architecture.z_channels, side, side
+        return self.architecture.latent_channels, side, side
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -266,7 +279,7 @@ class Autoencoder(TrainableTokenizer):
 
     @property
     def encoder_out(self) -> Tensor:
-        """The weight of the convolution before `quant_conv`, as VA-VAE."""
+        """The weight of the encoder's last 3x3 convolution, as VA-VAE."""
         return self.encoder.conv_out.weight
 
     @property
@@ -276,13 +289,17 @@ class Autoencoder(TrainableTokenizer):
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield those of the encoder and of the convolution after it."""
-        return itertools.chain(self.encoder.parameters(), self.quant_conv.parameters())
+        return _parameters(self.encoder, self.quant_conv)
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield those of the decoder and of the convolution before it."""
-        return itertools.chain(self.decoder.parameters(), self.post_quant_conv.parameters())
+        return _parameters(self.decoder, self.post_quant_conv)
+
+
+def _parameters(*modules: nn.Module | None) -> Iterator[nn.Parameter]:
+    return itertools.chain.from_iterable(module.parameters() for module in modules if module is not None)
 
 
 def build_tokenizer(name: str) -> Autoencoder:
-    """Return a freshly initialised tokenizer: "f8d4", "f16d16", "f16d32", "f16d64" or "demo-f8d16"."""
+    """Return a freshly initialised tokenizer by the name of its architecture, such as "f8d4" or "f16d32"."""
     return Autoencoder(ARCHITECTURES[name])

@@ -1,17 +1,19 @@
-"""The configuration of diffusers' AutoencoderKL: written from an architecture, checked and read for statistics."""
+"""Configurations of diffusers' AutoencoderKL and AutoencoderKLFlux2: written, checked and read for statistics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from sendvae.errors import UserError
 from sendvae.tokenizers.architecture import Architecture
+from sendvae.tokenizers.batch_norm import NORM_EPS
 from sendvae.tokenizers.statistics import LatentStats
 
-CLASS = "AutoencoderKL"
+CLASS, PACKED_CLASS = "AutoencoderKL", "AutoencoderKLFlux2"
 DEFAULT_SCALING = 0.18215  # AutoencoderKL's own default, Stable Diffusion's value
 # What our VAE computes, by the fields that say so; each may be absent, which means its first value.
 COMPUTED: dict[str, tuple[object, ...]] = {
@@ -19,8 +21,8 @@ COMPUTED: dict[str, tuple[object, ...]] = {
     "out_channels": (3,),
     "act_fn": ("silu", "swish"),  # two names of one function
     "mid_block_add_attention": (True,),
-    "use_quant_conv": (True,),
-    "use_post_quant_conv": (True,),
+    "use_quant_conv": (True, False),
+    "use_post_quant_conv": (True, False),
 }
 BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
@@ -32,17 +34,22 @@ KNOWN = {
     "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size", "scaling_factor",
     "shift_factor", "latents_mean", "latents_std", "force_upcast",
 }  # fmt: skip
+KNOWN_PACKED = {
+    "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size", "patch_size",
+    "batch_norm_eps", "batch_norm_momentum",
+}  # fmt: skip
 
 
 def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> dict[str, Any]:
     """Return the `config.json` of a diffusers folder.
 
     Statistics equal in all channels become `scaling_factor` and `shift_factor`, which every pipeline applies;
-    others go into `latents_mean` and `latents_std`.
+    others go into `latents_mean` and `latents_std`. Those of packed latents lie among the weights.
     """
+    a = architecture
     attention = [attends for _, attends in architecture.levels]
     config: dict[str, Any] = {
-        "_class_name": CLASS,
+        "_class_name": diffusers_class(a),
         "act_fn": "silu",
         "block_out_channels": [channels for channels, _ in architecture.levels],
         "down_block_types": ["AttnDownEncoderBlock2D" if a else "DownEncoderBlock2D" for a in attention],
@@ -53,12 +60,29 @@ def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> d
         "layers_per_block": architecture.num_res_blocks,
         "norm_num_groups": architecture.norm_groups,
         "sample_size": architecture.resolution,
-        "scaling_factor": 1.0,
-        "shift_factor": None,
-        "latents_mean": None,
-        "latents_std": None,
+        "use_quant_conv": a.quant_conv,
+        "use_post_quant_conv": a.post_quant_conv,
     }
-    return config | diffusers_statistics(stats)
+    if a.packing > 1:
+        return config | {"batch_norm_eps": NORM_EPS, "patch_size": [a.packing, a.packing]}
+    undeclared = {"scaling_factor": 1.0, "shift_factor": None, "latents_mean": None, "latents_std": None}
+    return config | undeclared | diffusers_statistics(stats)
+
+
+def diffusers_class(architecture: Architecture) -> str:
+    """Return the name of the class that computes this architecture."""
+    return CLASS if architecture.packing == 1 else PACKED_CLASS
+
+
+def configured(architecture: Architecture, config: Mapping[str, Any]) -> Architecture:
+    """Return an architecture that was read off weights, with what a checked configuration says and shapes do not."""
+    side = config.get("patch_size", (2, 2))[0] if config["_class_name"] == PACKED_CLASS else 1
+    return replace(
+        architecture,
+        quant_conv=config.get("use_quant_conv", True),
+        post_quant_conv=config.get("use_post_quant_conv", True),
+        packing=side,
+    )
 
 
 def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
@@ -72,7 +96,7 @@ def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
 
 
 def is_diffusers_config(config: Mapping[str, Any]) -> bool:
-    """Whether it is one of diffusers at all: of AutoencoderKL, or of a class that `check_supported` refuses."""
+    """Return whether it is one of diffusers at all, of whatever class."""
     return "_class_name" in config
 
 
@@ -82,8 +106,9 @@ def check_supported(config: Mapping[str, Any], source: object) -> None:
     Raises:
         UserError: names the class or field, its value, and what is supported.
     """
-    if config["_class_name"] != CLASS:
-        raise _unsupported(source, "_class_name", config["_class_name"], (CLASS,))
+    if config["_class_name"] not in (CLASS, PACKED_CLASS):
+        raise _unsupported(source, "_class_name", config["_class_name"], (CLASS, PACKED_CLASS))
+    known = KNOWN if config["_class_name"] == CLASS else KNOWN_PACKED
     for name, value in config.items():
         if name in COMPUTED:
             if value not in COMPUTED[name]:
@@ -91,7 +116,7 @@ def check_supported(config: Mapping[str, Any], source: object) -> None:
         elif name in BLOCKS:
             if not set(value) <= set(BLOCKS[name]):
                 raise _unsupported(source, name, value, BLOCKS[name])
-        elif name not in KNOWN and not name.startswith("_") and value is not None:
+        elif name not in known and not name.startswith("_") and value is not None:
             raise _unsupported(source, name, value, ("no such field",))
     if config.get("latents_mean") is not None and config.get("shift_factor"):
         raise _unsupported(source, "shift_factor", config["shift_factor"], ("none beside latents_mean",))
@@ -113,7 +138,10 @@ def latent_stats_of(config: Mapping[str, Any]) -> LatentStats | None:
 
     Pipelines normalise by (z - shift_factor) * scaling_factor; where `latents_mean` and `latents_std` are there,
     by (z - latents_mean) * scaling_factor / latents_std (diffusers' StableDiffusionXLPipeline, for Playground 2.5).
+    Those of AutoencoderKLFlux2 lie among its weights.
     """
+    if config["_class_name"] == PACKED_CLASS:
+        return None
     scale, shift = config.get("scaling_factor", DEFAULT_SCALING), config.get("shift_factor") or 0.0
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if mean is not None and std is not None:

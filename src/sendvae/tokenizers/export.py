@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sendvae.errors import UserError
 from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.batch_norm import to_batch_norm
 from sendvae.tokenizers.diffusers_keys import to_diffusers_state_dict
-from sendvae.tokenizers.diffusers_layout import diffusers_config, diffusers_statistics
+from sendvae.tokenizers.diffusers_layout import (
+    PACKED_CLASS,
+    diffusers_class,
+    diffusers_config,
+    diffusers_statistics,
+)
 from sendvae.tokenizers.files import CONFIG, STATISTICS
 from sendvae.tokenizers.protocol import Tokenizer
 from sendvae.tokenizers.save import stored, write_folder, write_safetensors
@@ -62,19 +69,36 @@ def _diffusers(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtyp
     del name, card
     config = diffusers_config(tokenizer.architecture, tokenizer.latent_stats)
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-    weights = to_diffusers_state_dict(stored(tokenizer, dtype))
+    weights = to_diffusers_state_dict(stored(tokenizer, dtype)) | _packed_statistics(tokenizer)
     write_safetensors(weights, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
 
 
 def _ldm(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
     del card
-    torch.save(stored(tokenizer, dtype), folder / f"{name}.pt")
+    torch.save(stored(tokenizer, dtype) | _packed_statistics(tokenizer), folder / f"{name}.pt")
     if stats := tokenizer.latent_stats:
         side = {"latents_scale": stats.std.reciprocal(), "latents_bias": stats.mean}
         torch.save(
             {key: value[None, :, None, None].clone() for key, value in side.items()},
             folder / f"{name}{STATISTICS}.pt",
         )
+
+
+def _packed_statistics(tokenizer: Autoencoder) -> dict[str, Tensor]:
+    """Return the statistics that lie among the weights of a tokenizer that packs its latents; nothing of others.
+
+    Raises:
+        UserError: there are none, or such a file cannot hold them.
+    """
+    if tokenizer.architecture.packing == 1:
+        return {}
+    if tokenizer.latent_stats is None:
+        raise UserError(
+            f"{PACKED_CLASS} needs the statistics of its latents",
+            given="none",
+            next_step="train the tokenizer, which measures them, or export it --to safetensors",
+        )
+    return to_batch_norm(tokenizer.latent_stats)
 
 
 def _safetensors(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: torch.dtype) -> None:
@@ -97,13 +121,13 @@ def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> st
     lines = ["---", *front, "tags: [vae, image-tokenizer, latent-diffusion]", "---", f"# {name}", ""]
     lines += [
         f"An image tokenizer (VAE) of {count:,} parameters, for images in [-1, 1].",
-        f"Latents have {architecture.z_channels} channels at 1/{architecture.downsampling} of the resolution.",
+        f"Latents have {architecture.latent_channels} channels at 1/{architecture.downsampling} of the resolution.",
         "",
     ]
     if stats := tokenizer.latent_stats:
         lines += [
             "Diffusion models should see `(z - mean) / std`, channel by channel:",
-            *_block(json.dumps({"mean": stats.mean.tolist(), "std": stats.std.tolist()})),
+            *_block(json.dumps(stats.document())),
         ]
     lines += ["## How to load it", "", "```python", usage(tokenizer, Path(name), layout), "```", ""]
     for title, content in card.items():
@@ -118,29 +142,8 @@ def usage(tokenizer: Tokenizer, folder: Path, layout: str) -> str:
 
     `images` is (B, 3, H, W) in [-1, 1].
     """
-    stats = tokenizer.latent_stats
     if layout == "diffusers":
-        lines = [
-            "import torch",
-            "from diffusers import AutoencoderKL",
-            "",
-            f'vae = AutoencoderKL.from_pretrained("{folder}").eval()',
-            "z = vae.encode(images).latent_dist.sample()",
-        ]
-        if "latents_mean" in diffusers_statistics(stats):
-            lines += [
-                "mean = torch.tensor(vae.config.latents_mean)[:, None, None]",
-                "std = torch.tensor(vae.config.latents_std)[:, None, None]",
-                "latents = (z - mean) / std  # what a diffusion model should see",
-                "reconstruction = vae.decode(latents * std + mean).sample",
-            ]
-        else:
-            lines += [
-                "shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor",
-                "latents = (z - shift) * scale  # what a diffusion model should see",
-                "reconstruction = vae.decode(latents / scale + shift).sample",
-            ]
-        return "\n".join(lines)
+        return "\n".join(_diffusers_usage(_exportable(tokenizer), folder))
     target = folder / f"{folder.name}.pt" if layout == "ldm" else folder
     lines = [
         "from sendvae.tokenizers import load_tokenizer",
@@ -148,9 +151,43 @@ def usage(tokenizer: Tokenizer, folder: Path, layout: str) -> str:
         f'tokenizer = load_tokenizer("{target}")',
         "z = tokenizer.encode(images).sample()",
     ]
-    if stats:
+    if tokenizer.latent_stats:
         lines += ["latents = tokenizer.latent_stats.normalize(z)  # what a diffusion model should see"]
     return "\n".join([*lines, "reconstruction = tokenizer.decode(z)"])
+
+
+def _diffusers_usage(tokenizer: Autoencoder, folder: Path) -> list[str]:
+    name, side = diffusers_class(tokenizer.architecture), tokenizer.architecture.packing
+    lines = ["import torch"] if side == 1 else ["import torch.nn.functional as F"]
+    lines += [
+        f"from diffusers import {name}",
+        "",
+        f'vae = {name}.from_pretrained("{folder}").eval()',
+        "z = vae.encode(images).latent_dist.sample()",
+    ]
+    if side > 1:
+        return [
+            *lines,
+            f"z = F.pixel_unshuffle(z, {side})",
+            "mean = vae.bn.running_mean[:, None, None]",
+            "std = (vae.bn.running_var + vae.config.batch_norm_eps).sqrt()[:, None, None]",
+            "latents = (z - mean) / std  # what a diffusion model should see",
+            f"reconstruction = vae.decode(F.pixel_shuffle(latents * std + mean, {side})).sample",
+        ]
+    if "latents_mean" in diffusers_statistics(tokenizer.latent_stats):
+        return [
+            *lines,
+            "mean = torch.tensor(vae.config.latents_mean)[:, None, None]",
+            "std = torch.tensor(vae.config.latents_std)[:, None, None]",
+            "latents = (z - mean) / std  # what a diffusion model should see",
+            "reconstruction = vae.decode(latents * std + mean).sample",
+        ]
+    return [
+        *lines,
+        "shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor",
+        "latents = (z - shift) * scale  # what a diffusion model should see",
+        "reconstruction = vae.decode(latents / scale + shift).sample",
+    ]
 
 
 def _block(text: str) -> list[str]:

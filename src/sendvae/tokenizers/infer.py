@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch import Tensor
 from sendvae.errors import UserError
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.batch_norm import NORM_MEAN
 
 Shapes = Mapping[str, tuple[int, ...]]
 NORM_GROUPS = 32  # of latent-diffusion; shapes do not tell it
@@ -21,7 +23,8 @@ def infer_architecture(weights: Mapping[str, Tensor], norm_groups: int | None = 
     """Return the architecture to which weights under latent-diffusion's names belong.
 
     Incomplete weights get the known architecture that has most tensors in common with them, so that loading
-    can say what is missing.
+    can say what is missing. Whether latents are packed is read off the statistics among the weights; without
+    them it is that of the known architecture of this shape.
 
     Args:
         norm_groups: groups of the GroupNorms, if known; else those of the known architecture of this shape,
@@ -36,6 +39,8 @@ def infer_architecture(weights: Mapping[str, Tensor], norm_groups: int | None = 
     except (KeyError, IndexError, ValueError):
         return _nearest(shapes)
     known = [a for a in ARCHITECTURES.values() if _signature(a) == _signature(found)]
+    if NORM_MEAN in shapes:
+        known = [replace(one, packing=found.packing) for one in known]
     if norm_groups is not None:
         return replace(known[0] if known else found, norm_groups=norm_groups)
     if not known and found.ch % NORM_GROUPS:
@@ -61,7 +66,21 @@ def _read_off(shapes: Shapes) -> Architecture:
         ),
         resolution=nominal,
         norm_groups=NORM_GROUPS,
+        quant_conv=_has(shapes, "quant_conv."),
+        post_quant_conv=_has(shapes, "post_quant_conv."),
+        packing=_packing(shapes),
     )
+
+
+def _has(shapes: Shapes, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in shapes)
+
+
+def _packing(shapes: Shapes) -> int:
+    """Return the side of packed squares: FLUX.2's statistics are of that many times as many channels."""
+    if NORM_MEAN not in shapes:
+        return 1
+    return math.isqrt(shapes[NORM_MEAN][0] // shapes["decoder.conv_in.weight"][1])
 
 
 def _nearest(shapes: Shapes) -> Architecture:
@@ -75,13 +94,13 @@ def _nearest(shapes: Shapes) -> Architecture:
         raise UserError(
             "these are no weights of a known VAE",
             given=f"{len(shapes)} tensors: {', '.join(list(shapes)[:3])}, ...",
-            expected="encoder.*, decoder.*, quant_conv.*, post_quant_conv.* (latent-diffusion or diffusers)",
+            expected="encoder.*, decoder.*, with or without quant_conv.* (latent-diffusion or diffusers)",
         )
     return best
 
 
 def _signature(a: Architecture) -> tuple[object, ...]:
-    return (a.z_channels, a.levels, a.ch, a.num_res_blocks)
+    return (a.z_channels, a.levels, a.ch, a.num_res_blocks, a.quant_conv, a.post_quant_conv)
 
 
 def _count(keys: Iterable[str], pattern: str) -> int:

@@ -14,8 +14,14 @@ from torch import Tensor
 from sendvae.errors import UserError
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder
+from sendvae.tokenizers.batch_norm import NORM_EPS, statistics_of, without_statistics
 from sendvae.tokenizers.contents import Contents, sort_out
-from sendvae.tokenizers.diffusers_layout import check_supported, is_diffusers_config, latent_stats_of
+from sendvae.tokenizers.diffusers_layout import (
+    check_supported,
+    configured,
+    is_diffusers_config,
+    latent_stats_of,
+)
 from sendvae.tokenizers.files import TokenizerFiles
 from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.protocol import Tokenizer
@@ -54,8 +60,12 @@ def load_tokenizer(
     tokenizer = _empty(
         ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     )
-    load_strictly(tokenizer, contents.vae, files.weights)
-    tokenizer.latent_stats = _statistics(latent_stats, config, files) or contents.latent_stats
+    load_strictly(tokenizer, without_statistics(contents.vae), files.weights)
+    tokenizer.latent_stats = (
+        _statistics(latent_stats, config, files)
+        or contents.latent_stats
+        or statistics_of(contents.vae, config.get("batch_norm_eps", NORM_EPS))
+    )
     _check_statistics(tokenizer, source)
     return tokenizer.eval()
 
@@ -132,7 +142,8 @@ def _architecture(
     config: Mapping[str, Any], weights: Mapping[str, Tensor], files: TokenizerFiles
 ) -> Architecture:
     if "architecture" not in config:
-        return infer_architecture(weights, config.get("norm_num_groups"))
+        found = infer_architecture(weights, config.get("norm_num_groups"))
+        return configured(found, config) if is_diffusers_config(config) else found
     shape: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in config["architecture"].items()
@@ -149,7 +160,7 @@ def _statistics(
     if explicit is not None:
         return read_latent_stats(Path(explicit))
     if stats := config.get("latent_stats"):
-        return LatentStats(torch.tensor(stats["mean"]), torch.tensor(stats["std"]))
+        return LatentStats.of_document(stats)
     if is_diffusers_config(config):
         return latent_stats_of(config)
     return read_latent_stats(files.statistics) if files.statistics else None

@@ -39,7 +39,7 @@ def write_folder(
     stats = tokenizer.latent_stats
     config = {
         "architecture": dict(tokenizer.identity),
-        "latent_stats": {"mean": stats.mean.tolist(), "std": stats.std.tolist()} if stats else None,
+        "latent_stats": stats.document() if stats else None,
         "card": dict(card or {}),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")

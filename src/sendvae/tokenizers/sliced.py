@@ -31,12 +31,12 @@ def encode_sliced(tokenizer: Autoencoder, images: Float[Tensor, "B 3 H W"], rows
     """Return `tokenizer.encode(images)` in less memory, without gradients.
 
     Args:
-        images: in [-1, 1], sides divisible by `tokenizer.architecture.downsampling`.
+        images: in [-1, 1], sides divisible by `tokenizer.downsampling`.
         rows: output rows of a convolution that are computed at a time; fewer save memory and cost time.
     """
     tokenizer.check_size(images)
-    moments = [tokenizer.quant_conv(_run(tokenizer.encoder, image, rows)) for image in images.split(1)]
-    return Posterior.from_moments(torch.cat(moments))
+    moments = [_run(tokenizer.encoder, image, rows) for image in images.split(1)]
+    return tokenizer.posterior(torch.cat(moments))
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def decode_sliced(
     tokenizer: Autoencoder, z: Float[Tensor, "B C h w"], rows: int = ROWS
 ) -> Float[Tensor, "B 3 H W"]:
     """Return `tokenizer.decode(z)` in less memory, without gradients; arguments as `encode_sliced`."""
-    images = [_run(tokenizer.decoder, tokenizer.post_quant_conv(one), rows) for one in z.split(1)]
+    images = [_run(tokenizer.decoder, tokenizer.decoder_input(one), rows) for one in z.split(1)]
     return torch.cat(images)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -43,6 +46,15 @@ class LatentStats:
         if moments.count == 0:
             raise ValueError("no latents seen")
         return cls(moments.mean.float(), moments.std.float())
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> LatentStats:
+        """Return the statistics that `document` gave."""
+        return cls(torch.tensor(document["mean"]), torch.tensor(document["std"]))
+
+    def document(self) -> dict[str, Any]:
+        """Return plain lists, as JSON keeps them."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     def normalize(self, z: Float[Tensor, "B C *n"]) -> Float[Tensor, "B C *n"]:
         """Return raw latents as a diffusion model sees them: (z - mean) / std."""

@@ -33,7 +33,7 @@ class TokenizerSpec:
     paper: str | None = None
 
 
-F8D4, F16D32 = 83_653_863, 69_836_067  # parameters
+F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
 DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "config.json")
 
 
@@ -42,13 +42,15 @@ def _repa_e_files(stem: str) -> tuple[str, ...]:
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
 
 
-def _on_hub(name: str, address: str, files: tuple[str, ...], parameters: int) -> Weights:
-    """Return the weights of a row at a hub address; those listed here are all under the MIT licence."""
+def _on_hub(
+    name: str, address: str, files: tuple[str, ...], parameters: int, licence: str = "MIT"
+) -> Weights:
+    """Return the weights of a row at a hub address."""
     return Weights(
         name=name,
         source=hub_source(address, SUFFIXES),
         files=files,
-        licence="MIT",
+        licence=licence,
         parameters=parameters,
         choose=choose_files,
     )
@@ -159,6 +161,52 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             partial(build_tokenizer, "f16d32"),
             _on_hub("e2e-vavae-f16d32-hf", "hf-hub:REPA-E/e2e-vavae-hf", DIFFUSERS_FILES, F16D32),
             "VA-VAE tuned end to end, as its makers' diffusers folder",
+            "2504.10483",
+        ),
+        "sd3.5-f8d16": TokenizerSpec(
+            partial(build_tokenizer, "f8d16"),
+            _on_hub(
+                "sd3.5-f8d16",
+                "hf-hub:stabilityai/stable-diffusion-3.5-medium/vae",
+                DIFFUSERS_FILES,
+                F8D16,
+                "Stability AI Community",
+            ),
+            "the VAE of Stable Diffusion 3 and 3.5",
+            "2403.03206",
+        ),
+        "flux1-f8d16": TokenizerSpec(
+            partial(build_tokenizer, "f8d16"),
+            _on_hub(
+                "flux1-f8d16",
+                "hf-hub:black-forest-labs/FLUX.1-schnell/vae",
+                DIFFUSERS_FILES,
+                F8D16,
+                "Apache-2.0",
+            ),
+            "the VAE of FLUX.1",
+        ),
+        "flux2-f16d128": TokenizerSpec(
+            partial(build_tokenizer, "f16d128"),
+            _on_hub(
+                "flux2-f16d128",
+                "hf-hub:black-forest-labs/FLUX.2-dev/vae",
+                DIFFUSERS_FILES,
+                F16D128,
+                "Apache-2.0",
+            ),
+            "the VAE of FLUX.2, in the packed space that its diffusion models see",
+        ),
+        "e2e-sd3.5-f8d16": TokenizerSpec(
+            partial(build_tokenizer, "f8d16"),
+            _on_hub("e2e-sd3.5-f8d16", "hf-hub:REPA-E/e2e-sd3.5-vae", DIFFUSERS_FILES, F8D16, "see its page"),
+            "SD3.5's VAE tuned end to end",
+            "2504.10483",
+        ),
+        "e2e-flux1-f8d16": TokenizerSpec(
+            partial(build_tokenizer, "f8d16"),
+            _on_hub("e2e-flux1-f8d16", "hf-hub:REPA-E/e2e-flux-vae", DIFFUSERS_FILES, F8D16, "see its page"),
+            "FLUX.1's VAE tuned end to end",
             "2504.10483",
         ),
     },

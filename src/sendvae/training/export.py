@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sendvae.diffusion import SiT, load_sit, save_sit, sit_from_weights
 from sendvae.errors import UserError
-from sendvae.runs import RunFolder, latest_checkpoint, load_classes, open_checkpoint
+from sendvae.runs import RunFolder, latest_checkpoint, load_classes, load_measured, open_checkpoint
+from sendvae.tokenizers import LatentStats
 
 CARD = """---
 library_name: sendvae
@@ -16,7 +18,7 @@ library_name: sendvae
 # {name}
 
 A SiT ({model}) of {parameters:,} parameters: velocities of normalised latents {shape}, for {classes} classes;
-averaged weights of {source}. Its latents are those of the tokenizer `{tokenizer}`.
+averaged weights of {source}. Its latents are those of the tokenizer `{tokenizer}`{statistics}.
 
 ```python
 from sendvae.diffusion import load_sit
@@ -75,5 +77,15 @@ def _card(sit: SiT, source: Path, run: RunFolder, config: Mapping[str, Any], lic
         classes=sit.null_label,
         source=source.name,
         tokenizer=config["tokenizer"],
+        statistics=_statistics(load_measured(run.path)),
         configuration=run.config_path.read_text().rstrip(),
+    )
+
+
+def _statistics(measured: LatentStats | None) -> str:
+    """What to say of the statistics that the latents were normalised by; nothing of the tokenizer's own."""
+    if measured is None:
+        return ""
+    return (
+        f", which declares no statistics: they were measured in training, {json.dumps(measured.document())}"
     )

@@ -16,7 +16,15 @@ from sendvae.diffusion import SiT, build_sit, load_sit, save_sit
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
-from sendvae.runs import Classes, RunFolder, check_space
+from sendvae.runs import (
+    Classes,
+    RunFolder,
+    check_space,
+    latest_checkpoint,
+    load_measured,
+    save_measured,
+    say,
+)
 from sendvae.tokenizers import (
     LatentStats,
     Tokenizer,
@@ -104,13 +112,10 @@ def train_diffusion(
             return exported
         images = open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
-        if tokenizer.latent_stats is None:
-            raise UserError(
-                f"{config.tokenizer} carries no latent statistics",
-                next_step="export it with statistics, or fine-tune it here: sendvae train tokenizer",
-            )
         find_weights_of(config)
         record_classes(run, images)
+        stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
+        tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
         channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
         backbone, grid = None, size // int(config.model.rpartition("/")[2])
@@ -135,9 +140,7 @@ def train_diffusion(
         encoder = tokenizer.to(device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
-        stage = DiffusionStage(
-            config, sit, tokenizer.latent_stats, source, device, encoder, target.backbone, name
-        )
+        stage = DiffusionStage(config, sit, stats, source, device, encoder, target.backbone, name)
         drawing = None
         if config.preview is not None and preview is not None:
             draw = preview(tokenizer, images, run.samples)
@@ -245,6 +248,22 @@ def record_classes(run: RunFolder, images: ImageSet) -> None:
     """Keep the names of the classes with the run, so that sampling from it needs no data."""
     if is_main():
         Classes.of(images).save(run.path)
+
+
+def _measured(
+    run: RunFolder, config: DiffusionConfig, tokenizer: Tokenizer, images: ImageSet, device: torch.device
+) -> LatentStats:
+    """Return the statistics of latents of which nothing was declared; they are kept with the run."""
+    resumed = latest_checkpoint(run.checkpoints) is not None
+    if resumed and (stats := load_measured(run.path)) is not None:
+        return stats
+    count = min(config.statistics_images, len(images))
+    say(f"{config.tokenizer} declares no latent statistics: they are measured on {count:,} training images")
+    stats = measure_statistics(tokenizer, images, count, config.seed, device)
+    if is_main():
+        save_measured(stats, count, run.path)
+    barrier()
+    return stats
 
 
 @dataclass(frozen=True)
