@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from sendvae.errors import UserError
+from sendvae.evaluation import wording
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.results import Input, Number, Subject
 
@@ -27,7 +28,15 @@ def test_the_papers_row(tmp_path: Path) -> None:
     assert list(found["correlations"]) == ["f1_micro"]  # what was not computed is left out
     assert found["correlations"]["f1_micro"]["r"] == pytest.approx(-0.96382, abs=5e-6)
     assert found["correlations"]["f1_micro"]["n"] == 4
+    assert found["correlations"]["f1_micro"]["spearman"]["r"] == pytest.approx(-1.0)
+    left_out = found["correlations"]["f1_micro"]["leave_one_out"]
+    assert left_out["error"] < left_out["of_mean"]
+    words = wording.correlation(found["correlations"]["f1_micro"])
+    assert "ranks: -1.000" in words
+    assert f"left out: off by {left_out['error']:.2f} ({left_out['of_mean']:.2f} by the mean alone)" in words
     assert "predictions" not in found
+    every = correlate_and_predict(subjects(F1), GFID, None, "f1_micro")
+    assert every == found  # all that was computed
     draw_scatter(subjects(F1), GFID, found, tmp_path / "deep/scatter.png")
     assert np.array(Image.open(tmp_path / "deep/scatter.png").convert("L")).std() > 5
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, t
+from scipy.stats import norm, pearsonr, spearmanr, t
 
-from sendvae.latents import pearson, predict_linear
+from sendvae.latents import leave_one_out, pearson, predict_linear, spearman
 
 
 def test_agrees_with_scipy() -> None:
@@ -105,3 +105,41 @@ def test_predictions_from_too_little() -> None:
         predict_linear([1.0], [], 3.0)
     with pytest.raises(ValueError, match="NaN"):
         predict_linear([1.0, 2.0], [1.0, 2.0], float("nan"))
+
+
+def test_ranks_agree_with_scipy_and_do_not_mind_a_bend() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=14)
+    y = np.exp(2 * x + rng.normal(size=14))
+    x[3] = x[4]  # ties share their rank
+    ours, theirs = spearman(list(x), list(y)), spearmanr(x, y)
+    assert ours.r == pytest.approx(theirs.statistic)
+    assert ours.p == pytest.approx(theirs.pvalue)
+    assert ours.interval is not None
+    assert ours.r is not None
+    half = norm.ppf(0.975) * np.sqrt((1 + ours.r**2 / 2) / 11)
+    assert ours.interval == pytest.approx(
+        (np.tanh(np.arctanh(ours.r) - half), np.tanh(np.arctanh(ours.r) + half))
+    )
+    assert spearman(list(x), list(np.exp(x))).r == pytest.approx(1.0)
+    assert spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]).reason == "one of the quantities does not vary"
+    with pytest.raises(ValueError, match="NaN"):
+        spearman([1.0, float("nan"), 2.0], [1.0, 2.0, 3.0])
+
+
+def test_points_that_are_left_out_are_predicted_from_the_others() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=7)
+    y = 3.0 - 2.0 * x + 0.3 * rng.normal(size=7)
+    errors, of_mean = [], []
+    for i in range(7):
+        kept = np.arange(7) != i
+        slope, intercept = np.polyfit(x[kept], y[kept], 1)
+        errors.append(y[i] - slope * x[i] - intercept)
+        of_mean.append(y[i] - y[kept].mean())
+    found = leave_one_out(list(x), list(y))
+    assert found is not None
+    assert found.error == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+    assert found.of_mean == pytest.approx(np.sqrt(np.mean(np.square(of_mean))))
+    assert leave_one_out([1.0, 2.0, 3.0], [1.0, 2.0, 3.5]) is None
+    assert leave_one_out([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, 3.5, 4.0]) is None  # without the last, no line

@@ -178,6 +178,13 @@ def latents(
         list[str] | None,
         typer.Option(help="Known gFID of each tokenizer, in their order; '-' where it is to be predicted."),
     ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROTOCOL",
+            help="Known gFIDs of tokenizers by name as published: send-vae-sit-b1-80, ifid-sit-xl, ifid-sit-b.",
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/latents",
     output: Output = None,
     force: Force = False,
@@ -199,6 +206,8 @@ def latents(
 
         sendvae evaluate latents sdvae-f8d4 vavae-f16d32 e2e-vavae-f16d32 mine --data celeba:data/celeba --gfid 17.4 --gfid 11.4 --gfid 9 --gfid -
 
+        sendvae evaluate latents sdvae-f8d4 invae-f16d32 vavae-f16d32 e2e-vavae-f16d32 mine --published send-vae-sit-b1-80 --data celeba:data/celeba
+
         sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
     """
     from sendvae.cli.checks import read_config
@@ -213,7 +222,7 @@ def latents(
     if print_config:
         typer.echo(to_yaml(config))
         return
-    known = [_gfid(value) for value in gfid] if gfid else [None] * len(names)
+    known = _known(names, gfid, published)
     from sendvae.distributed import process_group
     from sendvae.evaluation import measure_latents
 
@@ -224,7 +233,9 @@ def latents(
             next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
         )
     name = _name(names[0]) if len(names) == 1 else f"{len(names)}-tokenizers"
-    with output_folder("latents", name, names, config, output, force, gfid or []) as folder:
+    with output_folder(
+        "latents", name, names, config, output, force, [*(gfid or []), *([published] if published else [])]
+    ) as folder:
         with process_group() as device:
             latent_cache = cache if keep else None
             result = measure_latents(
@@ -271,8 +282,24 @@ def _name(source: str) -> str:
     return Path(source.rstrip("/")).stem.replace(":", "-")
 
 
-def _gfid(text: str) -> float | None:
+def _known(names: list[str], gfid: list[str] | None, published: str | None) -> list[float | None]:
+    """Return the gFIDs that are known, as given or as published.
 
+    Raises:
+        UserError: both are asked for; or what is given is no number; or none is published.
+    """
+    if published is None:
+        return [_gfid(value) for value in gfid] if gfid else [None] * len(names)
+    if gfid:
+        raise UserError(
+            "--gfid and --published", given=", ".join([*gfid, published]), expected="gFIDs of one protocol"
+        )
+    from sendvae.evaluation.published import PUBLISHED
+
+    return PUBLISHED[published].known(names)
+
+
+def _gfid(text: str) -> float | None:
     if text == "-":
         return None
     try:

@@ -186,9 +186,9 @@ class LatentsConfig(Section):
     bootstrap: NonNegativeInt = Field(
         1000, description="resamples of the test split, by groups where it has any; 0: no intervals"
     )
-    correlate: list[str] = Field(
+    correlate: list[str] | None = Field(
         ["f1_micro", "f1_macro", "recall_at_5", "gap_mean", "uniformity_gini", "discrimination_nll"],
-        description="scores held against the known gFIDs",
+        description="numbers held against the known gFIDs; null: all",
     )
     predict: str = Field("f1_micro", description="score from which unknown gFIDs are predicted")
     seed: NonNegativeInt = 0

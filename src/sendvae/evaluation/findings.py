@@ -12,16 +12,25 @@ import torch
 from sendvae.errors import UserError
 from sendvae.evaluation import wording
 from sendvae.evaluation.results import Subject
-from sendvae.latents import pearson, percentile_interval, predict_linear
+from sendvae.latents import leave_one_out, pearson, percentile_interval, predict_linear, spearman
 
 PANEL = 3.2  # inches
 COLUMNS = 3
 
 
 def correlate_and_predict(
-    subjects: Sequence[Subject], known: Sequence[float | None], scores: Sequence[str], predictor: str
+    subjects: Sequence[Subject],
+    known: Sequence[float | None],
+    scores: Sequence[str] | None,
+    predictor: str,
 ) -> dict[str, Any]:
-    """Known gFIDs, Pearson's r of every score with them, and predictions for the others; empty without any.
+    """Known gFIDs, how every score goes with them, and predictions for the others; empty without any.
+
+    Correlations are Pearson's and Spearman's; beside them stands the error of each score as a predictor of points
+    that its line has not seen.
+
+    Args:
+        scores: which numbers are held against gFID; None: all that every tokenizer of known gFID has.
 
     Raises:
         UserError: another number of gFIDs than of tokenizers.
@@ -38,11 +47,17 @@ def correlate_and_predict(
     others = [s for s, value in zip(subjects, known, strict=True) if value is None]
     gfid = [value for _, value in points]
     correlations = {}
-    for score in scores:
+    computed = dict.fromkeys(name for s, _ in points for name in s.numbers)
+    for score in computed if scores is None else scores:
         values = [s.numbers[score].value for s, _ in points if score in s.numbers]
         if len(values) == len(points):
             found = pearson(values, gfid)
-            correlations[score] = asdict(found) | {"reason": found.reason}
+            left_out = leave_one_out(values, gfid)
+            correlations[score] = asdict(found) | {
+                "reason": found.reason,
+                "spearman": asdict(spearman(values, gfid)),
+                "leave_one_out": asdict(left_out) if left_out else None,
+            }
     findings: dict[str, Any] = {
         "known_gfid": {s.name: value for s, value in points},
         "correlations": correlations,

@@ -43,14 +43,18 @@ def interval(number: Number, quantity: Quantity | None, sign: str = "") -> str:
 
 
 def correlation(found: dict[str, Any]) -> str:
-    """r with n, p and interval."""
+    """Pearson's r with n, p and interval, Spearman's, and the error of predictions of points left out."""
     if found["r"] is None:
         return f"no r: {found['reason']}"
     text = f"r = {found['r']:.3f}, n = {found['n']}, p = {found['p']:.3g}"
-    if found["interval"] is None:
-        return text
-    low, high = found["interval"]
-    return f"{text}, 95 %: {low:.2f} to {high:.2f}"
+    if found["interval"] is not None:
+        low, high = found["interval"]
+        text += f", 95 %: {low:.2f} to {high:.2f}"
+    if (ranks := found.get("spearman")) and ranks["r"] is not None:
+        text += f"; ranks: {ranks['r']:.3f}"
+    if left_out := found.get("leave_one_out"):
+        text += f"; left out: off by {left_out['error']:.2f} ({left_out['of_mean']:.2f} by the mean alone)"
+    return text
 
 
 def prediction(found: dict[str, Any]) -> str:

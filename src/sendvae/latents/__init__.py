@@ -2,7 +2,15 @@
 
 from sendvae.latents.attributes import AttributeProbeResult, attribute_probe
 from sendvae.latents.bootstrap import Bootstrap, percentile_interval
-from sendvae.latents.correlation import Correlation, Prediction, pearson, predict_linear
+from sendvae.latents.correlation import (
+    Correlation,
+    LeaveOneOut,
+    Prediction,
+    leave_one_out,
+    pearson,
+    predict_linear,
+    spearman,
+)
 from sendvae.latents.discrimination import Discrimination, MixtureScore, discrimination, mixture_scores
 from sendvae.latents.f1_recall import f1_scores, recall_at, recall_variants
 from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
@@ -35,6 +43,7 @@ __all__ = [
     "Evidence",
     "Found",
     "LatentRows",
+    "LeaveOneOut",
     "Measured",
     "MinibatchFit",
     "MixtureScore",
@@ -53,6 +62,7 @@ __all__ = [
     "f1_scores",
     "fit_minibatch",
     "kernel_density",
+    "leave_one_out",
     "mixture_scores",
     "pearson",
     "percentile_interval",
@@ -60,6 +70,7 @@ __all__ = [
     "recall_at",
     "recall_variants",
     "semantic_gap",
+    "spearman",
     "spectrum",
     "structure",
     "time_shift",

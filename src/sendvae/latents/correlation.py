@@ -1,10 +1,10 @@
-"""Pearson correlation with its uncertainty, for the few points such studies have."""
+"""Correlation with its uncertainty, and prediction by a straight line, for the few points such studies have."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson's r.
+    """Pearson's r, or Spearman's.
 
     Attributes:
         r, p: None where `reason` says why they are undefined. p is two-sided, of the exact t-test.
@@ -48,10 +48,7 @@ def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: in
     """
     from scipy.stats import pearsonr
 
-    if len(x) != len(y):
-        raise ValueError(f"x and y differ in length: {len(x)} and {len(y)}")
-    if not all(math.isfinite(value) for value in (*x, *y)):
-        raise ValueError("x or y contains NaN or infinity")
+    _check(x, y)
     n = len(x)
     if n < 3 or len(set(x)) == 1 or len(set(y)) == 1:
         return Correlation(None, None, None, n)
@@ -64,6 +61,23 @@ def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: in
     else:
         interval = _fisher_interval(r, n)
     return Correlation(r, float(result.pvalue), interval, n)
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
+    """Correlation of ranks; p is of the t-test, the interval of Bonett and Wright (2000).
+
+    Raises:
+        ValueError: as `pearson`.
+    """
+    from scipy.stats import norm, rankdata
+
+    _check(x, y)
+    found = pearson(list(rankdata(x)), list(rankdata(y)))
+    if found.r is None or found.interval is None or abs(found.r) >= 1.0:
+        return found
+    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt((1 + found.r**2 / 2) / (found.n - 3))
+    middle = math.atanh(found.r)
+    return replace(found, interval=(math.tanh(middle - half), math.tanh(middle + half)))
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,46 @@ def predict_linear(x: Sequence[float], y: Sequence[float], new: float) -> Predic
     variance = float(residuals @ residuals) / (n - 2) * (1 + 1 / n + (new - float(a.mean())) ** 2 / scatter)
     half = float(t.ppf((1 + LEVEL) / 2, n - 2)) * math.sqrt(variance)
     return Prediction(value, (value - half, value + half), n)
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """How far predictions lie off points that their line has not seen.
+
+    Attributes:
+        error: root mean square, in units of y.
+        of_mean: the same where the mean of the other points is the prediction: what a useless score has.
+    """
+
+    error: float
+    of_mean: float
+
+
+def leave_one_out(x: Sequence[float], y: Sequence[float]) -> LeaveOneOut | None:
+    """Predict every point from the line through the others; None below four points, or where a line is undefined.
+
+    Raises:
+        ValueError: as `predict_linear`.
+    """
+    errors, of_mean = [], []
+    for i in range(len(x)):
+        others_x, others_y = [*x[:i], *x[i + 1 :]], [*y[:i], *y[i + 1 :]]
+        found = predict_linear(others_x, others_y, x[i])
+        if found is None:
+            return None
+        errors.append(y[i] - found.value)
+        of_mean.append(y[i] - sum(others_y) / len(others_y))
+    if len(errors) < 4:
+        return None
+    error, mean_error = (math.sqrt(sum(e * e for e in one) / len(one)) for one in (errors, of_mean))
+    return LeaveOneOut(error, mean_error)
+
+
+def _check(x: Sequence[float], y: Sequence[float]) -> None:
+    if len(x) != len(y):
+        raise ValueError(f"x and y differ in length: {len(x)} and {len(y)}")
+    if not all(math.isfinite(value) for value in (*x, *y)):
+        raise ValueError("x or y contains NaN or infinity")
 
 
 def _fisher_interval(r: float, n: int) -> tuple[float, float]:
