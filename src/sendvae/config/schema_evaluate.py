@@ -174,6 +174,10 @@ class LatentsConfig(Section):
     box: bool = Field(False, description="DeepFashion: crop to the garment's box first")
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     latent: Literal["mean", "sample"] = Field("mean", description="of the posterior")
+    latent_space: Literal["diffusion", "raw"] = Field(
+        "diffusion",
+        description="of FLUX.2's VAE: packed as its diffusion models see it, or raw; of others all one",
+    )
     scores: Annotated[list[str], NameOf("score")] = Field(
         ["attributes", "gap", "uniformity", "discrimination"], min_length=1
     )

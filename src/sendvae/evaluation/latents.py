@@ -179,7 +179,9 @@ def _encode_all(
 ) -> list[Encoded]:
     sources = [one for one in tokenizers if isinstance(one, str)]
     names = dict(zip(sources, unique_names(sources), strict=True))
-    loaded = {source: load_tokenizer(source) for source in names}  # all, before hours go into the first
+    loaded = {
+        source: load_tokenizer(source, latent_space=protocol.latent_space) for source in names
+    }  # all, before hours go into the first
     return [
         _encoded(protocol, loaded[one], one, names[one], data, cache, device) if isinstance(one, str) else one
         for one in tokenizers

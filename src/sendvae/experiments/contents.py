@@ -61,9 +61,7 @@ class Contents:
             return source
 
         def read() -> str:
-            files = locate(source)
-            present = (files.weights, files.config, files.statistics, files.discriminator)
-            return _digest_of(path for path in present if path is not None)
+            return _digest_of(locate(source).present)
 
         return self._once(("tokenizer", source), read)
 

@@ -2,7 +2,7 @@
 
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder, build_tokenizer
-from sendvae.tokenizers.load import load_strictly, load_tokenizer
+from sendvae.tokenizers.load import check_trainable, load_strictly, load_tokenizer
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer, trainable
 from sendvae.tokenizers.save import save_tokenizer
@@ -21,6 +21,7 @@ __all__ = [
     "TokenizerSpec",
     "TrainableTokenizer",
     "build_tokenizer",
+    "check_trainable",
     "decode_sliced",
     "encode_sliced",
     "load_strictly",

@@ -50,7 +50,7 @@ def to_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return diffusers' weights under our names, the reverse of `to_diffusers_state_dict`; keys without a counterpart stay as they are."""
     rename = _renamer([(theirs, ours) for ours, theirs in RULES], _levels(weights, "encoder.down_blocks"))
-    renamed = {rename(_current_name(key)): tensor for key, tensor in weights.items()}
+    renamed = {rename(current_name(key)): tensor for key, tensor in weights.items()}
     return {key: _unsqueeze(key, tensor) for key, tensor in renamed.items()}
 
 
@@ -85,7 +85,8 @@ def _levels(keys: Iterable[str], prefix: str) -> int:
     return 1 + max((int(match[1]) for key in keys if (match := pattern.match(key))), default=-1)
 
 
-def _current_name(key: str) -> str:
+def current_name(key: str) -> str:
+    """Return what diffusers calls a projection today; other keys stay as they are."""
     head, _, leaf = key.rpartition(".")
     place, _, name = head.rpartition(".")
     return f"{place}.{FORMER_PROJECTIONS[name]}.{leaf}" if name in FORMER_PROJECTIONS else key

@@ -14,6 +14,7 @@ from sendvae.tokenizers.batch_norm import NORM_EPS
 from sendvae.tokenizers.statistics import LatentStats
 
 CLASS, PACKED_CLASS = "AutoencoderKL", "AutoencoderKLFlux2"
+DEFAULT_CHANNELS = 4  # AutoencoderKL's own default
 DEFAULT_SCALING = 0.18215  # AutoencoderKL's own default, Stable Diffusion's value
 # What our VAE computes, by the fields that say so; each may be absent, which means its first value.
 COMPUTED: dict[str, tuple[object, ...]] = {
@@ -100,53 +101,66 @@ def is_diffusers_config(config: Mapping[str, Any]) -> bool:
     return "_class_name" in config
 
 
-def check_supported(config: Mapping[str, Any], source: object) -> None:
-    """Refuse a configuration whose network is not the one that is built here.
+def is_native(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is of a network that this library computes itself, and so can train."""
+    name = config["_class_name"]
+    if name not in (CLASS, PACKED_CLASS):
+        return False
+    known = KNOWN if name == CLASS else KNOWN_PACKED
+    return all(_computed(field, value, known) for field, value in config.items())
+
+
+def _computed(field: str, value: Any, known: set[str]) -> bool:
+    if field in COMPUTED:
+        return value in COMPUTED[field]
+    if field in BLOCKS:
+        return set(value) <= set(BLOCKS[field])
+    return field in known or field.startswith("_") or value is None
+
+
+def check_statistics(config: Mapping[str, Any], source: object) -> None:
+    """Refuse statistics of which no pipeline says what they mean together.
 
     Raises:
-        UserError: names the class or field, its value, and what is supported.
+        UserError: names the field, its value and what goes with the others.
     """
-    if config["_class_name"] not in (CLASS, PACKED_CLASS):
-        raise _unsupported(source, "_class_name", config["_class_name"], (CLASS, PACKED_CLASS))
-    known = KNOWN if config["_class_name"] == CLASS else KNOWN_PACKED
-    for name, value in config.items():
-        if name in COMPUTED:
-            if value not in COMPUTED[name]:
-                raise _unsupported(source, name, value, COMPUTED[name])
-        elif name in BLOCKS:
-            if not set(value) <= set(BLOCKS[name]):
-                raise _unsupported(source, name, value, BLOCKS[name])
-        elif name not in known and not name.startswith("_") and value is not None:
-            raise _unsupported(source, name, value, ("no such field",))
-    if config.get("latents_mean") is not None and config.get("shift_factor"):
-        raise _unsupported(source, "shift_factor", config["shift_factor"], ("none beside latents_mean",))
-    if (config.get("latents_mean") is None) != (config.get("latents_std") is None):
-        raise _unsupported(source, "latents_mean", config.get("latents_mean"), ("both it and latents_std",))
+    mean, std, shift = (config.get(name) for name in ("latents_mean", "latents_std", "shift_factor"))
+    if mean is not None and shift:
+        raise _contradiction(source, "shift_factor", shift, "none beside latents_mean")
+    if (mean is None) != (std is None):
+        raise _contradiction(source, "latents_mean", mean, "both it and latents_std")
 
 
-def _unsupported(source: object, name: str, value: object, supported: tuple[object, ...]) -> UserError:
+def _contradiction(source: object, field: str, value: object, expected: str) -> UserError:
     return UserError(
-        f"{source} is an autoencoder that cannot be computed here",
-        given=f"{name}: {value!r}",
-        expected=" or ".join(repr(one) if name in COMPUTED else str(one) for one in supported),
-        next_step="use a VAE of latent-diffusion's architecture; `sendvae models` lists known ones",
+        f"{source} declares statistics that do not go together",
+        given=f"{field}: {value!r}",
+        expected=expected,
     )
 
 
-def latent_stats_of(config: Mapping[str, Any]) -> LatentStats | None:
-    """Statistics that a diffusers configuration declares; a scaling factor of 1 without shift declares none.
+def latent_stats_of(config: Mapping[str, Any], channels: int) -> LatentStats | None:
+    """Return the statistics that a configuration declares; a scaling factor of 1 or none, without shift, is no declaration.
 
     Pipelines normalise by (z - shift_factor) * scaling_factor; where `latents_mean` and `latents_std` are there,
     by (z - latents_mean) * scaling_factor / latents_std (diffusers' StableDiffusionXLPipeline, for Playground 2.5).
-    Those of AutoencoderKLFlux2 lie among its weights.
+
+    Args:
+        config: with the defaults of its class.
+        channels: of a latent.
     """
-    if config["_class_name"] == PACKED_CLASS:
-        return None
-    scale, shift = config.get("scaling_factor", DEFAULT_SCALING), config.get("shift_factor") or 0.0
+    scale, shift = config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if mean is not None and std is not None:
         return LatentStats(torch.tensor(mean).flatten(), torch.tensor(std).flatten() / scale)
     if scale == 1.0 and shift == 0.0:
         return None
-    channels = config.get("latent_channels", 4)
     return LatentStats(torch.full((channels,), float(shift)), torch.full((channels,), 1.0 / scale))
+
+
+def native_statistics(config: Mapping[str, Any]) -> LatentStats | None:
+    """Return the statistics that a configuration of AutoencoderKL declares; AutoencoderKLFlux2's lie in its weights."""
+    if config["_class_name"] == PACKED_CLASS:
+        return None
+    full = {"scaling_factor": DEFAULT_SCALING, **config}
+    return latent_stats_of(full, config.get("latent_channels", DEFAULT_CHANNELS))

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sendvae.errors import UserError
-from sendvae.weights import SUFFIXES
+from sendvae.weights import SUFFIXES, read_weight_file
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"  # as our own folders call them
-# In order of preference; the last two are diffusers'.
-USUAL = (WEIGHTS, "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+INDEX = ".index"  # in the name of a file that lists the shards of others
+# In order of preference; those after the first are diffusers', the last ones its half-precision variants.
+USUAL = (
+    WEIGHTS,
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "diffusion_pytorch_model.bin",
+    "diffusion_pytorch_model.fp16.safetensors",
+    "diffusion_pytorch_model.safetensors.index.fp16.json",
+)
 DESCRIBED = ("model.", "diffusion_pytorch_model.")  # files that the config.json beside them is about
 # Folders in which a training run, and a diffusers pipeline, keep their VAE.
 INNER = ("tokenizer", "vae")
@@ -22,21 +33,35 @@ COMMON_STATISTICS = "latents_stats.pt"  # LightningDiT's name, whatever the weig
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """The files of one tokenizer; only the weights must exist."""
+    """The files of one tokenizer; only the weights must exist.
+
+    Attributes:
+        weights: the file, or the index of several.
+        shards: those that the index is about.
+    """
 
     weights: Path
+    shards: tuple[Path, ...] = ()
     config: Path | None = None
     statistics: Path | None = None
     discriminator: Path | None = None
 
+    @property
+    def present(self) -> tuple[Path, ...]:
+        """Everything that is there."""
+        found = (self.weights, *self.shards, self.config, self.statistics, self.discriminator)
+        return tuple(path for path in found if path is not None)
+
 
 def files_beside(weights: Path) -> TokenizerFiles:
-    """Return a weight file with what belongs to it: the configuration of its folder, side files."""
+    """Return a weight file with what belongs to it: its shards, the configuration of its folder, side files."""
     found = {
         role: next((path for name in names if (path := weights.with_name(name)).is_file()), None)
         for role, names in _companions(weights.name).items()
     }
-    return TokenizerFiles(weights, **found)
+    names = [path.name for path in weights.parent.iterdir()] if INDEX in weights.name else []
+    shards = tuple(weights.with_name(name) for name in _shards(weights.name, sorted(names)))
+    return TokenizerFiles(weights, shards, **found)
 
 
 def choose_files(names: list[str], main: str | None = None) -> list[str]:
@@ -58,8 +83,19 @@ def choose_files(names: list[str], main: str | None = None) -> list[str]:
     weights = main if main is not None else _main_file(name for name in here if "/" not in name)
     if weights is None or weights not in here:
         return []
+    shards = _shards(weights, here)
     beside = [name for candidates in _companions(weights).values() for name in candidates]
-    return [inner + weights, *(inner + name for name in beside if name in here)]
+    return [inner + weights, *(inner + name for name in (*shards, *beside) if name in here)]
+
+
+def _shards(weights: str, names: Iterable[str]) -> list[str]:
+    """Return those names that are shards of the index `weights`; none if it is no index."""
+    stem, found, rest = weights.partition(f".safetensors{INDEX}")
+    if not found:
+        return []
+    variant = rest.removesuffix(".json")  # "" or ".fp16"
+    pattern = re.compile(re.escape(f"{stem}{variant}") + r"-\d{5}-of-\d{5}\.safetensors")
+    return [name for name in names if pattern.fullmatch(name)]
 
 
 def _companions(weights: str) -> dict[str, tuple[str, ...]]:
@@ -95,3 +131,39 @@ def _main_file(names: Iterable[str]) -> str | None:
             "several files could be the tokenizer", given=", ".join(candidates), next_step="name one of them"
         )
     return candidates[0] if candidates else None
+
+
+def read_weights(files: TokenizerFiles) -> dict[str, Any]:
+    """Return the content of the weight file, or of all shards that its index lists.
+
+    Raises:
+        UserError: a file is damaged or missing, or holds Python objects that are not trusted.
+    """
+    if INDEX not in files.weights.name:
+        return read_weight_file(files.weights)
+    index = read_json(files.weights).get("weight_map")
+    if not isinstance(index, dict) or not all(isinstance(name, str) for name in index.values()):
+        raise UserError(f"{files.weights} is no index of weights", expected="weight_map: names to files")
+    here, listed = {path.name: path for path in files.shards}, sorted(set(index.values()))
+    if missing := [name for name in listed if name not in here]:
+        raise UserError(
+            f"weights that {files.weights} lists are missing",
+            given=f"no {', '.join(missing)}",
+            next_step="download the whole folder again",
+        )
+    return {key: value for name in listed for key, value in read_weight_file(here[name]).items()}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        UserError: it is damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged", given=error, next_step="copy or export it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no configuration", given=type(content).__name__, expected="an object")
+    return content

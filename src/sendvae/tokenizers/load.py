@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sendvae.errors import UserError
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.batch_norm import NORM_EPS, statistics_of, without_statistics
 from sendvae.tokenizers.contents import Contents, sort_out
+from sendvae.tokenizers.diffusers import (
+    DiffusersTokenizer,
+    build_network,
+    check_class,
+    fitted,
+    reason_of,
+)
 from sendvae.tokenizers.diffusers_layout import (
-    check_supported,
+    check_statistics,
     configured,
     is_diffusers_config,
-    latent_stats_of,
+    is_native,
+    native_statistics,
 )
-from sendvae.tokenizers.files import TokenizerFiles
+from sendvae.tokenizers.files import TokenizerFiles, read_json, read_weights
 from sendvae.tokenizers.infer import infer_architecture
-from sendvae.tokenizers.protocol import Tokenizer
+from sendvae.tokenizers.protocol import Tokenizer, not_trainable
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
 from sendvae.weights import read_weight_file
@@ -33,13 +41,17 @@ SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
 
 
 def load_tokenizer(
-    source: str | Path, *, architecture: str | None = None, latent_stats: str | Path | None = None
+    source: str | Path,
+    *,
+    architecture: str | None = None,
+    latent_stats: str | Path | None = None,
+    latent_space: Literal["diffusion", "raw"] = "diffusion",
 ) -> Tokenizer:
     """Return a tokenizer by zoo name, file, folder, run or hub repository; float32, in evaluation mode.
 
     Understood are our own folders and runs; flat state dicts, Lightning checkpoints, whole
     latent-diffusion models and REPA-E's training checkpoints, as .safetensors or .pt / .ckpt; diffusers
-    folders. Loading is strict: training state known to lie beside a VAE is left out, anything else that does
+    folders of the classes in `FAMILIES`, in shards and half-precision variants, too. Loading is strict: training state known to lie beside a VAE is left out, anything else that does
     not fit is an error.
 
     Args:
@@ -47,27 +59,68 @@ def load_tokenizer(
         architecture: name in `ARCHITECTURES`; by default that of the configuration, else of the shapes.
         latent_stats: side file with statistics (`latents_scale`, `latents_bias` or `mean`, `std`); by default
             those of the configuration, of the side file next to the weights, or of the checkpoint.
+        latent_space: "raw" for the latents of FLUX.2's VAE before they are packed; of others there is only one.
 
     Raises:
-        UserError: unknown name, missing, damaged or untrusted file, weights that do not fit, or a diffusers
-            configuration of another network.
+        UserError: unknown name, missing, damaged or untrusted file, weights that do not fit, or a class of
+            diffusers that cannot be used here.
     """
     files = locate(source)
     config = _read_config(files.config)
-    if is_diffusers_config(config):
-        check_supported(config, files.config)
-    contents = _contents(files)
-    tokenizer = _empty(
-        ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
-    )
-    load_strictly(tokenizer, without_statistics(contents.vae), files.weights)
-    tokenizer.latent_stats = (
-        _statistics(latent_stats, config, files)
-        or contents.latent_stats
-        or statistics_of(contents.vae, config.get("batch_norm_eps", NORM_EPS))
-    )
+    native = not is_diffusers_config(config) or is_native(config)
+    load = _native if native else _of_diffusers
+    tokenizer = load(files, config, architecture, latent_space == "diffusion")
+    if latent_stats is not None:
+        tokenizer.latent_stats = read_latent_stats(Path(latent_stats))
     _check_statistics(tokenizer, source)
     return tokenizer.eval()
+
+
+def _native(
+    files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
+) -> Autoencoder:
+    """Return a VAE of latent-diffusion's architecture."""
+    contents = _contents(files)
+    shape = ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
+    raw = shape.packing > 1 and not packed
+    tokenizer = _empty(replace(shape, packing=1) if raw else shape)
+    load_strictly(tokenizer, without_statistics(contents.vae), files.weights)
+    if not raw:
+        tokenizer.latent_stats = (
+            _statistics(config, files)
+            or contents.latent_stats
+            or statistics_of(contents.vae, config.get("batch_norm_eps", NORM_EPS))
+        )
+    return tokenizer
+
+
+def _of_diffusers(
+    files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
+) -> DiffusersTokenizer:
+    """Return any other network of diffusers."""
+    if architecture is not None:
+        raise UserError(
+            f"the configuration of {files.weights} names its network",
+            given=f"architecture={architecture}",
+            expected="none beside it",
+        )
+    assert files.config is not None
+    network = build_network(config, files.config)
+    tensors = {key: value for key, value in read_weights(files).items() if isinstance(value, Tensor)}
+    load_strictly(network, fitted(network, tensors), files.weights)
+    return DiffusersTokenizer(network, packed)
+
+
+def check_trainable(source: str | Path) -> None:
+    """Refuse a tokenizer that cannot be fine-tuned by its configuration alone, before any work.
+
+    Raises:
+        UserError: it cannot; or it cannot be found.
+    """
+    files = locate(source)
+    config = _read_config(files.config)
+    if is_diffusers_config(config) and not is_native(config):
+        raise not_trainable(source, reason_of(config["_class_name"]))
 
 
 def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
@@ -78,19 +131,19 @@ def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
     the dict.
     """
     files = locate(source)
-    parts = sort_out(read_weight_file(files.weights)).parts
+    parts = sort_out(read_weights(files)).parts
     if "discriminator" not in parts and files.discriminator is not None:
         parts |= sort_out(read_weight_file(files.discriminator)).parts
     return parts
 
 
-def load_strictly(tokenizer: Tokenizer, weights: Mapping[str, Tensor], source: object) -> None:
+def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], source: object) -> None:
     """Load weights whose names and shapes fit exactly, in whatever precision; warn of NaN and infinity.
 
     Raises:
         UserError: one error that lists missing, unexpected and mis-shaped keys.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in tokenizer.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     faults = {
         "missing": sorted(expected.keys() - given.keys()),
@@ -113,11 +166,11 @@ def load_strictly(tokenizer: Tokenizer, weights: Mapping[str, Tensor], source: o
     broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
     if broken:
         warnings.warn(f"{source} holds NaN or infinite weights: {', '.join(broken)}", stacklevel=3)
-    tokenizer.load_state_dict(dict(weights))
+    network.load_state_dict(dict(weights))
 
 
 def _contents(files: TokenizerFiles) -> Contents:
-    contents = sort_out(read_weight_file(files.weights))
+    contents = sort_out(read_weights(files))
     if not contents.vae:
         raise UserError(
             f"{files.weights} holds no VAE",
@@ -127,14 +180,15 @@ def _contents(files: TokenizerFiles) -> Contents:
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        config = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged", given=error, next_step="copy or export it again") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is no configuration", given=type(config).__name__, expected="an object")
+    """Return a configuration, whose class is known and whose statistics go together if it is one of diffusers.
+
+    Raises:
+        UserError: it is damaged, or is not that.
+    """
+    config = {} if path is None else read_json(path)
+    if is_diffusers_config(config):
+        check_class(config["_class_name"], path)
+        check_statistics(config, path)
     return config
 
 
@@ -154,15 +208,11 @@ def _architecture(
         raise UserError(f"{files.config} names no architecture this version knows", given=error) from None
 
 
-def _statistics(
-    explicit: str | Path | None, config: Mapping[str, Any], files: TokenizerFiles
-) -> LatentStats | None:
-    if explicit is not None:
-        return read_latent_stats(Path(explicit))
+def _statistics(config: Mapping[str, Any], files: TokenizerFiles) -> LatentStats | None:
     if stats := config.get("latent_stats"):
         return LatentStats.of_document(stats)
     if is_diffusers_config(config):
-        return latent_stats_of(config)
+        return native_statistics(config)
     return read_latent_stats(files.statistics) if files.statistics else None
 
 

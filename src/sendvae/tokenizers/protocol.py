@@ -54,6 +54,11 @@ class Tokenizer(nn.Module):
         return False
 
     @property
+    def untrainable(self) -> str:
+        """Why it cannot be fine-tuned; of those that can, nobody asks."""
+        return f"{type(self).__name__}, of which no weights are trained"
+
+    @property
     def latent_channels(self) -> int:
         """Channels C of a latent."""
         return self.latent_shape(self.image_size)[0]
@@ -101,8 +106,15 @@ def trainable(tokenizer: Tokenizer, source: object) -> TrainableTokenizer:
         UserError: it cannot.
     """
     if not isinstance(tokenizer, TrainableTokenizer):
-        raise UserError(
-            f"{source} can be scored and generated in, but not fine-tuned here",
-            next_step="start from one that `sendvae models` marks as trainable",
-        )
+        raise not_trainable(source, tokenizer.untrainable)
     return tokenizer
+
+
+def not_trainable(source: object, reason: str) -> UserError:
+    """Return the error for a tokenizer that training was to start from."""
+    return UserError(
+        f"{source} can be scored and generated in, but not fine-tuned here",
+        given=reason,
+        expected="a VAE of latent-diffusion's architecture: SD, SD3, FLUX.1, FLUX.2, VA-VAE and their kin",
+        next_step="start from a name that `sendvae models` marks as trainable",
+    )

@@ -30,6 +30,7 @@ from sendvae.tokenizers import (
     Tokenizer,
     TrainableTokenizer,
     build_tokenizer,
+    check_trainable,
     load_tokenizer,
     save_tokenizer,
     trainable,
@@ -70,6 +71,7 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
     with open_run(folder, config, "tokenizer") as run:
         if is_exported(run, exported, load_tokenizer):
             return exported
+        _check_start(config.init)
         images = open_training_images(config.data)
         find_weights_of(config)
         torch.manual_seed(config.seed)
@@ -167,6 +169,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         ]
         if all(finished):
             return folder
+        _check_start(config.init)
         images = open_training_images(config.data)
         find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
@@ -202,6 +205,12 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             save_sit(sit, folder / "sit")
         barrier()
     return folder
+
+
+def _check_start(init: str) -> None:
+    """Refuse a tokenizer that cannot be trained before its weights are read."""
+    if not init.startswith(FRESH):
+        check_trainable(init)
 
 
 def starting_tokenizer(init: str) -> TrainableTokenizer:
