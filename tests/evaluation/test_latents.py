@@ -14,10 +14,11 @@ from PIL import Image
 from rich.console import Console
 
 from sendvae.config import LatentsConfig, validate
-from sendvae.data import open_embedded, to_float
+from sendvae.data import open_embedded, to_float, to_uint8
 from sendvae.errors import UserError
 from sendvae.evaluation.encoded import cache_rows, make_encoder
 from sendvae.evaluation.latents import Encoded, measure_latents, unique_names
+from sendvae.evaluation.networks import load_network
 from sendvae.evaluation.results import Result
 from sendvae.evaluation.tables import print_result
 from sendvae.latents import (
@@ -36,6 +37,9 @@ from sendvae.latents import (
 )
 from sendvae.latents.score import quantity
 from sendvae.latents.scores import memory
+from sendvae.latents.scores.ifid import interpolated, nearest
+from sendvae.metrics import frechet_distance, gaussian_of
+from sendvae.randomness import stream
 from sendvae.report import write_report
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 
@@ -276,6 +280,36 @@ def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp
     assert all(number.interval is not None for number in numbers.values())
     (paired,) = result.findings["differences"].values()
     assert paired.keys() >= {"spectrum_slope", "structure_cds", "equivariance_scale"}
+
+
+def test_ifid_is_judged_by_the_configured_network(tokenizers: list[str], tmp_path: Path) -> None:
+    """Features of MobileNetV2 of the test images and of decoded interpolations, rounded to 8 bits."""
+    ifid = {"features": "mobilenet-v2", "repeats": 2}
+    result = score(tokenizers[:1], tmp_path, scores=["ifid"], ifid=ifid, seed=5)
+    numbers = result.subjects[0].numbers
+    assert list(numbers) == ["ifd-mobilenet-v2", "ikd-mobilenet-v2"]
+    tokenizer, network = load_tokenizer(tokenizers[0]), load_network("mobilenet-v2", CPU)
+    z = {split: TensorRows(latents_of(tokenizers[0], split)) for split in ("train", "test")}
+    places = np.arange(60)
+    near = nearest(z["test"], places, z["train"], 10)
+    distances = []
+    for repeat in range(2):
+        latents = interpolated(
+            z["test"], places, z["train"], near, lambda i, r=repeat: stream(5, 60 * r + i, "iFID neighbour")
+        )
+        with torch.no_grad():
+            decoded = to_uint8(torch.cat([tokenizer.decode(part) for part in latents]))
+            rows = [network.rows(x).pool for x in (decoded, open_embedded("emoji", "test", 60).pixels)]
+        distances.append(frechet_distance(*gaussian_of(rows[0]), *gaussian_of(rows[1])))
+    assert numbers["ifd-mobilenet-v2"].value == pytest.approx(np.mean(distances), rel=0.02)
+    assert numbers["ifd-mobilenet-v2"].interval is not None
+
+
+def test_a_judge_that_is_not_here_is_missed_at_once(tokenizers: list[str], tmp_path: Path) -> None:
+    """Inception's weights are in no package; nothing is encoded before that is said."""
+    with pytest.raises(UserError, match="inception"):
+        score(tokenizers[:1], tmp_path, scores=["ifid"], ifid={"features": "inception"})
+    assert not (tmp_path / "cache").exists()
 
 
 def test_without_a_decoder_the_others_are_scored() -> None:

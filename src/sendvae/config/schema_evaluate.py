@@ -157,6 +157,20 @@ class DiscriminationConfig(Section):
     repeats: PositiveInt = Field(3, description="k-means starts, averaged")
 
 
+class IfidConfig(Section):
+    """Interpolated neighbours, decoded (iFID)."""
+
+    features: Annotated[str, NameOf("feature network")] = Field(
+        "inception", description="only Inception's distance is called iFID"
+    )
+    samples: PositiveInt | None = Field(
+        None, description="test images, spread evenly; null: all, as published"
+    )
+    repeats: PositiveInt = Field(
+        1, description="draws of neighbours, averaged; their spread gives the interval"
+    )
+
+
 class LatentsConfig(Section):
     """`sendvae evaluate latents`."""
 
@@ -185,6 +199,7 @@ class LatentsConfig(Section):
     gap: GapConfig = GapConfig()
     uniformity: UniformityConfig = UniformityConfig()
     discrimination: DiscriminationConfig = DiscriminationConfig()
+    ifid: IfidConfig = IfidConfig()
     minibatch: MinibatchConfig = MinibatchConfig()
     precision: Precision = Field("fp32", description="of the tokenizer")
     bootstrap: NonNegativeInt = Field(

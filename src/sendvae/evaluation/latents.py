@@ -17,6 +17,7 @@ from sendvae.errors import UserError
 from sendvae.evaluation.encoded import EncodedRows, cache_rows, make_encoder
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.inputs import IN_MEMORY
+from sendvae.evaluation.networks import FeatureJudge, load_network
 from sendvae.evaluation.results import Input, Result, Subject
 from sendvae.evaluation.scorer import Data, Scored, score_latents
 from sendvae.latents import MIRRORED, SCORES, LatentRows
@@ -89,13 +90,16 @@ def measure_latents(
         if protocol.limit is not None and any(len(part) > protocol.limit for part in data.values()):
             raise ValueError("the sets hold more images than protocol.limit says")
         known_images = described(data)
+    judge = None
+    if "ifid" in protocol.scores:
+        judge = FeatureJudge(load_network(protocol.ifid.features, device), device)
     known = [None] * len(tokenizers) if known is None else known
     ready = _encode_all(protocol, tokenizers, known_images, cache, device)
     if not is_main():  # the processes share the encoding; what follows is the work of one
         return None
     subjects, quantities = [], {}
     for one in ready:
-        scored = score_latents(one.name, protocol, known_images, one.rows, one.decode, one.one_size)
+        scored = score_latents(one.name, protocol, known_images, one.rows, one.decode, one.one_size, judge)
         subjects.append(_subject(one, scored))
         quantities |= scored.quantities
     findings = correlate_and_predict(subjects, known, protocol.correlate, protocol.predict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,8 +12,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from sendvae.data import to_uint8
 from sendvae.errors import UserError
-from sendvae.metrics import InceptionFeatures, load_inception, load_mobilenet_v2
+from sendvae.metrics import (
+    InceptionFeatures,
+    frechet_distance,
+    gaussian_of,
+    kernel_distance,
+    load_inception,
+    load_mobilenet_v2,
+)
 from sendvae.nn import weights_digest
 from sendvae.registry import Registry
 from sendvae.vision import Backbone, load_backbone
@@ -116,6 +124,28 @@ NETWORKS: Registry[NetworkRow] = Registry(
         "dinov2-l": NetworkRow(partial(_dino, "dinov2-l"), "DINOv2-L"),
     },
 )
+
+
+class FeatureJudge:
+    """Holds sets of images against each other by the features of a network.
+
+    Args:
+        network: on `device`.
+    """
+
+    def __init__(self, network: FeatureNetwork, device: torch.device) -> None:
+        self.network, self.device = network, device
+
+    @torch.no_grad()
+    def features(self, images: Iterable[Float[Tensor, "B 3 H W"]]) -> Float[Tensor, "N D"]:
+        """Return the features of batches of images in [-1, 1], which are rounded to 8 bits first; on the CPU."""
+        return torch.cat([self.network.rows(to_uint8(one).to(self.device)).pool.cpu() for one in images])
+
+    def distances(self, a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> dict[str, float]:
+        """Return the Frechet and the kernel distance, under the names that the network gives them."""
+        fields = self.network.fields()
+        frechet = frechet_distance(*gaussian_of(a), *gaussian_of(b))
+        return {fields["distance"]: frechet, fields["kernel"]: kernel_distance(a, b)}
 
 
 def load_network(name: str, device: torch.device) -> FeatureNetwork:

@@ -14,6 +14,7 @@ from sendvae.config.schema_common import Section
 from sendvae.config.schema_evaluate import LatentsConfig
 from sendvae.data import ImageSet, to_float
 from sendvae.errors import UserError
+from sendvae.evaluation.networks import FeatureJudge
 from sendvae.evaluation.results import Number
 from sendvae.latents import (
     SCORES,
@@ -82,6 +83,7 @@ def score_latents(
     rows: Mapping[str, LatentRows],
     decode: Callable[[Tensor], Tensor] | None = None,
     one_size: bool = False,
+    judge: FeatureJudge | None = None,
 ) -> Scored:
     """Compute every score of a protocol.
 
@@ -90,6 +92,7 @@ def score_latents(
         rows: latents by split.
         decode: latents to images; None where no decoder is at hand.
         one_size: whether it takes latents of their shape only.
+        judge: of decoded images, where a score needs one.
 
     Raises:
         UserError: a score that cannot be computed.
@@ -104,6 +107,7 @@ def score_latents(
         labels=data.labels,
         images={split: PixelRows(images) for split, images in data.images.items()},
         decode=decode,
+        judge=judge,
         one_size=one_size,
         bootstrap=Bootstrap(protocol.bootstrap, protocol.seed, data.groups),
         minibatch=MinibatchFit(small.epochs, small.batch_size, small.lr, protocol.seed),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -16,6 +16,19 @@ from sendvae.quantities import Quantity
 
 MIRRORED = "train mirrored"  # rows of the mirrored training images, where uniformity asks for them
 GROUP = "latent space"
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A feature network that holds sets of images against each other."""
+
+    def features(self, images: Iterable[Float[Tensor, "B 3 H W"]]) -> Float[Tensor, "N D"]:
+        """Return the features of batches of images in [-1, 1]."""
+        ...
+
+    def distances(self, a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> Mapping[str, float]:
+        """Return the Frechet and the kernel distance, under the names that the network gives them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class Evidence:
         labels: of classes, by split.
         images: pixels (B, 3, H, W) in [-1, 1] by split, read as latents are.
         decode: latents (B, C, h, w) to images in [-1, 1]; None where the tokenizer is not at hand.
+        judge: of decoded images; None where no score asked for one.
         one_size: whether the decoder takes latents of this shape only.
         bootstrap: of the test images.
         minibatch: how probes are fitted that do not fit into memory.
@@ -45,6 +59,7 @@ class Evidence:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     images: Mapping[str, LatentRows] = field(default_factory=dict)
     decode: Callable[[Float[Tensor, "B C *n"]], Float[Tensor, "B 3 H W"]] | None = None
+    judge: Judge | None = None
     one_size: bool = False
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     minibatch: MinibatchFit = field(default_factory=MinibatchFit)

@@ -9,6 +9,7 @@ from sendvae.latents.scores import (
     discrimination,
     equivariance,
     gap,
+    ifid,
     spectrum,
     structure,
     uniformity,
@@ -27,6 +28,7 @@ SCORES: Registry[Score] = Registry(
         "structure": structure.SCORE,
         "equivariance": equivariance.SCORE,
         "velocity_floor": velocity_floor.SCORE,
+        "ifid": ifid.SCORE,
         "dimension": dimension.SCORE,
     },
 )
