@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from sendvae.autoencoding import PERCEPTUAL, load_perceptual
 from sendvae.cli.main import app, main
 from sendvae.metrics import FEATURE_WEIGHTS, load_mobilenet_v2
-from sendvae.tokenizers import TOKENIZERS
+from sendvae.tokenizers import TOKENIZERS, TrainableTokenizer
 from sendvae.vision import BACKBONES
 
 Command = Callable[..., tuple[int, str, str]]
@@ -73,6 +73,27 @@ def test_rows_say_licence_source_size_and_what_is_here() -> None:
     assert found["inception"]["size"] == 95_628_359
     assert found["lpips-vgg"]["files"] == ["vgg16-397923af.pth", "vgg.pth"]
     assert found["dinov2-b"]["size"] is None
+
+
+def test_tokenizers_are_grouped_by_what_can_be_done_with_them() -> None:
+    found = rows()
+    assert found["flux2-f16d128"]["abilities"] == ["score", "train", "export"]
+    assert found["rae-dinov2-b"]["abilities"] == ["score"]
+    assert found["dinov2-b"]["abilities"] == []
+    text = runner.invoke(app, ["models"]).output
+    first, second, rest = (
+        text.index(f"{title}\n") for title in ("to score, train, export", "to score", "vision backbones")
+    )
+    for name, spec in TOKENIZERS.items():
+        place = text.index(f"  {name} ")
+        trained = isinstance(with_shapes(name), TrainableTokenizer)
+        assert (first < place < second) if trained else (second < place < rest)
+        assert ("train" in spec.abilities) == trained
+
+
+def with_shapes(name: str) -> torch.nn.Module:
+    with torch.device("meta"):
+        return TOKENIZERS[name].build()
 
 
 def test_files_put_into_the_cache_are_here_with_their_size(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sendvae.errors import UserError
-from sendvae.tokenizers import TOKENIZERS, load_tokenizer
+from sendvae.tokenizers import TOKENIZERS, check_trainable, load_tokenizer
 from sendvae.weights import Shipped
 
 REMOTE = [name for name, spec in TOKENIZERS.items() if not isinstance(spec.weights.source, Shipped)]
@@ -44,3 +44,29 @@ def test_without_a_network_one_error_says_what_to_get(name: str, tmp_path: Path)
     assert TOKENIZERS[name].weights.files
     assert all(file in str(caught.value) for file in TOKENIZERS[name].weights.files)
     assert str(tmp_path / "weights" / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_trains_is_known_without_weights(name: str) -> None:
+    if "train" in TOKENIZERS[name].abilities:
+        return
+    with pytest.raises(UserError, match=rf"{name} can be scored(?s:.*){TOKENIZERS[name].diffusers_class}"):
+        check_trainable(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("dc-ae-f32c32-sana-1.0", (32, 8, 8)),
+        ("qwen-image-f8d16", (16, 32, 32)),
+        ("wan2.1-f8d16", (16, 32, 32)),
+        ("rae-dinov2-b", (768, 16, 16)),
+        ("taef1", (16, 32, 32)),
+        ("flux1-f8d16", (16, 32, 32)),
+        ("flux2-f16d128", (128, 16, 16)),
+        ("sd-vae-ft-mse", (4, 32, 32)),
+    ],
+)
+def test_latents_of_published_networks_at_256_pixels(name: str, shape: tuple[int, int, int]) -> None:
+    with torch.device("meta"):
+        assert TOKENIZERS[name].build().latent_shape(256) == shape

@@ -156,6 +156,21 @@ def test_unknown_sizes_are_asked_for() -> None:
     assert known.flops == estimate(load_config(TokenizerConfig, "demo/plain")).flops
 
 
+@pytest.mark.parametrize(
+    ("name", "channels"), [("dc-ae-f32c32-sana-1.0", 32), ("wan2.1-f8d16", 16), ("rae-dinov2-b", 768)]
+)
+def test_networks_of_diffusers_are_estimated_by_their_shapes(name: str, channels: int) -> None:
+    """Their encoding counts as that of others does; their training is refused."""
+    overrides = ["data.size=256", "data.classes=10", "repa=null", "model=SiT-S/1", f"tokenizer={name}"]
+    found = estimate(load_config(DiffusionConfig, "demo/sit-tiny", overrides))
+    assert found.once["latents"] > 1e9
+    own = estimate(load_config(DiffusionConfig, "demo/sit-tiny", [*overrides, "tokenizer=fresh:f16d16"]))
+    (sit,), (other,) = found.networks, own.networks
+    assert sit.trained - other.trained == (2 * 384 + 1) * (channels - 16)  # first and last layer
+    with pytest.raises(UserError, match="not fine-tuned"):
+        estimate(load_config(TokenizerConfig, "demo/plain", [f"init={name}", "data.size=256"]))
+
+
 def test_no_weight_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
         raise AssertionError("an estimate reads no weights")

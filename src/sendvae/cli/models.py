@@ -34,6 +34,7 @@ app = typer.Typer(
     """,
 )
 
+TOKENIZER = "tokenizer"  # a kind of network, beside others
 FLOAT32 = 4  # bytes
 UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
@@ -47,6 +48,7 @@ class Row:
         files: of its weights, as their makers name them.
         size: bytes; on this machine if they are there, else as published, None if neither is known.
         here: where the weights are on this machine, if they are.
+        abilities: of a tokenizer: "score" (and generate in it), "train", "export".
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Row:
     files: tuple[str, ...]
     size: int | None
     here: Path | None
+    abilities: tuple[str, ...] = ()
 
 
 @app.command("list")
@@ -65,11 +68,19 @@ def list_models(
 ) -> None:
     """List every network by name: source, licence, size, and whether its weights are on this machine.
 
+    Tokenizers are grouped by what can be done with them. Any other repository of such a network, or of a class of
+    diffusers that they have, goes by hf-hub:OWNER/REPOSITORY.
+
     Example:
 
         sendvae models --json
     """
-    rows = [_row(kind, name, weights) for kind, name, weights in networks()]
+    from sendvae.tokenizers import TOKENIZERS
+
+    rows = [
+        _row(kind, name, weights, TOKENIZERS[name].abilities if kind == TOKENIZER else ())
+        for kind, name, weights in networks()
+    ]
     if as_json:
         import json
 
@@ -104,7 +115,7 @@ def networks() -> Iterator[tuple[str, str, tuple[Weights, ...]]]:
     from sendvae.tokenizers import TOKENIZERS
     from sendvae.vision import BACKBONES
 
-    yield from (("tokenizer", name, (spec.weights,)) for name, spec in TOKENIZERS.items())
+    yield from ((TOKENIZER, name, (spec.weights,)) for name, spec in TOKENIZERS.items())
     yield from (("vision backbone", name, (spec.weights,)) for name, spec in BACKBONES.items())
     yield from (("perceptual network", name, weights) for name, weights in PERCEPTUAL_WEIGHTS.items())
     yield from (("feature network", name, (weights,)) for name, weights in FEATURE_WEIGHTS.items())
@@ -128,7 +139,7 @@ def _weights_of(name: str) -> tuple[Weights, ...]:
     return known[name]
 
 
-def _row(kind: str, name: str, weights: tuple[Weights, ...]) -> Row:
+def _row(kind: str, name: str, weights: tuple[Weights, ...], abilities: tuple[str, ...]) -> Row:
     found = [one.find() for one in weights]
     sizes = [
         sum(path.stat().st_size for path in paths) if paths else one.size
@@ -143,6 +154,7 @@ def _row(kind: str, name: str, weights: tuple[Weights, ...]) -> Row:
         tuple(file for one in weights for file in one.files),
         None if None in sizes else sum(size for size in sizes if size is not None),
         found[0][0] if all(found) else None,
+        abilities,
     )
 
 
@@ -150,11 +162,13 @@ def _show(rows: list[Row]) -> None:
     from sendvae.data import open_embedded
 
     widths = [max(len(text) for text in column) for column in zip(*map(_cells, rows), strict=True)]
-    kind = None
+    group = None
     for row in rows:
-        if row.kind != kind:
-            kind = row.kind
-            typer.secho(f"{kind}s", bold=True)
+        if (row.kind, row.abilities) != group:
+            group = row.kind, row.abilities
+            typer.secho(
+                f"{row.kind}s" + (f" to {', '.join(row.abilities)}" if row.abilities else ""), bold=True
+            )
         name, parameters, size, here, licence = (
             text.rjust(width) if i in (1, 2) else text.ljust(width)
             for i, (text, width) in enumerate(zip(_cells(row), widths, strict=True))

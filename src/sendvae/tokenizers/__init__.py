@@ -7,8 +7,9 @@ from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer, trainable
 from sendvae.tokenizers.save import save_tokenizer
 from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
+from sendvae.tokenizers.spec import TokenizerSpec
 from sendvae.tokenizers.statistics import LatentStats
-from sendvae.tokenizers.zoo import TOKENIZERS, TokenizerSpec
+from sendvae.tokenizers.zoo import TOKENIZERS
 
 __all__ = [
     "ARCHITECTURES",

@@ -37,7 +37,6 @@ class DiffusersTokenizer(Tokenizer):
         self.packed = packed or self.name != PACKED_CLASS
         self.family: Family = FAMILIES[self.name] if self.packed else RAW_FLUX2
         self.latent_stats = None
-        self.read_statistics()
         self.eval().requires_grad_(False)
 
     def read_statistics(self) -> None:
@@ -96,6 +95,11 @@ class DiffusersTokenizer(Tokenizer):
 def reason_of(name: str) -> str:
     """Return why a class of diffusers cannot be fine-tuned."""
     return f"{name} is computed by diffusers as it is configured, and this library has no training for it"
+
+
+def build_tokenizer_of(name: str, fields: Mapping[str, Any]) -> DiffusersTokenizer:
+    """Return a freshly initialised tokenizer of a class, whose statistics are not those of any weights."""
+    return DiffusersTokenizer(build_network({"_class_name": name, **fields}, name))
 
 
 def build_network(config: Mapping[str, Any], source: object) -> Network:

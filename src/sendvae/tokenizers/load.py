@@ -35,6 +35,7 @@ from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.protocol import Tokenizer, not_trainable
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
+from sendvae.tokenizers.zoo import TOKENIZERS
 from sendvae.weights import read_weight_file
 
 SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
@@ -108,7 +109,9 @@ def _of_diffusers(
     network = build_network(config, files.config)
     tensors = {key: value for key, value in read_weights(files).items() if isinstance(value, Tensor)}
     load_strictly(network, fitted(network, tensors), files.weights)
-    return DiffusersTokenizer(network, packed)
+    tokenizer = DiffusersTokenizer(network, packed)
+    tokenizer.read_statistics()
+    return tokenizer
 
 
 def check_trainable(source: str | Path) -> None:
@@ -117,6 +120,8 @@ def check_trainable(source: str | Path) -> None:
     Raises:
         UserError: it cannot; or it cannot be found.
     """
+    if str(source) in TOKENIZERS and (name := TOKENIZERS[str(source)].diffusers_class) is not None:
+        raise not_trainable(source, reason_of(name))
     files = locate(source)
     config = _read_config(files.config)
     if is_diffusers_config(config) and not is_native(config):

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import build_tokenizer
 from sendvae.tokenizers.files import choose_files
-from sendvae.tokenizers.protocol import Tokenizer
-from sendvae.weights import SUFFIXES, Shipped, Weights
-from sendvae.weights.hub import hub_source
-
-
-@dataclass(frozen=True)
-class TokenizerSpec:
-    """A row of the zoo.
-
-    Attributes:
-        build: makes the network, freshly initialised.
-        weights: where they come from; the parameters are those of encoder, decoder and the two 1x1
-            convolutions.
-        description: one line for people.
-        paper: arXiv identifier, where there is one.
-    """
-
-    build: Callable[[], Tokenizer]
-    weights: Weights
-    description: str
-    paper: str | None = None
-
+from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
+from sendvae.tokenizers.zoo_diffusers import ROWS
+from sendvae.weights import Shipped, Weights
 
 F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
-DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "config.json")
 
 
 def _repa_e_files(stem: str) -> tuple[str, ...]:
     """Return what REPA-E publishes for a VAE: weights, statistics of its latents, discriminator."""
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
-
-
-def _on_hub(
-    name: str, address: str, files: tuple[str, ...], parameters: int, licence: str = "MIT"
-) -> Weights:
-    """Return the weights of a row at a hub address."""
-    return Weights(
-        name=name,
-        source=hub_source(address, SUFFIXES),
-        files=files,
-        licence=licence,
-        parameters=parameters,
-        choose=choose_files,
-    )
 
 
 TOKENIZERS: Registry[TokenizerSpec] = Registry(
@@ -73,37 +37,37 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "sd-vae-ft-mse": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
-            _on_hub("sd-vae-ft-mse", "hf-hub:stabilityai/sd-vae-ft-mse", DIFFUSERS_FILES, F8D4),
+            on_hub("sd-vae-ft-mse", "hf-hub:stabilityai/sd-vae-ft-mse", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned with a stronger MSE",
             "2112.10752",
         ),
         "sd-vae-ft-ema": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
-            _on_hub("sd-vae-ft-ema", "hf-hub:stabilityai/sd-vae-ft-ema", DIFFUSERS_FILES, F8D4),
+            on_hub("sd-vae-ft-ema", "hf-hub:stabilityai/sd-vae-ft-ema", DIFFUSERS_FILES, F8D4),
             "Stable Diffusion's VAE, decoder fine-tuned, EMA weights",
             "2112.10752",
         ),
         "sdvae-f8d4": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
-            _on_hub("sdvae-f8d4", "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt", _repa_e_files("sdvae-f8d4"), F8D4),
+            on_hub("sdvae-f8d4", "hf-hub:REPA-E/sdvae/sdvae-f8d4.pt", _repa_e_files("sdvae-f8d4"), F8D4),
             "SD-VAE as REPA-E and Send-VAE start from it, with statistics and discriminator",
             "2504.10483",
         ),
         "invae-f16d32": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub("invae-f16d32", "hf-hub:REPA-E/invae", _repa_e_files("*"), F16D32),
+            on_hub("invae-f16d32", "hf-hub:REPA-E/invae", _repa_e_files("*"), F16D32),
             "IN-VAE: trained on ImageNet without alignment",
             "2504.10483",
         ),
         "vavae-f16d32": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub("vavae-f16d32", "hf-hub:REPA-E/vavae", _repa_e_files("*"), F16D32),
+            on_hub("vavae-f16d32", "hf-hub:REPA-E/vavae", _repa_e_files("*"), F16D32),
             "VA-VAE as REPA-E repackaged it, with statistics and discriminator",
             "2501.01423",
         ),
         "vavae-f16d32-lightningdit": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub(
+            on_hub(
                 "vavae-f16d32-lightningdit",
                 "hf-hub:hustvl/vavae-imagenet256-f16d32-dinov2/vavae-imagenet256-f16d32-dinov2.pt",
                 ("vavae-imagenet256-f16d32-dinov2.pt", "latents_stats.pt"),
@@ -114,7 +78,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "e2e-sdvae-f8d4": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
-            _on_hub(
+            on_hub(
                 "e2e-sdvae-f8d4",
                 "hf-hub:REPA-E/e2e-sdvae/e2e-sdvae-400k.pt",
                 _repa_e_files("e2e-sdvae-400k"),
@@ -125,13 +89,13 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "e2e-sdvae-f8d4-hf": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
-            _on_hub("e2e-sdvae-f8d4-hf", "hf-hub:REPA-E/e2e-sdvae-hf", DIFFUSERS_FILES, F8D4),
+            on_hub("e2e-sdvae-f8d4-hf", "hf-hub:REPA-E/e2e-sdvae-hf", DIFFUSERS_FILES, F8D4),
             "SD-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",
         ),
         "e2e-invae-f16d32": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub(
+            on_hub(
                 "e2e-invae-f16d32",
                 "hf-hub:REPA-E/e2e-invae/e2e-invae-400k.pt",
                 _repa_e_files("e2e-invae-400k"),
@@ -142,13 +106,13 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "e2e-invae-f16d32-hf": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub("e2e-invae-f16d32-hf", "hf-hub:REPA-E/e2e-invae-hf", DIFFUSERS_FILES, F16D32),
+            on_hub("e2e-invae-f16d32-hf", "hf-hub:REPA-E/e2e-invae-hf", DIFFUSERS_FILES, F16D32),
             "IN-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",
         ),
         "e2e-vavae-f16d32": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub(
+            on_hub(
                 "e2e-vavae-f16d32",
                 "hf-hub:REPA-E/e2e-vavae/e2e-vavae-400k.pt",
                 _repa_e_files("e2e-vavae-400k"),
@@ -159,13 +123,13 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "e2e-vavae-f16d32-hf": TokenizerSpec(
             partial(build_tokenizer, "f16d32"),
-            _on_hub("e2e-vavae-f16d32-hf", "hf-hub:REPA-E/e2e-vavae-hf", DIFFUSERS_FILES, F16D32),
+            on_hub("e2e-vavae-f16d32-hf", "hf-hub:REPA-E/e2e-vavae-hf", DIFFUSERS_FILES, F16D32),
             "VA-VAE tuned end to end, as its makers' diffusers folder",
             "2504.10483",
         ),
         "sd3.5-f8d16": TokenizerSpec(
             partial(build_tokenizer, "f8d16"),
-            _on_hub(
+            on_hub(
                 "sd3.5-f8d16",
                 "hf-hub:stabilityai/stable-diffusion-3.5-medium/vae",
                 DIFFUSERS_FILES,
@@ -177,7 +141,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "flux1-f8d16": TokenizerSpec(
             partial(build_tokenizer, "f8d16"),
-            _on_hub(
+            on_hub(
                 "flux1-f8d16",
                 "hf-hub:black-forest-labs/FLUX.1-schnell/vae",
                 DIFFUSERS_FILES,
@@ -188,7 +152,7 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "flux2-f16d128": TokenizerSpec(
             partial(build_tokenizer, "f16d128"),
-            _on_hub(
+            on_hub(
                 "flux2-f16d128",
                 "hf-hub:black-forest-labs/FLUX.2-dev/vae",
                 DIFFUSERS_FILES,
@@ -199,15 +163,16 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         ),
         "e2e-sd3.5-f8d16": TokenizerSpec(
             partial(build_tokenizer, "f8d16"),
-            _on_hub("e2e-sd3.5-f8d16", "hf-hub:REPA-E/e2e-sd3.5-vae", DIFFUSERS_FILES, F8D16, "see its page"),
+            on_hub("e2e-sd3.5-f8d16", "hf-hub:REPA-E/e2e-sd3.5-vae", DIFFUSERS_FILES, F8D16, "see its page"),
             "SD3.5's VAE tuned end to end",
             "2504.10483",
         ),
         "e2e-flux1-f8d16": TokenizerSpec(
             partial(build_tokenizer, "f8d16"),
-            _on_hub("e2e-flux1-f8d16", "hf-hub:REPA-E/e2e-flux-vae", DIFFUSERS_FILES, F8D16, "see its page"),
+            on_hub("e2e-flux1-f8d16", "hf-hub:REPA-E/e2e-flux-vae", DIFFUSERS_FILES, F8D16, "see its page"),
             "FLUX.1's VAE tuned end to end",
             "2504.10483",
         ),
+        **ROWS,
     },
 )

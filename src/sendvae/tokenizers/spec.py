@@ -1,0 +1,50 @@
+"""A row of the zoo, and where most rows have their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sendvae.tokenizers.files import choose_files
+from sendvae.tokenizers.protocol import Tokenizer
+from sendvae.weights import SUFFIXES, Weights
+from sendvae.weights.hub import hub_source
+
+DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "config.json")
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """A row of the zoo.
+
+    Attributes:
+        build: makes the network, freshly initialised.
+        weights: where they come from; the parameters are those of encoder, decoder and the two 1x1
+            convolutions, or of the class of diffusers.
+        description: one line for people.
+        paper: arXiv identifier, where there is one.
+        diffusers_class: which computes it; None if this library does.
+    """
+
+    build: Callable[[], Tokenizer]
+    weights: Weights
+    description: str
+    paper: str | None = None
+    diffusers_class: str | None = None
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """Return what can be done with it: "score" (and generate in it), "train", "export"."""
+        return ("score", "train", "export") if self.diffusers_class is None else ("score",)
+
+
+def on_hub(name: str, address: str, files: tuple[str, ...], parameters: int, licence: str = "MIT") -> Weights:
+    """Return the weights of a row at a hub address."""
+    return Weights(
+        name=name,
+        source=hub_source(address, SUFFIXES),
+        files=files,
+        licence=licence,
+        parameters=parameters,
+        choose=choose_files,
+    )
