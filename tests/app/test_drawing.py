@@ -111,7 +111,7 @@ def test_classes_that_are_none(models: dict[str, DiffusionModel]) -> None:
 
 def test_models_of_different_classes(models: dict[str, DiffusionModel]) -> None:
     a, b = models["a"], models["b"]
-    fewer = DiffusionModel("b", b.sit, b.tokenizer, Classes(4), b.origin)
+    fewer = DiffusionModel("b", b.generator, b.tokenizer, Classes(4), b.origin)
     with pytest.raises(Refusal, match="different classes"):
         labels_of({"a": a, "b": fewer}, order().config())
 
@@ -123,7 +123,7 @@ def test_whoever_leaves_ends_the_sampler(models: dict[str, DiffusionModel]) -> N
         nonlocal evaluations
         evaluations += 1
 
-    hook = models["a"].sit.register_forward_pre_hook(count)
+    hook = models["a"].generator.register_forward_pre_hook(count)
     config = order(steps=900).config()
     panels = draw({"a": models["a"]}, config, labels_of({"a": models["a"]}, config))
     next(panels)

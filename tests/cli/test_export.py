@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from sendvae.cli.main import main
 from sendvae.config import DiffusionConfig, load_config
-from sendvae.diffusion import SiT, build_sit, load_sit, save_sit
+from sendvae.diffusion import SiT, build_sit, load_sit, save_generator
 from sendvae.runs import RunFolder, save_checkpoint
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats, load_tokenizer, save_tokenizer
 
@@ -319,6 +319,6 @@ def test_a_sit_that_is_not_finished_or_has_no_such_layout(
     code, _, errors = command(folder / "checkpoints/step-000000008", "--to", "safetensors")
     assert code == 2
     assert not (tmp_path / "exports").exists()
-    save_sit(sit, folder / "sit")
+    save_generator(sit, folder / "sit")
     assert command(folder, "--to", "safetensors")[0] == 0
     assert load_sit(tmp_path / "exports/sit-safetensors").arguments == sit.arguments

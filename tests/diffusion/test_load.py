@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sendvae.diffusion import SiT, build_sit, load_repa_checkpoint, load_sit, save_sit
+from sendvae.diffusion import (
+    SiT,
+    build_generator,
+    build_sit,
+    load_checkpoint_file,
+    load_sit,
+    save_generator,
+    trained_generator,
+)
 from sendvae.errors import UserError
 
 
@@ -35,13 +44,13 @@ def repa_file(path: Path, sit: SiT, **extra: torch.Tensor) -> Path:
 
 def test_round_trip_of_a_folder(tmp_path: Path) -> None:
     sit = a_sit()
-    save_sit(sit, tmp_path / "sit")
+    save_generator(sit, tmp_path / "sit")
     again = load_sit(tmp_path)  # a run folder holds it as sit/
     assert_same_weights(sit, again)
     assert again.arguments == sit.arguments
     assert not again.training
     assert not again.pos_embed.requires_grad
-    with pytest.raises(UserError, match="not a SiT"):
+    with pytest.raises(UserError, match="not a generator"):
         load_sit(tmp_path / "nowhere")
 
 
@@ -49,7 +58,7 @@ def test_round_trip_of_a_folder(tmp_path: Path) -> None:
 def test_the_ema_of_a_repa_checkpoint(tmp_path: Path, patch: int) -> None:
     sit = a_sit(patch)
     path = repa_file(tmp_path / "0400000.pt", sit)
-    again, norm = load_repa_checkpoint(path)
+    again, norm = load_checkpoint_file(path)
     assert_same_weights(sit, again)
     assert again.arguments == sit.arguments
     assert not again.training
@@ -60,7 +69,7 @@ def test_the_ema_of_a_repa_checkpoint(tmp_path: Path, patch: int) -> None:
 def test_repa_e_keeps_the_latents_statistics(tmp_path: Path) -> None:
     sit, mean, var = a_sit(), torch.randn(4), torch.rand(4)
     extra = {"bn.running_mean": mean, "bn.running_var": var, "bn.num_batches_tracked": torch.tensor(7)}
-    again, norm = load_repa_checkpoint(repa_file(tmp_path / "0400000.pt", sit, **extra))
+    again, norm = load_checkpoint_file(repa_file(tmp_path / "0400000.pt", sit, **extra))
     assert_same_weights(sit, again)
     assert norm is not None
     assert torch.equal(norm.running_mean, mean)
@@ -98,7 +107,7 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
             load_sit(tmp_path / name)
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
-    for name, reason in (("list.pt", "holds no state dict"), ("other.pt", "holds no SiT")):
+    for name, reason in (("list.pt", "holds no state dict"), ("other.pt", "holds no generator")):
         with pytest.raises(UserError, match=reason):
             load_sit(tmp_path / name)
     odd = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=1, heads=2, num_classes=3)
@@ -110,7 +119,28 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     torch.save(lacking, tmp_path / "lacking.pt")
     with pytest.raises(UserError, match=r"final_layer\.linear\.bias"):
         load_sit(tmp_path / "lacking.pt")
-    save_sit(a_sit(), tmp_path / "folder")
+    save_generator(a_sit(), tmp_path / "folder")
     (tmp_path / "folder" / "model.safetensors").write_bytes(b"short")
     with pytest.raises(UserError, match="damaged"):
         load_sit(tmp_path / "folder")
+
+
+def test_a_folder_without_the_networks_name_is_a_sit(tmp_path: Path) -> None:
+    """As folders were before there was a second network."""
+    save_generator(a_sit(), tmp_path / "sit")
+    config = tmp_path / "sit" / "config.json"
+    arguments = json.loads(config.read_text())
+    assert arguments.pop("network") == "SiT"
+    del arguments["path"]
+    config.write_text(json.dumps(arguments))
+    assert load_sit(tmp_path / "sit").arguments == a_sit().arguments
+
+
+def test_what_no_shape_tells_comes_from_the_runs_configuration(tmp_path: Path) -> None:
+    shape = {"latent_channels": 4, "latent_size": 8, "num_classes": 10, "repa_width": 6, "repa_depth": 3}
+    generator = build_generator("SiT-Tiny/2", **shape, path="cosine")
+    weights, source = generator.state_dict(), tmp_path
+    found = trained_generator(weights, {"repa": {"depth": 3}, "path": "cosine"}, source)
+    assert found.arguments == generator.arguments
+    assert trained_generator(weights, {"repa": {"depth": None}}, source).arguments["repa_depth"] == 2
+    assert trained_generator(weights, {"repa": None}, source).path == "linear"

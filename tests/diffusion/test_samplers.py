@@ -10,12 +10,13 @@ import pytest
 import torch
 from scipy.integrate import RK45
 
-from sendvae.diffusion import SAMPLERS, SiT, interpolate, sample, sample_time, velocity
+from sendvae.diffusion import PATHS, SAMPLERS, SiT, diffusion_objective, sample
 from sendvae.diffusion.guidance import guided_velocity
 
 dopri5 = importlib.import_module("sendvae.diffusion.samplers.dopri5")  # the package's name is the function
 
 MEAN, STD = 2.0, 0.5
+LINEAR = PATHS["linear"]
 
 
 def noise_like(x: torch.Tensor, seed: int = 0) -> Callable[[], torch.Tensor]:
@@ -36,10 +37,28 @@ def gaussian_velocity(x: torch.Tensor, t: float) -> torch.Tensor:
 def test_mean_and_variance_of_a_gaussian(method: str, steps: int) -> None:
     count = 40_000
     noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
-    out = SAMPLERS[method](gaussian_velocity, noise, steps, noise_like(noise, 2))
+    out = SAMPLERS[method](gaussian_velocity, noise, steps, noise_like(noise, 2), LINEAR)
     assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 5e-3)
     # The last, noiseless step of 0.04 shrinks Euler-Maruyama's spread a little, by construction.
     assert float(out.std()) == pytest.approx(STD, rel=0.03 if method == "euler-maruyama" else 0.015)
+
+
+@pytest.mark.parametrize("method", ["euler", "euler-maruyama"])
+def test_mean_and_variance_of_a_gaussian_on_the_cosine_path(method: str) -> None:
+    """The SDE ends at the data only with that path's score and noise."""
+    count, path = 40_000, PATHS["cosine"]
+
+    def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
+        alpha, sigma = math.cos(math.pi / 2 * t), math.sin(math.pi / 2 * t)
+        variance = alpha**2 * STD**2 + sigma**2
+        data = MEAN + alpha * STD**2 / variance * (x - alpha * MEAN)
+        noise = sigma / variance * (x - alpha * MEAN)
+        return math.pi / 2 * (alpha * noise - sigma * data)
+
+    noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
+    out = SAMPLERS[method](velocity, noise, 400, noise_like(noise, 2), path)
+    assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 1e-2)
+    assert float(out.std()) == pytest.approx(STD, rel=0.03)
 
 
 def test_orders_of_convergence() -> None:
@@ -48,19 +67,19 @@ def test_orders_of_convergence() -> None:
     exact = MEAN + STD * x
     for method, order in (("euler", 1), ("heun", 2)):
         errors = [
-            float((SAMPLERS[method](gaussian_velocity, x, n, noise_like(x)) - exact).abs().max())
+            float((SAMPLERS[method](gaussian_velocity, x, n, noise_like(x), LINEAR) - exact).abs().max())
             for n in (80, 160)
         ]
         assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), method
     torch.testing.assert_close(
-        SAMPLERS["dopri5"](gaussian_velocity, x, 20, noise_like(x)), exact, atol=2e-2, rtol=0
+        SAMPLERS["dopri5"](gaussian_velocity, x, 20, noise_like(x), LINEAR), exact, atol=2e-2, rtol=0
     )
 
 
 def test_euler_maruyama_step_by_step() -> None:
     """Two steps by hand: times 1, 0.04, 0 with one noisy step."""
     x = torch.randn(3, 1, 2, 2).double()
-    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, noise_like(x, 5))
+    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, noise_like(x, 5), LINEAR)
     noise = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     v = gaussian_velocity(x, 1.0)
     score = -(x + 0.0 * v) / 1.0
@@ -80,7 +99,7 @@ def test_every_method_counts_its_evaluations() -> None:
     for method, expected in (("euler", 10), ("heun", 19), ("euler-maruyama", 10)):
         calls.clear()
         x = torch.zeros(1, 1, 1, 1).double()
-        SAMPLERS[method](counted, x, 10, noise_like(x))
+        SAMPLERS[method](counted, x, 10, noise_like(x), LINEAR)
         assert len(calls) == expected
         assert calls[0] == 1.0
         assert min(calls) > 0.0
@@ -98,7 +117,7 @@ def test_dopri5_has_scipys_coefficients() -> None:
 def test_dopri5_stops_at_a_velocity_that_is_not_finite() -> None:
     x = torch.zeros(1, 1, 1, 1).double()
     with pytest.raises(FloatingPointError, match="finite"):
-        SAMPLERS["dopri5"](lambda x, _: x * math.nan, x, 10, noise_like(x))
+        SAMPLERS["dopri5"](lambda x, _: x * math.nan, x, 10, noise_like(x), LINEAR)
 
 
 def small_sit() -> SiT:
@@ -158,27 +177,6 @@ def test_scale_one_is_the_conditional_model() -> None:
     assert not torch.allclose(plain, sample(sit, noise, labels, "euler", steps=3, guidance_scale=2.0))
 
 
-def test_interpolant_and_velocity_agree() -> None:
-    x, noise, t = torch.randn(3, 1, 2, 2).double(), torch.randn(3, 1, 2, 2).double(), torch.rand(3).double()
-    step = 1e-6
-    slope = (interpolate(x, noise, t + step) - interpolate(x, noise, t)) / step
-    torch.testing.assert_close(slope, velocity(x, noise), atol=1e-6, rtol=1e-6)
-    assert torch.equal(interpolate(x, noise, torch.zeros(3).double()), x)
-    assert torch.equal(interpolate(x, noise, torch.ones(3).double()), noise)
-
-
-def test_time_sampling() -> None:
-    uniform = sample_time(20_000, generator=torch.Generator().manual_seed(0))
-    assert float(uniform.mean()) == pytest.approx(0.5, abs=0.01)
-    assert float(uniform.std()) == pytest.approx(12**-0.5, abs=0.01)
-    lognormal = sample_time(20_000, "lognormal", torch.Generator().manual_seed(0))
-    odds = (lognormal / (1 - lognormal)).log()
-    assert float(odds.mean()) == pytest.approx(0.0, abs=0.03)
-    assert float(odds.std()) == pytest.approx(1.0, abs=0.03)
-    with pytest.raises(ValueError, match="cosine"):
-        sample_time(1, "cosine")
-
-
 def test_only_the_first_channels_are_guided() -> None:
     """The others follow the conditional velocity, as in `forward_with_cfg` of SiT."""
     sit, labels, x = small_sit(), torch.tensor([0, 1]), torch.randn(2, 2, 4, 4)
@@ -232,3 +230,23 @@ def test_a_watcher_sees_where_the_velocity_points() -> None:
         for estimate, t in seen:
             assert torch.equal(estimate, state - t * v(state, t))
             state = state - 0.25 * v(state, t)
+
+
+def test_the_models_path_is_the_samplers_and_the_objectives() -> None:
+    sit = small_sit()
+    noise, labels, time = torch.randn(2, 2, 4, 4), torch.tensor([1, 0]), torch.tensor([0.3, 0.8])
+    z = torch.randn(2, 2, 4, 4)
+    found = []
+    for name in ("linear", "cosine"):
+        sit.path = name
+        seen: list[torch.Tensor] = []
+        sampled = sample(sit, noise, labels, steps=4, step_noise=noise_like(noise.double(), 9),
+                         watch=lambda x, _, seen=seen: seen.append(x))  # fmt: skip
+        loss = diffusion_objective(sit, z, labels, time=time, noise=noise)["velocity"]
+        path = PATHS[name]
+        with torch.no_grad():
+            predicted = sit(path.interpolate(z, noise, time), time, labels)
+        torch.testing.assert_close(loss, (predicted - path.velocity(z, noise, time)).square().mean())
+        found.append((sampled, seen[2]))
+    assert not torch.allclose(found[0][0], found[1][0], atol=1e-2)
+    assert not torch.allclose(found[0][1], found[1][1], atol=1e-2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from sendvae.diffusion import SiT, build_sit, save_sit
+from sendvae.diffusion import SiT, build_sit, save_generator
 from sendvae.runs import Classes, save_checkpoint
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 
@@ -43,7 +43,7 @@ def save_run(folder: Path, tokenizer: Path, seed: int = 0, kind: str = "diffusio
     config = {"kind": kind, "tokenizer": str(tokenizer), "model": "SiT-Tiny/2", "repa": None}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     exported, averaged, raw = (tiny_sit(seed + i) for i in range(3))
-    save_sit(exported, folder / "sit")
+    save_generator(exported, folder / "sit")
     tensors = {"ema": averaged.state_dict(), "sit": raw.state_dict()}
     save_checkpoint(folder / "checkpoints", 7, 70, tensors, {})
     Classes(CLASSES, NAMES, (5, 1, 1, 2, 1)).save(folder)

@@ -46,7 +46,7 @@ def model() -> DiffusionModel:
 
 def expected(model: DiffusionModel, settings: SampleConfig) -> tuple[np.ndarray, list[int]]:
     labels = choose_labels(settings, model.classes, settings.seed).values
-    images = torch.cat(list(generate(model.sit, model.tokenizer, labels, settings, settings.seed)))
+    images = torch.cat(list(generate(model.generator, model.tokenizer, labels, settings, settings.seed)))
     return images.permute(0, 2, 3, 1).numpy(), labels.tolist()
 
 
@@ -170,11 +170,11 @@ def test_weights_decide_not_where_they_lay(model: DiffusionModel, tmp_path: Path
     target = tmp_path / "samples.npz"
     write_samples(model, config(), target, CPU)
     moved = DiffusionModel(
-        "moved", model.sit, model.tokenizer, model.classes, model.origin | {"run": "elsewhere"}
+        "moved", model.generator, model.tokenizer, model.classes, model.origin | {"run": "elsewhere"}
     )
     assert not write_samples(moved, config(), target, CPU)
     trained = DiffusionModel(
-        "on", model.sit, model.tokenizer, model.classes, model.origin | {"sit_digest": "b"}
+        "on", model.generator, model.tokenizer, model.classes, model.origin | {"sit_digest": "b"}
     )
     with pytest.raises(UserError, match=r"sit_digest: a \| b"):
         write_samples(trained, config(), target, CPU)
@@ -272,7 +272,7 @@ def test_a_run_gives_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found.classes.names == NAMES
     assert found.origin | {"checkpoint": "last", "weights": "ema"} == found.origin
     assert (found.latent_shape, found.pixels, found.name) == ((4, 4, 4), 8, "run")
-    assert same(found.sit, exported)
+    assert same(found.generator, exported)
     assert same(found.tokenizer, tokenizer)
     step = str(tmp_path / "run/checkpoints/step-000000007")
     for model, weights in (
@@ -281,7 +281,7 @@ def test_a_run_gives_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (load_model(str(tmp_path / "run"), step=7, raw=True), tiny_sit(2)),
         (load_model(str(tmp_path / "run"), raw=True), tiny_sit(2)),
     ):
-        assert same(model.sit, weights)
+        assert same(model.generator, weights)
         assert model.origin["checkpoint"] == "7"
     assert len({load_model(step, raw=raw).origin["sit_digest"] for raw in (False, True)}) == 2
     assert is_diffusion_run(str(tmp_path / "run"))
@@ -297,7 +297,7 @@ def test_a_run_gives_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UserError, match="which tokenizer"):
         load_model("sit")
     alone = load_model("sit", "tokenizer")
-    assert same(alone.sit, exported)
+    assert same(alone.generator, exported)
     with pytest.raises(UserError, match="belong to a run"):
         load_model("sit", "tokenizer", raw=True)
 
@@ -353,7 +353,7 @@ def test_a_joint_run_brings_tokenizer_and_statistics(tmp_path: Path, monkeypatch
     assert same(last.tokenizer, tokenizer)
     for name in ("ema", "raw"):
         found = load_model(str(run), step=9, raw=name == "raw")
-        assert same(found.sit, sits[name])
+        assert same(found.generator, sits[name])
         assert same(found.tokenizer, kept)
         stats = found.tokenizer.latent_stats
         assert stats is not None

@@ -99,7 +99,7 @@ def test_sit_flops_by_hand() -> None:
     projector = tokens * (width * hidden + hidden**2 + hidden * target)
     products = depth * block + embedding + time + rest + projector
     # Nothing needs the gradient of the latents and of the sinusoids.
-    assert found.flops["SiT"] == 6 * products - 2 * (embedding + time)
+    assert found.flops["generator"] == 6 * products - 2 * (embedding + time)
 
 
 def test_numbers_of_the_published_networks() -> None:
@@ -110,7 +110,7 @@ def test_numbers_of_the_published_networks() -> None:
     assert parameters["foundation model"] == 86_579_712
     xl = estimate(load_config(DiffusionConfig, "demo/sit-tiny", [*BIG_SIT, "model=SiT-XL/1"]))
     (network,) = xl.networks
-    assert network == Network("SiT", 683_279_392, 683_279_392 - 256 * 1152, 683_279_392)
+    assert network == Network("generator", 683_279_392, 683_279_392 - 256 * 1152, 683_279_392)
     # The encoder's 69.0 billion multiply-adds.
     assert xl.once["latents"] == pytest.approx(2 * 69.0e9, rel=0.005)
     assert "foundation model" in xl.once  # its tokens are cached there, and computed at every step here
@@ -118,8 +118,8 @@ def test_numbers_of_the_published_networks() -> None:
 
 
 def test_run_memory_and_hours_by_hand() -> None:
-    networks = [Network("SiT", 1000, 900, 1000), Network("frozen", 500, 0)]
-    whole = Estimate(networks, {"SiT": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=False)
+    networks = [Network("generator", 1000, 900, 1000), Network("frozen", 500, 0)]
+    whole = Estimate(networks, {"generator": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=False)
     assert whole.steps == 11
     assert whole.flops_total == 6e9 * 1100
     assert whole.memory() == {
@@ -129,7 +129,7 @@ def test_run_memory_and_hours_by_hand() -> None:
     assert whole.hours(images_per_second=10.0) == pytest.approx(100.1 / 3600)
     with pytest.raises(ValueError, match="tflops"):
         whole.hours()
-    sharded = Estimate(networks, {"SiT": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=True)
+    sharded = Estimate(networks, {"generator": 6e9}, {}, 10.0, 1001, 100, accumulate=2, sharded=True)
     assert sharded.memory(4)["weights"] == 4 * 1000 / 4 + 4 * 500
     assert (
         sharded.memory(4)["activations"] == 10.0 * 13

@@ -110,7 +110,7 @@ def test_the_tokenizers_the_mappers_and_the_discriminators_gradient(tmp_path: Pa
 
 def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     stage = golden_curves.joint(tmp_path, "alignment_weight=1.3", "label_dropout=0.5")
-    stage.sit.label_dropout = 0.5
+    stage.generator.label_dropout = 0.5
     alone = copy.deepcopy(stage)
     batch, draws, images = batch_of(alone), draws_of(alone), pixels(batch_of(alone))
     assert batch.tokens is not None
@@ -121,17 +121,17 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     norm = alone.latent_norm
     running = (z - norm.running_mean[:, None, None]) / (norm.running_var + 1e-4).sqrt()[:, None, None]
     x_t = (1.0 - time) * running + time * noise
-    hidden = alone.sit.eval().forward_with_features(x_t, time.flatten(), batch.labels)[1]
+    hidden = alone.generator.eval().forward_with_features(x_t, time.flatten(), batch.labels)[1]
     assert hidden is not None
     vae = vae - 1.3 * functional.cosine_similarity(hidden, tokens, dim=-1).mean()
 
     rows = z.detach()
     variance = rows.var((0, 2, 3), correction=0)[:, None, None]
     by_batch = (rows - rows.mean((0, 2, 3))[:, None, None]) / (variance + 1e-4).sqrt()
-    labels = torch.where(draws.uniform("label dropout") < 0.5, alone.sit.null_label, batch.labels)
-    assert 0 < int((labels == alone.sit.null_label).sum()) < BATCH  # some are dropped
+    labels = torch.where(draws.uniform("label dropout") < 0.5, alone.generator.null_label, batch.labels)
+    assert 0 < int((labels == alone.generator.null_label).sum()) < BATCH  # some are dropped
     x_t = (1.0 - time) * by_batch + time * noise
-    velocity, hidden = alone.sit.train().forward_with_features(x_t, time.flatten(), labels)
+    velocity, hidden = alone.generator.train().forward_with_features(x_t, time.flatten(), labels)
     assert hidden is not None
     repa = -functional.cosine_similarity(hidden, tokens, dim=-1).mean()
     own = (velocity - (noise - by_batch)).square().mean() + alone.config.repa.weight * repa
@@ -140,7 +140,7 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     assert found.keys() == {"tokenizer", "discriminator", "sit"}
     assert_same(found["tokenizer"], gradient(vae, alone.tokenizer))
     assert_same(found["discriminator"], gradient(hinges(alone, images, y), alone.discriminator))
-    assert_same(found["sit"], gradient(own, alone.sit))
+    assert_same(found["sit"], gradient(own, alone.generator))
 
 
 @pytest.mark.parametrize("flipped", [False, True])
@@ -156,9 +156,9 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     sampled = batch.latent_mean + batch.latent_std * draws.normal("posterior", (4, 8, 8))
     z = (sampled - mean) / std
     time, noise = draws.uniform("time")[:, None, None, None], draws.normal("interpolant noise", (4, 8, 8))
-    dropped = draws.uniform("label dropout") < alone.sit.label_dropout
-    labels = torch.where(dropped, alone.sit.null_label, batch.labels)
-    velocity, hidden = alone.sit.forward_with_features(
+    dropped = draws.uniform("label dropout") < alone.generator.label_dropout
+    labels = torch.where(dropped, alone.generator.null_label, batch.labels)
+    velocity, hidden = alone.generator.forward_with_features(
         (1.0 - time) * z + time * noise, time.flatten(), labels
     )
     assert hidden is not None
@@ -174,4 +174,4 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     assert float(scalars["velocity"]) == pytest.approx(float(velocity_loss.detach()), rel=1e-5)
     assert float(scalars["repa"]) == pytest.approx(float(repa.detach()), rel=1e-4)
     assert alone.config.repa is not None
-    assert_same(found, gradient(velocity_loss + alone.config.repa.weight * repa, alone.sit))
+    assert_same(found, gradient(velocity_loss + alone.config.repa.weight * repa, alone.generator))

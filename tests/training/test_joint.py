@@ -116,9 +116,9 @@ def test_the_vae_sees_running_statistics_and_the_sit_the_batchs(tokens: LatentCa
     def noting(piece: MicroBatch) -> Losses:
         assert piece.latent is not None
         given.append(piece.latent)
-        return stage.sit_losses(piece)
+        return stage.generator_losses(piece)
 
-    stage.sit_part = replace(stage.sit_part, losses=noting)
+    stage.generator_part = replace(stage.generator_part, losses=noting)
     before = copy.deepcopy(stage.latent_norm)
     step(stage)
     handle.remove()
@@ -132,31 +132,31 @@ def test_the_vae_sees_running_statistics_and_the_sit_the_batchs(tokens: LatentCa
 
 def test_the_vae_drops_no_labels_and_the_sit_is_frozen_meanwhile(tokens: LatentCache) -> None:
     stage = joint_stage(tokens, "label_dropout=1.0")
-    stage.sit.label_dropout = 1.0
+    stage.generator.label_dropout = 1.0
     labels: list[tuple[str, Tensor]] = []
     trainable: list[bool] = []
-    features, both = stage.sit.features, stage.sit.forward_with_features
+    features, both = stage.generator.features, stage.generator.forward_with_features
 
     def for_the_vae(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         labels.append(("vae", y))
-        trainable.append(any(p.requires_grad for p in stage.sit.parameters()))
+        trainable.append(any(p.requires_grad for p in stage.generator.parameters()))
         return features(x, t, y)
 
     def for_the_sit(x: Tensor, t: Tensor, y: Tensor) -> object:
         labels.append(("sit", y))
         return both(x, t, y)
 
-    stage.sit.features, stage.sit.forward_with_features = for_the_vae, for_the_sit  # type: ignore[method-assign, assignment]
+    stage.generator.features, stage.generator.forward_with_features = for_the_vae, for_the_sit  # type: ignore[method-assign, assignment]
     step(stage)
     (who, kept), (then, dropped) = labels
     assert (who, then) == ("vae", "sit")
     assert torch.equal(kept, stage.source.__getitems__([0, 1, 2, 3]).labels)
-    assert set(dropped.tolist()) == {stage.sit.null_label}
+    assert set(dropped.tolist()) == {stage.generator.null_label}
     assert trainable == [False]
 
 
 def test_features_are_those_of_the_whole_network(tokens: LatentCache) -> None:
-    sit = joint_stage(tokens).sit
+    sit = joint_stage(tokens).generator
     x, t, labels = torch.randn(2, 4, 8, 8), torch.rand(2), torch.tensor([0, 3])
     assert torch.equal(sit.features(x, t, labels), sit.forward_with_features(x, t, labels)[1])
 

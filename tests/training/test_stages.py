@@ -223,10 +223,10 @@ def test_a_diffusion_step_updates_the_sit_and_not_the_tokenizer(data: Data) -> N
 def test_ema_is_the_running_average(data: Data) -> None:
     stage = diffusion_stage(data, "ema=0.9")
     name = "final_layer.linear.weight"
-    expected = stage.sit.state_dict()[name].clone()
+    expected = stage.generator.state_dict()[name].clone()
     for position in (0, 4, 8):
         stage.step(first_batch(stage), position)
-        expected = 0.9 * expected + 0.1 * stage.sit.state_dict()[name]
+        expected = 0.9 * expected + 0.1 * stage.generator.state_dict()[name]
     torch.testing.assert_close(stage.ema.tensors()[name], expected)
 
 
@@ -284,7 +284,7 @@ def test_a_step_that_is_not_finite_changes_no_weight(build: object, data: Data, 
         if images_seen != 8:
             return step(batch, images_seen)
         before = weights(stage)
-        network = stage.tokenizer if isinstance(stage, TokenizerStage) else stage.sit
+        network = stage.tokenizer if isinstance(stage, TokenizerStage) else stage.generator
         trained = next(p for p in network.parameters() if p.requires_grad)
         hook = trained.register_hook(lambda gradient: gradient * float("nan"))
         scalars = step(batch, images_seen)

@@ -106,7 +106,7 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
 def run(folder: Path, kind: str, overrides: list[str]) -> None:
     stage = stage_of(kind, overrides)
     reductions = Counter[str]()
-    part = stage.vae_part if isinstance(stage, TokenizerStage) else stage.sit_part
+    part = stage.vae_part if isinstance(stage, TokenizerStage) else stage.generator_part
     if isinstance(part.parallel.module, DistributedDataParallel):
 
         def counted(state, bucket):  # type: ignore[no-untyped-def]

@@ -45,9 +45,9 @@ MUTANTS = [
         "The first weights of joint training's SiT do not depend on the seed.",
         "training/jobs.py",
         """        torch.manual_seed(config.seed)
-        sit = build_sit(""",
+        generator = build_generator(""",
         """        torch.manual_seed(0)
-        sit = build_sit(""",
+        generator = build_generator(""",
         ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
     ),
     Mutant(
@@ -95,7 +95,7 @@ MUTANTS = [
         "A SiT is exported as trained instead of its average.",
         "training/jobs.py",
         "for name, t in stage.ema.tensors().items()",
-        "for name, t in stage.sit.state_dict().items()",
+        "for name, t in stage.generator.state_dict().items()",
         SIT_JOB,
     ),
     Mutant(
@@ -103,7 +103,7 @@ MUTANTS = [
         "Previews are drawn from the weights as trained instead of their average.",
         "training/jobs.py",
         "draw(stage.ema.network, images_seen)",
-        "draw(stage.sit, images_seen)",
+        "draw(stage.generator, images_seen)",
         SIT_JOB,
     ),
     Mutant(

@@ -68,7 +68,7 @@ MUTANTS = [
         "sit-not-frozen",
         "The VAE's loss leaves a gradient in the SiT.",
         "training/stages/joint.py",
-        "frozen(self.sit.parameters()):",
+        "frozen(self.generator.parameters()):",
         "frozen([]):",
         GRADIENTS,
     ),

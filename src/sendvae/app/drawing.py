@@ -160,7 +160,9 @@ def _sample(
 
     try:
         numbers = range(config.images)
-        images = draw_images(model.sit, model.tokenizer, numbers, labels.values, config, config.seed, watch)
+        images = draw_images(
+            model.generator, model.tokenizer, numbers, labels.values, config, config.seed, watch
+        )
         found.put(Panel(images, config.steps, config.steps))
     except _Closed:
         return

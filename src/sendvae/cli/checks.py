@@ -63,9 +63,9 @@ def _check_sizes(config: Section) -> None:
 
         alignment.check_heads(BACKBONES[alignment.backbone].width)
     if isinstance(config, DiffusionConfig | JointConfig) and config.repa and config.repa.depth:
-        from sendvae.diffusion import SIZES
+        from sendvae.diffusion import GeneratorName
 
-        blocks = SIZES[config.model.partition("/")[0]].depth
+        blocks = GeneratorName.parse(config.model).size.depth
         if config.repa.depth > blocks:
             raise UserError(
                 f"{config.model} has no block {config.repa.depth}",
@@ -92,13 +92,16 @@ def _tokenizer_or_architecture(name: str) -> None:
     return None
 
 
-def _sit(name: str) -> None:
-    from sendvae.diffusion import SIZES
+def _generator(name: str) -> None:
+    from sendvae.diffusion import GeneratorName
 
-    size, slash, patch = name.partition("/")
-    SIZES[size]
-    if not slash or not patch.isdigit() or int(patch) < 1:
-        raise UserError("a SiT's name ends in its patch size", given=name, expected=f"for example {size}/1")
+    GeneratorName.parse(name)
+
+
+def _path(name: str) -> None:
+    from sendvae.diffusion import PATHS
+
+    PATHS[name]
 
 
 def _backbone(name: str) -> None:
@@ -151,7 +154,8 @@ def _preset(name: str) -> None:
 LOOKUPS: dict[str, Callable[[str], None]] = {
     "tokenizer": _tokenizer,
     "tokenizer or architecture": _tokenizer_or_architecture,
-    "SiT": _sit,
+    "generator": _generator,
+    "path": _path,
     "vision backbone": _backbone,
     "sampler": _sampler,
     "perceptual network": _perceptual,

@@ -1,4 +1,4 @@
-"""`sendvae export`: hand a tokenizer on to diffusers, to latent-diffusion's scripts, or as safetensors; or a SiT."""
+"""`sendvae export`: hand a tokenizer on to diffusers, to latent-diffusion's scripts, or as safetensors; or a generator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def export(
     run: Annotated[
         str,
         typer.Argument(
-            help="A finished run, a name of `sendvae models`, a file or a folder; or a SiT's checkpoint."
+            help="A finished run, a name of `sendvae models`, a file or a folder; or a generator's checkpoint."
         ),
     ],
     to: Annotated[str, typer.Option(help="diffusers, ldm or safetensors.")],
@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Write a tokenizer in another project's layout, with a model card, and print how to load it.
 
-    A diffusion run, or one of its checkpoints, gives its averaged SiT in one file (--to safetensors).
+    A diffusion run, or one of its checkpoints, gives its averaged generator in one file (--to safetensors).
 
     Examples:
 
@@ -48,7 +48,7 @@ def export(
     """
     folder = output or DEFAULT_FOLDER / f"{short_name(run)}-{to}"
     _check_free(folder, force)
-    if _export_sit(Path(run), folder, to, licence, half):
+    if _export_generator(Path(run), folder, to, licence, half):
         return
 
     import torch
@@ -68,8 +68,8 @@ def export(
     typer.echo(f"\n{usage(tokenizer, folder, to)}")
 
 
-def _export_sit(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
-    """Exports the SiT of a diffusion run; False where `source` is none."""
+def _export_generator(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
+    """Exports the generator of a diffusion run; False where `source` is none."""
     if not source.is_dir():
         return False
     from sendvae.errors import UserError
@@ -80,12 +80,12 @@ def _export_sit(source: Path, folder: Path, to: str, licence: str | None, half: 
         return False
     if to != "safetensors" or half:
         given = f"--to {to}" + (" --half" if half else "")
-        raise UserError("a SiT is exported as it is", given=given, expected="--to safetensors")
-    from sendvae.training.export import export_sit
+        raise UserError("a generator is exported as it is", given=given, expected="--to safetensors")
+    from sendvae.training.export import export_generator
 
-    export_sit(run, source, folder, licence)
+    export_generator(run, source, folder, licence)
     typer.echo(f"safetensors: {folder}")
-    typer.echo(f'\nfrom sendvae.diffusion import load_sit\n\nsit = load_sit("{folder}")')
+    typer.echo(f'\nfrom sendvae.diffusion import load_generator\n\ngenerator = load_generator("{folder}")')
     return True
 
 

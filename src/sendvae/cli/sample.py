@@ -24,7 +24,7 @@ def sample(
         list[str],
         typer.Argument(
             metavar="RUN... [KEY=VALUE]...",
-            help="A run of train diffusion or joint, one of its checkpoints, an exported SiT, or a file of REPA or"
+            help="A run of train diffusion or joint, one of its checkpoints, an exported generator, or a file of REPA or"
             " REPA-E; several for a grid. Then key=value changes of the preset.",
         ),
     ],
@@ -52,7 +52,7 @@ def sample(
     steps: Annotated[int | None, typer.Option(min=1, help="Of the sampler.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of noise and labels.")] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Instead of the run's; needed for a SiT without its run.")
+        str | None, typer.Option(help="Instead of the run's; needed for a generator without its run.")
     ] = None,
     grid: Annotated[
         str | None,

@@ -108,7 +108,7 @@ def diffusion(
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
 ) -> None:
-    """Train a SiT with the REPA loss on a frozen tokenizer's latents, by default into runs/PRESET-TOKENIZER.
+    """Train a generator with the REPA loss on a frozen tokenizer's latents, by default into runs/PRESET-TOKENIZER.
 
     Examples:
 
@@ -140,7 +140,7 @@ def diffusion(
             name=Path(config).stem,
             preview=preview,
         )
-    typer.echo(f"SiT: {exported}")
+    typer.echo(f"generator: {exported}")
 
 
 @app.command()
@@ -155,7 +155,7 @@ def joint(
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
 ) -> None:
-    """Train a VAE and a SiT end to end (REPA-E): the VAE by the REPA loss through the frozen SiT.
+    """Train a VAE and a generator end to end (REPA-E): the VAE by the REPA loss through the frozen generator.
 
     The run folder gets both models: "tokenizer" and "sit".
 
@@ -179,7 +179,7 @@ def joint(
 
     with graceful(), process_group():
         exported = train_joint(resolved, run or _default_run(config), cache, name=Path(config).stem)
-    typer.echo(f"tokenizer: {exported / 'tokenizer'}\nSiT: {exported / 'sit'}")
+    typer.echo(f"tokenizer: {exported / 'tokenizer'}\ngenerator: {exported / 'sit'}")
 
 
 def _shown(
@@ -204,7 +204,7 @@ def _shown(
 
 
 def _default_run(config: str, tokenizer: str | None = None) -> Path:
-    """runs/PRESET; of a SiT runs/PRESET-TOKENIZER, so that those of several tokenizers lie apart."""
+    """runs/PRESET; of a generator runs/PRESET-TOKENIZER, so that those of several tokenizers lie apart."""
     path = Path(config)
     name = path.stem if path.suffix in (".yaml", ".yml") else path.name
     return Path("runs") / path.parent / (name if tokenizer is None else f"{name}-{short_name(tokenizer)}")

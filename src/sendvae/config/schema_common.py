@@ -25,7 +25,7 @@ class NameOf:
     """Marks a field as a name of some registry, which the command line looks up before it does anything.
 
     Attributes:
-        kind: "tokenizer", "SiT", "vision backbone", "sampler", ...; see `sendvae.cli.checks`.
+        kind: "tokenizer", "generator", "vision backbone", "sampler", ...; see `sendvae.cli.checks`.
     """
 
     kind: str
@@ -99,7 +99,8 @@ class LoopConfig(Section):
     batch_size: PositiveInt = Field(description="global batch, of all processes together")
     accumulate: PositiveInt = Field(1, description="pieces in which each process takes its share of a batch")
     parallel: Literal["ddp", "fsdp"] = Field(
-        "ddp", description="with several processes: whole networks on each (ddp), or a sharded SiT (fsdp)"
+        "ddp",
+        description="with several processes: whole networks on each (ddp), or a sharded generator (fsdp)",
     )
     log_every: PositiveInt = Field(1024, description="images between two lines of metrics.jsonl")
     checkpoint_every: PositiveInt = Field(100_000, description="images between two checkpoints")

@@ -1,4 +1,4 @@
-"""Configuration of `sendvae train diffusion`: SiT with the REPA loss on a frozen tokenizer's latents."""
+"""Configuration of `sendvae train diffusion`: a generator, by default with the REPA loss, on a frozen tokenizer's latents."""
 
 from __future__ import annotations
 
@@ -55,9 +55,14 @@ class DiffusionConfig(Section):
     tokenizer: Annotated[str, NameOf("tokenizer")] = Field(
         description="tokenizer whose latents are modelled: a name or a path"
     )
-    model: Annotated[str, NameOf("SiT")] = Field("SiT-B/1", description="SiT size and patch")
+    model: Annotated[str, NameOf("generator")] = Field(
+        "SiT-B/1", description="generator, its size, its patch"
+    )
     data: DiffusionDataConfig = DiffusionDataConfig()
     repa: RepaConfig | None = RepaConfig()
+    path: Annotated[str, NameOf("path")] = Field(
+        "linear", description="interpolant between data and noise; REPA, REPA-E and LightningDiT: linear"
+    )
     label_dropout: Probability = 0.1
     time_sampling: Literal["uniform", "lognormal"] = "uniform"
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)

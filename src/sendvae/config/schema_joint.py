@@ -1,4 +1,4 @@
-"""Configuration of `sendvae train joint`: REPA-E's end-to-end training of a VAE and a SiT."""
+"""Configuration of `sendvae train joint`: REPA-E's end-to-end training of a VAE and a generator."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ class JointConfig(Section):
     init: Annotated[str, NameOf("tokenizer or architecture")] = Field(
         description="tokenizer to start from: a name, a path, or 'fresh:ARCHITECTURE'"
     )
-    model: Annotated[str, NameOf("SiT")] = Field("SiT-XL/1", description="SiT size and patch")
+    model: Annotated[str, NameOf("generator")] = Field(
+        "SiT-XL/1", description="generator, its size, its patch"
+    )
     data: DataConfig = DataConfig()
     losses: LossConfig = LossConfig()
     alignment_weight: NonNegativeFloat = Field(
         VAE_ALIGNMENT_WEIGHT, description="of the REPA loss in the VAE's objective"
     )
     repa: RepaConfig = RepaConfig()
+    path: Annotated[str, NameOf("path")] = Field(
+        "linear", description="interpolant between data and noise; REPA, REPA-E and LightningDiT: linear"
+    )
     label_dropout: Probability = 0.1
     time_sampling: Literal["uniform", "lognormal"] = "uniform"
     optimizer: OptimizerConfig = Field(
-        OptimizerConfig(lr=1e-4), description="of VAE, discriminator and SiT, each with its own clip"
+        OptimizerConfig(lr=1e-4), description="of VAE, discriminator and generator, each with its own clip"
     )
     loop: LoopConfig
-    ema: Decay = Field(0.9999, description="of the SiT and the latent statistics; the VAE has none")
+    ema: Decay = Field(0.9999, description="of the generator and the latent statistics; the VAE has none")
     statistics_images: PositiveInt = Field(
         10_000, description="images measured for the latents' statistics at the start"
     )

@@ -1,26 +1,37 @@
-"""Latents -> velocity -> latents: SiT, its objective, its samplers."""
+"""Latents -> velocity -> latents: generators, their objective, their samplers."""
 
-from sendvae.diffusion.interpolant import interpolate, sample_time, velocity
-from sendvae.diffusion.load import load_repa_checkpoint, load_sit, save_sit, sit_from_weights
+from sendvae.diffusion.load import (
+    load_checkpoint_file,
+    load_generator,
+    load_sit,
+    save_generator,
+    trained_generator,
+)
 from sendvae.diffusion.objective import diffusion_objective
+from sendvae.diffusion.path import PATHS, sample_time
+from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.sample import Watch, sample
 from sendvae.diffusion.samplers import SAMPLERS
 from sendvae.diffusion.sit import SiT
-from sendvae.diffusion.zoo import SIZES, build_sit
+from sendvae.diffusion.zoo import GENERATORS, SIZES, GeneratorName, build_generator, build_sit
 
 __all__ = [
+    "GENERATORS",
+    "PATHS",
     "SAMPLERS",
     "SIZES",
+    "Generator",
+    "GeneratorName",
     "SiT",
     "Watch",
+    "build_generator",
     "build_sit",
     "diffusion_objective",
-    "interpolate",
-    "load_repa_checkpoint",
+    "load_checkpoint_file",
+    "load_generator",
     "load_sit",
     "sample",
     "sample_time",
-    "save_sit",
-    "sit_from_weights",
-    "velocity",
+    "save_generator",
+    "trained_generator",
 ]

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.samplers.protocol import Velocity
-from sendvae.diffusion.sit import SiT
 
 
 def guided_velocity(
-    sit: SiT,
+    model: Generator,
     labels: Int64[Tensor, " B"],
     scale: float = 1.0,
     interval: tuple[float, float] = (0.0, 1.0),
@@ -32,9 +32,9 @@ def guided_velocity(
         times = torch.full((len(x),), t, dtype=torch.promote_types(dtype, torch.float32), device=x.device)
         inputs = x.to(dtype)
         if scale == 1.0 or not low <= t <= high:
-            return sit(inputs, times, labels).to(x.dtype)
-        null = torch.full_like(labels, sit.null_label)
-        both = sit(torch.cat([inputs, inputs]), times.repeat(2), torch.cat([labels, null]))
+            return model(inputs, times, labels).to(x.dtype)
+        null = torch.full_like(labels, model.null_label)
+        both = model(torch.cat([inputs, inputs]), times.repeat(2), torch.cat([labels, null]))
         conditional, unconditional = both.to(x.dtype).chunk(2)
         guided = unconditional + scale * (conditional - unconditional)
         if channels is None:

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from sendvae.diffusion.interpolant import interpolate, velocity
-from sendvae.diffusion.sit import SiT
+from sendvae.diffusion.path import PATHS
+from sendvae.diffusion.protocol import Generator
 from sendvae.nn.precision import full_precision
 
 
 def diffusion_objective(
-    sit: SiT,
+    model: Generator,
     z: Float[Tensor, "B C h w"],
     labels: Int64[Tensor, " B"],
     *,
@@ -25,19 +25,20 @@ def diffusion_objective(
 
     Args:
         z: normalised latents.
-        labels: some of them already replaced by the null label (`SiT.drop_labels`).
+        labels: some of them already replaced by the null label (`Generator.drop_labels`).
         time, noise: the draw of this step.
-        tokens: patch tokens of the foundation model, on the SiT's grid.
+        tokens: patch tokens of the foundation model, on the model's grid.
 
     Raises:
-        ValueError: a `repa_weight` without tokens, or for a SiT that has no projector.
+        ValueError: a `repa_weight` without tokens, or for a model that has no projector.
     """
-    x_t = interpolate(z, noise, time)
-    predicted, features = sit.forward_with_features(x_t, time, labels)
-    terms = {"velocity": F.mse_loss(predicted.float(), velocity(z, noise).float())}
+    path = PATHS[model.path]
+    x_t = path.interpolate(z, noise, time)
+    predicted, features = model.forward_with_features(x_t, time, labels)
+    terms = {"velocity": F.mse_loss(predicted.float(), path.velocity(z, noise, time).float())}
     terms["loss"] = terms["velocity"]
     if repa_weight and (tokens is None or features is None):
-        raise ValueError("the REPA loss needs tokens and a SiT with a projector (repa_width)")
+        raise ValueError("the REPA loss needs tokens and a model with a projector (repa_width)")
     if tokens is not None and features is not None:
         with full_precision(z.device):
             cosine = F.cosine_similarity(features.float(), tokens.float(), dim=-1)

@@ -10,16 +10,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sendvae.diffusion.guidance import guided_velocity
+from sendvae.diffusion.path import PATHS, Path
+from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.samplers import SAMPLERS
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
-from sendvae.diffusion.sit import SiT
 
 Watch = Callable[[Tensor, float], None]  # (estimate of the data, t), at every network evaluation
 
 
 @torch.no_grad()
 def sample(
-    sit: SiT,
+    model: Generator,
     noise: Float[Tensor, "B C h w"],
     labels: Int64[Tensor, " B"],
     method: str = "euler-maruyama",
@@ -37,6 +38,7 @@ def sample(
     On a device without float64 (MPS) the state is float32, which a warning says.
 
     Args:
+        model: of which velocities and of what path they are.
         noise: N(0, 1), the state at t = 1.
         labels: classes, or the null label for unconditional samples.
         method: a name in SAMPLERS.
@@ -46,8 +48,8 @@ def sample(
         generator: of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy step.
         guided_channels: how many of the first channels are guided; None: all.
         step_noise: gives that noise instead of `generator`, float64, on any device.
-        watch: is shown x_t - t v, where the velocity points to at t = 0, and changes nothing; what it raises ends
-            the sampling.
+        watch: is shown the data that the velocity points to at t = 0 (linear path: x_t - t v), and changes nothing;
+            what it raises ends the sampling.
 
     Raises:
         ValueError: both `generator` and `step_noise` are given.
@@ -61,16 +63,17 @@ def sample(
             return _moved(step_noise(), state)
         return torch.randn(state.shape, dtype=state.dtype, device=state.device, generator=generator)
 
-    velocity = guided_velocity(sit, labels, guidance_scale, guidance_interval, noise.dtype, guided_channels)
+    path = PATHS[model.path]
+    velocity = guided_velocity(model, labels, guidance_scale, guidance_interval, noise.dtype, guided_channels)
     if watch is not None:
-        velocity = _watched(velocity, watch)
-    return SAMPLERS[method](velocity, state, steps, draw).to(noise.dtype)
+        velocity = _watched(velocity, watch, path)
+    return SAMPLERS[method](velocity, state, steps, draw, path).to(noise.dtype)
 
 
-def _watched(velocity: Velocity, watch: Watch) -> Velocity:
+def _watched(velocity: Velocity, watch: Watch, path: Path) -> Velocity:
     def evaluate(x: Tensor, t: float) -> Tensor:
         v = velocity(x, t)
-        watch(x - t * v, t)
+        watch(path.data(x, v, t), t)
         return v
 
     return evaluate

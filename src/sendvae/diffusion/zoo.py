@@ -1,17 +1,43 @@
-"""SiT sizes by name."""
+"""Generators by name: networks, their published sizes, and how a name and shapes become one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sendvae.diffusion.sit import REPA_HIDDEN, SiT
+from torch import Tensor
+
+from sendvae.diffusion.path import LINEAR
+from sendvae.diffusion.sit import SiT
+from sendvae.diffusion.transformer import REPA_HIDDEN, DiffusionTransformer
 from sendvae.errors import UserError
 from sendvae.registry import Registry
 
 
 @dataclass(frozen=True)
-class SiTSize:
-    """Depth, width and heads of a SiT; the block REPA reads by default, and its projector's hidden width."""
+class GeneratorSpec:
+    """A network.
+
+    Attributes:
+        network: its class.
+        holds: whether a state dict is this network's, by its key names.
+        options: arguments that only this network has, read off a state dict of it.
+    """
+
+    network: Callable[..., DiffusionTransformer]
+    holds: Callable[[Mapping[str, Tensor]], bool]
+    options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda _: {}
+
+
+GENERATORS: Registry[GeneratorSpec] = Registry(
+    "generator", {"SiT": GeneratorSpec(SiT, lambda weights: "blocks.0.mlp.fc1.weight" in weights)}
+)
+
+
+@dataclass(frozen=True)
+class GeneratorSize:
+    """Depth, width and heads of a network; the block REPA reads by default, and its projector's hidden width."""
 
     depth: int
     width: int
@@ -21,16 +47,86 @@ class SiTSize:
 
 
 # S, B, L, XL: DiT and SiT. REPA reads block 8 of L and XL and block 4 of B, by its author's advice; S like B.
-SIZES: Registry[SiTSize] = Registry(
-    "SiT size",
+SIZES: Registry[GeneratorSize] = Registry(
+    "generator size",
     {
-        "SiT-Tiny": SiTSize(depth=4, width=192, heads=3, repa_depth=2, repa_hidden=512),  # ours, for a CPU
-        "SiT-S": SiTSize(depth=12, width=384, heads=6, repa_depth=4),
-        "SiT-B": SiTSize(depth=12, width=768, heads=12, repa_depth=4),
-        "SiT-L": SiTSize(depth=24, width=1024, heads=16, repa_depth=8),
-        "SiT-XL": SiTSize(depth=28, width=1152, heads=16, repa_depth=8),
+        "SiT-Tiny": GeneratorSize(
+            depth=4, width=192, heads=3, repa_depth=2, repa_hidden=512
+        ),  # ours, for a CPU
+        "SiT-S": GeneratorSize(depth=12, width=384, heads=6, repa_depth=4),
+        "SiT-B": GeneratorSize(depth=12, width=768, heads=12, repa_depth=4),
+        "SiT-L": GeneratorSize(depth=24, width=1024, heads=16, repa_depth=8),
+        "SiT-XL": GeneratorSize(depth=28, width=1152, heads=16, repa_depth=8),
     },
 )
+
+
+@dataclass(frozen=True)
+class GeneratorName:
+    """A generator's name, taken apart: "SiT-B/1" is a network, one of its sizes, and a patch.
+
+    Attributes:
+        network: in GENERATORS.
+        size: its row in SIZES.
+        patch_size: latent positions per token along one side.
+    """
+
+    network: str
+    size: GeneratorSize
+    patch_size: int
+
+    @classmethod
+    def parse(cls, name: str) -> GeneratorName:
+        """Take a name apart.
+
+        Raises:
+            UserError: unknown size, or no patch.
+        """
+        size_name, slash, patch = name.partition("/")
+        size = SIZES[size_name]
+        if not slash or not patch.isdigit() or int(patch) < 1:
+            raise UserError(
+                "a generator's name ends in its patch size", given=name, expected=f"for example {size_name}/1"
+            )
+        return cls(size_name.partition("-")[0], size, int(patch))
+
+
+def build_generator(
+    name: str,
+    *,
+    latent_channels: int,
+    latent_size: int,
+    num_classes: int,
+    repa_width: int | None = None,
+    repa_depth: int | None = None,
+    label_dropout: float = 0.1,
+    path: str = LINEAR,
+) -> DiffusionTransformer:
+    """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
+
+    Args:
+        repa_depth: None for the block of that size's row.
+        latent_channels, ..., path: as of the network.
+
+    Raises:
+        UserError: unknown size, patch or path.
+    """
+    parsed = GeneratorName.parse(name)
+    size = parsed.size
+    return GENERATORS[parsed.network].network(
+        latent_channels=latent_channels,
+        latent_size=latent_size,
+        patch_size=parsed.patch_size,
+        width=size.width,
+        depth=size.depth,
+        heads=size.heads,
+        num_classes=num_classes,
+        label_dropout=label_dropout,
+        repa_width=repa_width,
+        repa_depth=repa_depth if repa_depth is not None else size.repa_depth,
+        repa_hidden=size.repa_hidden,
+        path=path,
+    )
 
 
 def build_sit(
@@ -43,27 +139,22 @@ def build_sit(
     repa_depth: int | None = None,
     label_dropout: float = 0.1,
 ) -> SiT:
-    """A freshly initialised SiT; `name` is a size and a patch, as "SiT-B/1".
+    """Return `build_generator` of a SiT.
 
     Raises:
-        UserError: unknown size or patch.
+        UserError: unknown size or patch, or the name of another network.
     """
-    size_name, slash, patch = name.partition("/")
-    size = SIZES[size_name]
-    if not slash or not patch.isdigit() or int(patch) < 1:
-        raise UserError(
-            "a SiT's name ends in its patch size", given=name, expected=f"for example {size_name}/1"
-        )
-    return SiT(
+    sit = build_generator(
+        name,
         latent_channels=latent_channels,
         latent_size=latent_size,
-        patch_size=int(patch),
-        width=size.width,
-        depth=size.depth,
-        heads=size.heads,
         num_classes=num_classes,
-        label_dropout=label_dropout,
         repa_width=repa_width,
-        repa_depth=repa_depth if repa_depth is not None else size.repa_depth,
-        repa_hidden=size.repa_hidden,
+        repa_depth=repa_depth,
+        label_dropout=label_dropout,
     )
+    if not isinstance(sit, SiT):
+        raise UserError(
+            f"{name} is no SiT", expected="a name as SiT-B/1", next_step="build it with build_generator"
+        )
+    return sit

@@ -1,4 +1,4 @@
-"""What images are drawn from: a SiT with its tokenizer and its classes, from a run, a checkpoint or a file."""
+"""What images are drawn from: a generator with its tokenizer and its classes, from a run, a checkpoint or a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sendvae.diffusion import SiT, load_repa_checkpoint, load_sit, sit_from_weights
+from sendvae.diffusion import Generator, load_checkpoint_file, load_generator, trained_generator
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm, weights_digest
 from sendvae.runs import (
@@ -32,7 +32,7 @@ STEPS_SHOWN = 10
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A SiT, the tokenizer that decodes its latents, its classes.
+    """A generator, the tokenizer that decodes its latents, its classes.
 
     Attributes:
         name: for pictures and tables.
@@ -40,26 +40,26 @@ class DiffusionModel:
     """
 
     name: str
-    sit: SiT
+    generator: Generator
     tokenizer: Tokenizer
     classes: Classes
     origin: dict[str, str | int]
 
     def to(self, device: torch.device) -> DiffusionModel:
         """Move both networks."""
-        self.sit.to(device)
+        self.generator.to(device)
         self.tokenizer.to(device)
         return self
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent."""
-        return self.sit.latent_channels, self.sit.latent_size, self.sit.latent_size
+        return self.generator.latent_shape
 
     @property
     def pixels(self) -> int:
         """Side of an image."""
-        return self.sit.latent_size * self.tokenizer.downsampling
+        return self.latent_shape[-1] * self.tokenizer.downsampling
 
 
 def is_diffusion_run(source: str) -> bool:
@@ -74,7 +74,7 @@ def load_model(
     """Return what images are drawn from, on the CPU, in evaluation mode.
 
     Args:
-        source: a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an exported SiT, or a file
+        source: a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an exported generator, or a file
             of REPA or REPA-E.
         tokenizer: instead of the run's own; needed where `source` is no run.
         step: of a checkpoint of the run, instead of the exported model.
@@ -91,7 +91,9 @@ def load_model(
             )
         path, step = path.parent.parent, open_checkpoint(path).step
     if not path.exists():
-        raise UserError("no such run", given=source, expected="a run folder, a checkpoint, or a SiT's file")
+        raise UserError(
+            "no such run", given=source, expected="a run folder, a checkpoint, or a generator's file"
+        )
     if is_diffusion_run(str(path)):
         model = _of_run(RunFolder(path), tokenizer, step, raw)
     elif RunFolder(path).config_path.is_file():
@@ -118,16 +120,16 @@ def _of_run(run: RunFolder, tokenizer: str | None, step: int | None, raw: bool) 
     config = run.configuration()
     checkpoint = _checkpoint(run, step, raw)
     if checkpoint is None:
-        sit, step_name = load_sit(run.path), "last"
+        generator, step_name = load_generator(run.path), "last"
         own = str(run.path) if config["kind"] == "joint" else str(config["tokenizer"])
         decoder = _tokenizer(tokenizer or own, run)
     else:
         step_name = str(checkpoint.step)
         if config["kind"] == "joint":
-            sit, decoder, own = _joint_checkpoint(checkpoint, config, tokenizer, raw)
+            generator, decoder, own = _joint_checkpoint(checkpoint, config, tokenizer, raw)
         else:
             weights = checkpoint.tensors("sit" if raw else "ema")
-            sit = sit_from_weights(weights, checkpoint.path, (config.get("repa") or {}).get("depth"))
+            generator = trained_generator(weights, config, checkpoint.path)
             own = str(config["tokenizer"])
             decoder = _tokenizer(tokenizer or own, run)
     origin: dict[str, str | int] = {
@@ -136,7 +138,9 @@ def _of_run(run: RunFolder, tokenizer: str | None, step: int | None, raw: bool) 
         "weights": "raw" if raw else "ema",
     }
     name = run.path.resolve().name + (f" {step_name}" if checkpoint else "") + (" raw" if raw else "")
-    return _model(name, sit, decoder, load_classes(run.path, sit.num_classes), origin, tokenizer or own)
+    return _model(
+        name, generator, decoder, load_classes(run.path, generator.num_classes), origin, tokenizer or own
+    )
 
 
 def _checkpoint(run: RunFolder, step: int | None, raw: bool) -> Checkpoint | None:
@@ -168,21 +172,21 @@ def _checkpoint(run: RunFolder, step: int | None, raw: bool) -> Checkpoint | Non
 
 def _joint_checkpoint(
     checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer: str | None, raw: bool
-) -> tuple[SiT, Tokenizer, str]:
-    """SiT and tokenizer of one step of REPA-E's training, with the statistics that the SiT was trained with."""
+) -> tuple[Generator, Tokenizer, str]:
+    """Generator and tokenizer of one step of REPA-E's training, with the statistics that the generator was trained with."""
     if raw:
         weights, buffers = checkpoint.tensors("sit"), checkpoint.tensors("latent_norm")
     else:
         averaged = checkpoint.tensors("ema")
         weights, buffers = _below("sit.", averaged), _below("latent_norm.", averaged)
-    sit = sit_from_weights(weights, checkpoint.path, (config.get("repa") or {}).get("depth"))
+    generator = trained_generator(weights, config, checkpoint.path)
     norm = LatentNorm(len(buffers["running_mean"]))
     norm.load_state_dict(buffers)
     own = checkpoint.path / "tokenizer.safetensors"
     decoder = load_tokenizer(tokenizer or own)
     if tokenizer is None:
         decoder.latent_stats = _statistics(norm)
-    return sit, decoder, str(own)
+    return generator, decoder, str(own)
 
 
 def _of_file(path: Path, tokenizer: str | None) -> DiffusionModel:
@@ -194,27 +198,32 @@ def _of_file(path: Path, tokenizer: str | None) -> DiffusionModel:
         )
     decoder = load_tokenizer(tokenizer)
     if path.is_file():
-        sit, norm = load_repa_checkpoint(path)
+        generator, norm = load_checkpoint_file(path)
         if norm is not None:  # REPA-E samples with the averaged statistics of its SiT
             decoder.latent_stats = _statistics(norm)
-        classes = Classes(sit.num_classes)
+        classes = Classes(generator.num_classes)
     else:
-        sit = load_sit(path)
-        classes = load_classes(path, sit.num_classes)
+        generator = load_generator(path)
+        classes = load_classes(path, generator.num_classes)
     origin: dict[str, str | int] = {"run": str(path), "checkpoint": "last", "weights": "ema"}
-    return _model(path.resolve().stem, sit, decoder, classes, origin, tokenizer)
+    return _model(path.resolve().stem, generator, decoder, classes, origin, tokenizer)
 
 
 def _model(
-    name: str, sit: SiT, decoder: Tokenizer, classes: Classes, origin: dict[str, str | int], tokenizer: str
+    name: str,
+    generator: Generator,
+    decoder: Tokenizer,
+    classes: Classes,
+    origin: dict[str, str | int],
+    tokenizer: str,
 ) -> DiffusionModel:
     digests: dict[str, str | int] = {
-        "sit_digest": weights_digest(sit),
+        "sit_digest": weights_digest(generator),
         "tokenizer": tokenizer,
         "tokenizer_digest": weights_digest(decoder),
         "statistics_digest": _statistics_digest(decoder.latent_stats),
     }
-    return DiffusionModel(name, sit.eval(), decoder.eval(), classes, origin | digests)
+    return DiffusionModel(name, generator.eval(), decoder.eval(), classes, origin | digests)
 
 
 def _statistics_digest(stats: LatentStats | None) -> str:
@@ -246,14 +255,14 @@ def _statistics(norm: LatentNorm) -> LatentStats:
 
 def _check_fit(model: DiffusionModel) -> None:
     tokenizer, channels = model.tokenizer, model.tokenizer.latent_channels
-    if channels != model.sit.latent_channels:
+    if channels != model.latent_shape[0]:
         raise UserError(
-            f"the tokenizer does not fit the SiT of {model.name}",
+            f"the tokenizer does not fit the generator of {model.name}",
             given=f"{model.origin['tokenizer']}: latents of {channels} channels",
-            expected=f"{model.sit.latent_channels} channels",
+            expected=f"{model.latent_shape[0]} channels",
         )
     if tokenizer.latent_stats is None:
         raise UserError(
             f"{model.origin['tokenizer']} carries no latent statistics",
-            expected="the tokenizer that the SiT was trained on, with the statistics of its latents",
+            expected="the tokenizer that the generator was trained on, with the statistics of its latents",
         )

@@ -10,7 +10,7 @@ from PIL import Image
 from sendvae.config.schema_diffusion import PreviewConfig
 from sendvae.config.schema_evaluate import GenerationConfig, IntervalConfig
 from sendvae.data import ImageSet
-from sendvae.diffusion import SiT
+from sendvae.diffusion import Generator
 from sendvae.distributed import is_main
 from sendvae.evaluation.generation import measure_generation, open_reference
 from sendvae.evaluation.labels import choose_labels
@@ -45,13 +45,13 @@ class Preview:
         self.labels = choose_labels(config.sampling, Classes.of(images), seed).values
 
     @torch.no_grad()
-    def __call__(self, sit: SiT, images_seen: int) -> dict[str, float]:
+    def __call__(self, generator: Generator, images_seen: int) -> dict[str, float]:
         """Draws, writes the picture, returns the distance. Every process calls it: FSDP's sampling needs all."""
         from torchvision.utils import make_grid
 
-        device = next(sit.parameters()).device
+        device = next(generator.parameters()).device
         tokenizer = self.tokenizer.to(device)
-        sampled = generate(sit, tokenizer, self.labels, self.config.sampling, self.seed, "preview")
+        sampled = generate(generator, tokenizer, self.labels, self.config.sampling, self.seed, "preview")
         samples = torch.cat(list(sampled))
         if is_main():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -143,7 +143,7 @@ def draw_missing(
     with progress(name, config.images, start=done) as bar:
         for numbers in own_share(missing):
             images = draw_images(
-                model.sit,
+                model.generator,
                 model.tokenizer,
                 numbers,
                 labels.values[numbers.start : numbers.stop],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sendvae.config.schema_sample import SamplingConfig
 from sendvae.data import to_uint8
-from sendvae.diffusion import SiT, Watch, sample
+from sendvae.diffusion import Generator, Watch, sample
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import progress
@@ -46,7 +46,7 @@ class ImageNoise:
 
 @torch.no_grad()
 def draw_images(
-    sit: SiT,
+    generator: Generator,
     tokenizer: Tokenizer,
     numbers: Sequence[int],
     labels: Int64[Tensor, " B"],
@@ -57,7 +57,7 @@ def draw_images(
     """Return decoded samples on the CPU.
 
     Args:
-        sit, tokenizer: on one device, in evaluation mode; the tokenizer carries the statistics of its latents.
+        generator, tokenizer: on one device, in evaluation mode; the tokenizer carries the statistics of its latents.
         numbers: of these images among all of them; their noise follows from that and the seed.
         labels: of these images.
         watch: is shown the normalised latents that every step points to, for `decode_samples`.
@@ -67,12 +67,12 @@ def draw_images(
     """
     if tokenizer.latent_stats is None:
         raise ValueError("the tokenizer carries no latent statistics")
-    device = next(sit.parameters()).device
-    noise = ImageNoise(seed, numbers, (sit.latent_channels, sit.latent_size, sit.latent_size))
+    device = next(generator.parameters()).device
+    noise = ImageNoise(seed, numbers, generator.latent_shape)
     low, high = sampling.guidance_interval
     with number_format(resolve_precision(sampling.precision, device), device):
         z = sample(
-            sit,
+            generator,
             noise().float().to(device),
             labels.to(device),
             method=sampling.method,
@@ -102,7 +102,7 @@ def decode_samples(
 
 
 def generate(
-    sit: SiT,
+    generator: Generator,
     tokenizer: Tokenizer,
     labels: Int64[Tensor, " N"],
     sampling: SamplingConfig,
@@ -112,12 +112,12 @@ def generate(
     """Yield decoded samples, one per label, in batches; image i is the same in batches of any size.
 
     Args:
-        sit, tokenizer, sampling, seed: as of `draw_images`.
+        generator, tokenizer, sampling, seed: as of `draw_images`.
         name: of the progress bar.
     """
     with progress(name, len(labels)) as bar:
         for numbers in torch.arange(len(labels)).split(sampling.batch_size):
-            yield draw_images(sit, tokenizer, numbers.tolist(), labels[numbers], sampling, seed)
+            yield draw_images(generator, tokenizer, numbers.tolist(), labels[numbers], sampling, seed)
             bar.advance(len(numbers))
 
 

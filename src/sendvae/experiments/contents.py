@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sendvae.config import LatentsConfig
 from sendvae.data import AdmArchive, open_images
-from sendvae.diffusion import load_sit
+from sendvae.diffusion import load_generator
 from sendvae.evaluation.latents import open_data
 from sendvae.nn import weights_digest
 from sendvae.runs.classes import CLASSES
@@ -66,7 +66,7 @@ class Contents:
         return self._once(("tokenizer", source), read)
 
     def run(self, source: str) -> str:
-        """Return the digest of the SiT of a run, and of its classes.
+        """Return the digest of the generator of a run, and of its classes.
 
         Raises:
             UserError: there is none.
@@ -75,7 +75,7 @@ class Contents:
         def read() -> str:
             classes = Path(source) / CLASSES
             known = _digest_of([classes]) if classes.is_file() else "no classes"
-            return f"{weights_digest(load_sit(source))}, {known}"
+            return f"{weights_digest(load_generator(source))}, {known}"
 
         return self._once(("run", source), read)
 

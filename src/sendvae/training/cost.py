@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 FLOAT = 4  # bytes: weights, gradients and averages are float32
 ADAM = 2  # running moments of a parameter
+GENERATOR = "generator"  # the network that FSDP2 shards
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Estimate:
         activations: bytes an image: what the largest part of a step keeps for its backward pass, in float32 and
             with attention weights stored. An upper estimate: bf16 and fused attention keep less.
         images, batch_size, accumulate: of the configuration.
-        sharded: whether FSDP2 spreads the SiT over the processes.
+        sharded: whether FSDP2 spreads the generator over the processes.
     """
 
     networks: Sequence[Network]
@@ -78,7 +79,7 @@ class Estimate:
         """Return the bytes of one process for weights, gradients, optimiser, average and activations of its share."""
         totals = dict.fromkeys(("weights", "gradients", "optimiser", "average"), 0.0)
         for network in self.networks:
-            parts = processes if self.sharded and network.name == "SiT" else 1
+            parts = processes if self.sharded and network.name == GENERATOR else 1
             totals["weights"] += FLOAT * network.parameters / parts
             totals["gradients"] += FLOAT * network.trained / parts
             totals["optimiser"] += ADAM * FLOAT * network.trained / parts

@@ -15,10 +15,10 @@ from torch import nn
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig
 from sendvae.data import open_images, to_float
-from sendvae.diffusion import SiT, build_sit
+from sendvae.diffusion import Generator, build_generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import Tokenizer, trainable
-from sendvae.training.cost import Estimate, Network
+from sendvae.training.cost import GENERATOR, Estimate, Network
 from sendvae.training.meta import (
     COUNTED,
     META,
@@ -68,17 +68,17 @@ def _estimate_tokenizer(config: TokenizerConfig, size: int) -> Estimate:
 def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Estimate:
     tokenizer = blank_tokenizer(config.tokenizer)
     assert tokenizer.latent_stats is not None
-    sit = _sit(config, tokenizer, size, classes)
-    stage = DiffusionStage(config, sit, tokenizer.latent_stats, Source(BlankImages(size)), META)
+    generator = _generator(config, tokenizer, size, classes)
+    stage = DiffusionStage(config, generator, tokenizer.latent_stats, Source(BlankImages(size)), META)
     width = BACKBONES[config.repa.backbone].width if config.repa else None
-    batch = blank_batch(size, sit.grid if config.repa else None, width)
-    latent = torch.zeros(COUNTED, sit.latent_channels, sit.latent_size, sit.latent_size, device=META)
+    batch = blank_batch(size, generator.grid if config.repa else None, width)
+    latent = torch.zeros(COUNTED, *generator.latent_shape, device=META)
     cached = replace(batch, latent_mean=latent, latent_std=latent)
     found = _estimate(
         config,
-        [_network("SiT", stage.sit, averaged=True)],
-        _count(stage.parts, cached, config, stage.sit),
-        (config.repa.backbone, sit.grid) if config.repa else None,
+        [_network(GENERATOR, stage.generator, averaged=True)],
+        _count(stage.parts, cached, config, stage.generator),
+        (config.repa.backbone, generator.grid) if config.repa else None,
         size,
     )
     assert batch.images is not None
@@ -94,14 +94,14 @@ def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Est
 
 def _estimate_joint(config: JointConfig, size: int, classes: int) -> Estimate:
     tokenizer = trainable(blank_tokenizer(config.init), config.init)
-    sit = _sit(config, tokenizer, size, classes)
+    generator = _generator(config, tokenizer, size, classes)
     with META:
         networks = vae_networks(config, tokenizer, pretrained=False)
-    stage = JointStage(config, networks, sit, Source(BlankImages(size)), META)
-    batch = blank_batch(size, sit.grid, BACKBONES[config.repa.backbone].width)
-    count = _count(stage.parts, batch, config, *_modules(networks).values(), stage.sit)
-    found = [*_vae_networks(networks), _network("SiT", stage.sit, averaged=True)]
-    return _estimate(config, found, count, (config.repa.backbone, sit.grid), size)
+    stage = JointStage(config, networks, generator, Source(BlankImages(size)), META)
+    batch = blank_batch(size, generator.grid, BACKBONES[config.repa.backbone].width)
+    count = _count(stage.parts, batch, config, *_modules(networks).values(), stage.generator)
+    found = [*_vae_networks(networks), _network(GENERATOR, stage.generator, averaged=True)]
+    return _estimate(config, found, count, (config.repa.backbone, generator.grid), size)
 
 
 def _count(parts: Sequence[Part], batch: Batch, config: TrainingConfig, *networks: nn.Module) -> Counter:
@@ -174,16 +174,19 @@ def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
     return size, classes or 0
 
 
-def _sit(config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int) -> SiT:
+def _generator(
+    config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int
+) -> Generator:
     channels, side, _ = tokenizer.latent_shape(size)
     with META:
-        return build_sit(
+        return build_generator(
             config.model,
             latent_channels=channels,
             latent_size=side,
             num_classes=classes,
             repa_width=BACKBONES[config.repa.backbone].width if config.repa else None,
             repa_depth=config.repa.depth if config.repa else None,
+            path=config.path,
         )
 
 

@@ -1,4 +1,4 @@
-"""The SiT of a run, finished or not, as one folder: `config.json`, `model.safetensors`, and a card."""
+"""The generator of a run, finished or not, as one folder: `config.json`, `model.safetensors`, and a card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sendvae.diffusion import SiT, load_sit, save_sit, sit_from_weights
+from sendvae.diffusion import Generator, load_generator, save_generator, trained_generator
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, latest_checkpoint, load_classes, load_measured, open_checkpoint
 from sendvae.tokenizers import LatentStats
@@ -17,13 +17,13 @@ library_name: sendvae
 {licence}---
 # {name}
 
-A SiT ({model}) of {parameters:,} parameters: velocities of normalised latents {shape}, for {classes} classes;
+A generator ({model}) of {parameters:,} parameters: velocities of normalised latents {shape}, for {classes} classes;
 averaged weights of {source}. Its latents are those of the tokenizer `{tokenizer}`{statistics}.
 
 ```python
-from sendvae.diffusion import load_sit
+from sendvae.diffusion import load_generator
 
-sit = load_sit("PATH OF THIS FOLDER")
+generator = load_generator("PATH OF THIS FOLDER")
 ```
 
 ## configuration
@@ -34,13 +34,13 @@ sit = load_sit("PATH OF THIS FOLDER")
 """
 
 
-def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None = None) -> SiT:
+def export_generator(run: RunFolder, source: Path, folder: Path, licence: str | None = None) -> Generator:
     """Write the averaged weights of a finished run, or of one checkpoint, however many shards it has; return them.
 
     Args:
         run: of `sendvae train diffusion`.
         source: its folder, or one of its checkpoints.
-        folder: to write; `load_sit` reads it.
+        folder: to write; `load_generator` reads it.
         licence: of the weights, for the card.
 
     Raises:
@@ -48,10 +48,9 @@ def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None =
     """
     config = run.configuration()
     if source != run.path:
-        repa = config.get("repa") or {}
-        sit = sit_from_weights(open_checkpoint(source).tensors("ema"), source, repa.get("depth"))
+        generator = trained_generator(open_checkpoint(source).tensors("ema"), config, source)
     elif (run.path / "sit").is_dir():
-        sit = load_sit(run.path)
+        generator = load_generator(run.path)
     else:
         newest = latest_checkpoint(run.checkpoints)
         raise UserError(
@@ -60,21 +59,23 @@ def export_sit(run: RunFolder, source: Path, folder: Path, licence: str | None =
             next_step="run its training command again"
             + (f", or export {newest.path}" if newest is not None else ""),
         )
-    save_sit(sit, folder, _card(sit, source, run, config, licence))
-    classes = load_classes(run.path, sit.num_classes)
+    save_generator(generator, folder, _card(generator, source, run, config, licence))
+    classes = load_classes(run.path, generator.num_classes)
     if classes.names is not None:
         classes.save(folder)
-    return sit
+    return generator
 
 
-def _card(sit: SiT, source: Path, run: RunFolder, config: Mapping[str, Any], licence: str | None) -> str:
+def _card(
+    generator: Generator, source: Path, run: RunFolder, config: Mapping[str, Any], licence: str | None
+) -> str:
     return CARD.format(
         licence=f"license: {licence.lower()}\n" if licence else "",
         name=run.path.name,
         model=config["model"],
-        parameters=sum(parameter.numel() for parameter in sit.parameters()),
-        shape=f"{sit.latent_channels} x {sit.latent_size} x {sit.latent_size}",
-        classes=sit.null_label,
+        parameters=sum(parameter.numel() for parameter in generator.parameters()),
+        shape=" x ".join(map(str, generator.latent_shape)),
+        classes=generator.num_classes,
         source=source.name,
         tokenizer=config["tokenizer"],
         statistics=_statistics(load_measured(run.path)),

@@ -12,7 +12,7 @@ from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yam
 from sendvae.config.schema_common import DataConfig
 from sendvae.config.schema_diffusion import DiffusionDataConfig
 from sendvae.data import CroppedImages, ImageSet, LatentCache, ShardImages, open_images
-from sendvae.diffusion import SiT, build_sit, load_sit, save_sit
+from sendvae.diffusion import Generator, GeneratorName, build_generator, load_generator, save_generator
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
@@ -49,7 +49,7 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
 from sendvae.vision import Backbone, load_backbone
 
-PreviewFactory = Callable[[Tokenizer, ImageSet, Path], Callable[[SiT, int], dict[str, float]]]
+PreviewFactory = Callable[[Tokenizer, ImageSet, Path], Callable[[Generator, int], dict[str, float]]]
 
 
 def default_device() -> torch.device:
@@ -101,7 +101,7 @@ def train_diffusion(
     name: str = "diffusion",
     preview: PreviewFactory | None = None,
 ) -> Path:
-    """Train a SiT on the latents of `config.tokenizer`; return the exported folder (EMA weights).
+    """Train a generator on the latents of `config.tokenizer`; return the exported folder (EMA weights).
 
     Args:
         config, folder, cache, name: as of `train_tokenizer`.
@@ -110,7 +110,7 @@ def train_diffusion(
     device = default_device()
     exported = folder / "sit"
     with open_run(folder, config, "sit") as run:
-        if is_exported(run, exported, load_sit):
+        if is_exported(run, exported, load_generator):
             return exported
         images = open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
@@ -120,7 +120,7 @@ def train_diffusion(
         tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
         channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
-        backbone, grid = None, size // int(config.model.rpartition("/")[2])
+        backbone, grid = None, size // GeneratorName.parse(config.model).patch_size
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
         _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
@@ -130,7 +130,7 @@ def train_diffusion(
         target = _Target()
         if backbone is not None:
             target = _target(backbone, grid, images, config.data, cache, device)
-        sit = build_sit(
+        generator = build_generator(
             config.model,
             latent_channels=channels,
             latent_size=size,
@@ -138,34 +138,35 @@ def train_diffusion(
             repa_width=target.width,
             repa_depth=config.repa.depth if config.repa else None,
             label_dropout=config.label_dropout,
+            path=config.path,
         )
         encoder = tokenizer.to(device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
-        stage = DiffusionStage(config, sit, stats, source, device, encoder, target.backbone, name)
+        stage = DiffusionStage(config, generator, stats, source, device, encoder, target.backbone, name)
         drawing = None
         if config.preview is not None and preview is not None:
             draw = preview(tokenizer, images, run.samples)
             drawing = (config.preview.every, lambda images_seen: draw(stage.ema.network, images_seen))
         train(stage, run, config.loop, config.seed, config.data.workers, drawing)
-        averaged = SiT(**stage.ema.network.arguments)
+        averaged = type(generator)(**generator.arguments)
         averaged.load_state_dict({name: whole(t) for name, t in stage.ema.tensors().items()})
         if is_main():
-            save_sit(averaged, exported)
+            save_generator(averaged, exported)
         barrier()
     return exported
 
 
 def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joint") -> Path:
-    """Train a tokenizer and a SiT end to end (REPA-E); return the run folder with "tokenizer" and "sit" in it.
+    """Train a tokenizer and a generator end to end (REPA-E); return the run folder with "tokenizer" and "sit" in it.
 
-    The tokenizer carries the averaged latent statistics that its SiT was trained with.
+    The tokenizer carries the averaged latent statistics that its generator was trained with.
     """
     device = default_device()
     with open_run(folder, config, "tokenizer", "sit") as run:
         finished = [
             is_exported(run, folder / "tokenizer", load_tokenizer),
-            is_exported(run, folder / "sit", load_sit),
+            is_exported(run, folder / "sit", load_generator),
         ]
         if all(finished):
             return folder
@@ -179,10 +180,10 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
                 tokenizer, images, config.statistics_images, config.seed, device
             )
         channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
-        grid = size // int(config.model.rpartition("/")[2])
+        grid = size // GeneratorName.parse(config.model).patch_size
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
-        sit = build_sit(
+        generator = build_generator(
             config.model,
             latent_channels=channels,
             latent_size=size,
@@ -190,19 +191,20 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             repa_width=target.width,
             repa_depth=config.repa.depth,
             label_dropout=config.label_dropout,
+            path=config.path,
         )
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         networks = vae_networks(config, tokenizer)
-        stage = JointStage(config, networks, sit, source, device, target.backbone, name)
+        stage = JointStage(config, networks, generator, source, device, target.backbone, name)
         train(stage, run, config.loop, config.seed, config.data.workers)
         averaged = stage.ema.network
-        sit, norm = averaged["sit"], averaged["latent_norm"]
-        assert isinstance(sit, SiT)
+        generator, norm = averaged["sit"], averaged["latent_norm"]
+        assert isinstance(generator, Generator)
         assert isinstance(norm, LatentNorm)
         tokenizer.latent_stats = LatentStats(norm.running_mean.cpu(), norm.running_var.sqrt().cpu())
         if is_main():
             save_tokenizer(tokenizer, folder / "tokenizer", card={"trained with": to_yaml(config)})
-            save_sit(sit, folder / "sit")
+            save_generator(generator, folder / "sit")
         barrier()
     return folder
 

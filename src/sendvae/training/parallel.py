@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.nn.parallel import DistributedDataParallel
 
 from sendvae import distributed
-from sendvae.diffusion import SiT
+from sendvae.diffusion import Generator
 
 Result = TypeVar("Result")
 
@@ -64,15 +64,14 @@ class Parallel:
         return nullcontext()
 
 
-def shard(sit: SiT) -> SiT:
-    """Spread a SiT's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
-    device = next(sit.parameters()).device.type
+def shard(generator: Generator) -> None:
+    """Spread a generator's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
+    device = next(generator.parameters()).device.type
     mesh = init_device_mesh(device, (distributed.world_size(),))
-    for block in sit.blocks:
+    for block in generator.blocks:
         fully_shard(block, mesh=mesh)
-    fully_shard(sit, mesh=mesh)
-    register_fsdp_forward_method(sit, "forward_with_features")
-    return sit
+    fully_shard(generator, mesh=mesh)
+    register_fsdp_forward_method(generator, "forward_with_features")
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.diffusion.path import Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 ATOL, RTOL = 1e-6, 1e-3  # SiT's defaults
@@ -26,7 +27,7 @@ SMALLEST_STEP = 1e-10
 
 
 def dopri5(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
 ) -> Float[Tensor, "B C h w"]:
     """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
 
@@ -36,7 +37,7 @@ def dopri5(
     Raises:
         FloatingPointError: the step shrinks to nothing, as it does where the velocity is not finite.
     """
-    del noise
+    del noise, path
     t, h = 1.0, 1.0 / steps
     first = velocity(x, t)
     while t > 0.0:

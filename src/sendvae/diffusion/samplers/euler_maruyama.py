@@ -8,25 +8,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.diffusion.path import Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 LAST_STEP = 0.04  # size of the final, noiseless step (SiT's "Mean", REPA)
 
 
 def euler_maruyama(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
 ) -> Float[Tensor, "B C h w"]:
-    """dx = (v - w s / 2) dt + sqrt(w) dW with w(t) = 2 t, t from 1 down to 0.04, then one step to 0.
+    """dx = (v - w s / 2) dt + sqrt(w) dW with the path's s and w, t from 1 down to 0.04, then one step to 0.
 
-    `steps` network evaluations. With the score s = -(x + (1 - t) v) / t the drift is v - t s. `noise` is called
-    once in each noisy step.
+    `steps` network evaluations. `noise` is called once in each noisy step.
     """
     times = [*torch.linspace(1.0, LAST_STEP, steps, dtype=torch.float64).tolist(), 0.0]
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         dt = t_next - t
         v = velocity(x, t)
-        score = -(x + (1.0 - t) * v) / t
-        x = x + (v - t * score) * dt
+        w = path.diffusion(t)
+        x = x + (v - 0.5 * w * path.score(x, v, t)) * dt
         if i < steps - 1:
-            x = x + (2.0 * t * -dt) ** 0.5 * noise()
+            x = x + (w * -dt) ** 0.5 * noise()
     return x

@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.diffusion.path import Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 
 def heun(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
 ) -> Float[Tensor, "B C h w"]:
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
-    del noise
+    del noise, path
     times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         slope = velocity(x, t)

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.diffusion.path import Path
+
 Velocity = Callable[[Tensor, float], Tensor]  # (state, t) to dx / dt
 Noise = Callable[
     [], Tensor
@@ -19,14 +21,15 @@ class Sampler(Protocol):
     """A function from noise to data."""
 
     def __call__(
-        self, velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise
+        self, velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
     ) -> Float[Tensor, "B C h w"]:
         """Return the state at t = 0.
 
         Args:
-            velocity: of the interpolant.
+            velocity: of the path.
             x: the state at t = 1, float64 where the device has it.
             steps: how finely time is divided.
             noise: what a stochastic sampler adds; the others never call it.
+            path: of the velocity; gives a stochastic sampler its score and its noise.
         """
         ...

@@ -1,4 +1,4 @@
-"""Training a SiT on a frozen tokenizer's latents: velocity matching and the REPA loss."""
+"""Training a generator on a frozen tokenizer's latents: velocity matching and the REPA loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sendvae import distributed
 from sendvae.config import DiffusionConfig
-from sendvae.diffusion import SiT
+from sendvae.diffusion import Generator
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.tokenizers import LatentStats, Posterior, Tokenizer
 from sendvae.training.ema import EMA
@@ -22,11 +22,11 @@ from sendvae.vision import Backbone
 
 
 class DiffusionStage:
-    """One step draws z from the posterior, normalises it with fixed channel statistics, and updates the SiT.
+    """One step draws z from the posterior, normalises it with fixed channel statistics, and updates the generator.
 
     Args:
         config: the resolved configuration.
-        sit: the transformer; trained in place.
+        generator: trained in place.
         stats: statistics of the tokenizer's latents.
         source: cached latents (and tokens), or images.
         device: where everything runs.
@@ -38,7 +38,7 @@ class DiffusionStage:
     def __init__(
         self,
         config: DiffusionConfig,
-        sit: SiT,
+        generator: Generator,
         stats: LatentStats,
         source: Source,
         device: torch.device,
@@ -49,16 +49,16 @@ class DiffusionStage:
         self.config, self.source, self.device, self.stats = config, source, device, stats
         self.tokenizer, self.backbone, self.name = tokenizer, backbone, name
         self.precision = resolve_precision(config.loop.precision, device)
-        self.sit = sit.to(device).train()
-        self.ema = EMA(self.sit, config.ema)
+        self.generator = generator.to(device).train()
+        self.ema = EMA(self.generator, config.ema)
         if config.loop.parallel == "fsdp" and distributed.world_size() > 1:
-            shard(self.sit)
+            shard(self.generator)
             shard(self.ema.network)
-        self.sit_part = Part("SiT", self.losses, Parallel(self.sit), ("sit",))
-        self.parts = (self.sit_part,)
+        self.generator_part = Part("generator", self.losses, Parallel(self.generator), ("sit",))
+        self.parts = (self.generator_part,)
         self.state = State(
-            {"sit": self.sit},
-            {"sit": Updater(self.sit, config.optimizer, config.loop.images)},
+            {"sit": self.generator},
+            {"sit": Updater(self.generator, config.optimizer, config.loop.images)},
             {"ema": self.ema},
         )
 
@@ -66,8 +66,8 @@ class DiffusionStage:
         """Train on this process's share of a batch; return scalars, detached."""
         config = self.config
         pieces = micro_batches(batch, config.seed, images_seen, config.loop.accumulate, self.device)
-        scalars = self.sit_part.train(pieces, self.state)
-        self.ema.update(self.sit)
+        scalars = self.generator_part.train(pieces, self.state)
+        self.ema.update(self.generator)
         return scalars
 
     def losses(self, piece: MicroBatch) -> Losses:
@@ -77,9 +77,9 @@ class DiffusionStage:
             posterior = self._posterior(piece)
             noise = piece.draws.normal("posterior", posterior.mean.shape[1:])
             z = self.stats.normalize(posterior.sample(noise=noise).float())
-            tokens = piece.tokens(self.backbone, self.sit.grid, self.precision) if repa else None
+            tokens = piece.tokens(self.backbone, self.generator.grid, self.precision) if repa else None
             return velocity_losses(
-                self.sit, z, piece, tokens, self.config.time_sampling, repa.weight if repa else 0.0
+                self.generator, z, piece, tokens, self.config.time_sampling, repa.weight if repa else 0.0
             )
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""REPA-E: a VAE and a SiT trained together, the VAE by the REPA loss through the frozen SiT."""
+"""REPA-E: a VAE and a generator trained together, the VAE by the REPA loss through the frozen generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sendvae import distributed
 from sendvae.config import JointConfig
-from sendvae.diffusion import SiT, interpolate
+from sendvae.diffusion import PATHS, Generator
 from sendvae.errors import UserError
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.training.ema import EMA
@@ -28,18 +28,18 @@ from sendvae.vision import Backbone
 
 
 class JointStage:
-    """One step, in REPA-E's order: the VAE, the discriminator, the SiT, the average.
+    """One step, in REPA-E's order: the VAE, the discriminator, the generator, the average.
 
-    The VAE learns L_VAE plus the REPA loss of the SiT's hidden tokens, whose gradient reaches it through the
-    sampled latent; the SiT is frozen meanwhile, drops no labels, and its latent normalisation uses the running
-    statistics. Then the SiT learns velocities and REPA on the same latents, detached, with the same times and
+    The VAE learns L_VAE plus the REPA loss of the generator's hidden tokens, whose gradient reaches it through the
+    sampled latent; the generator is frozen meanwhile, drops no labels, and its latent normalisation uses the running
+    statistics. Then the generator learns velocities and REPA on the same latents, detached, with the same times and
     noise; now the normalisation uses the batch's statistics and moves the running ones.
 
     Args:
         config: the resolved configuration.
         networks: of `vae_networks`; tokenizer and discriminator are trained in place. The tokenizer's statistics,
             if any, begin the normalisation.
-        sit: trained in place; must have a REPA projector.
+        generator: trained in place; must have a REPA projector.
         source: images, with cached tokens or without.
         device: where everything runs.
         backbone: the frozen foundation model; needed where the source has no cached tokens.
@@ -53,7 +53,7 @@ class JointStage:
         self,
         config: JointConfig,
         networks: VAENetworks,
-        sit: SiT,
+        generator: Generator,
         source: Source,
         device: torch.device,
         backbone: Backbone | None = None,
@@ -62,27 +62,30 @@ class JointStage:
         self.config, self.source, self.device, self.backbone = config, source, device, backbone
         self.name = name
         if config.loop.parallel == "fsdp":  # its sharded weights cannot be frozen and freed within a step
-            raise UserError("joint training does not shard its SiT", next_step="set loop.parallel=ddp")
+            raise UserError("joint training does not shard its generator", next_step="set loop.parallel=ddp")
         self.precision = resolve_precision(config.loop.precision, device)
         self.vae = VAETraining(config, networks, device)
         self.tokenizer, self.discriminator = self.vae.tokenizer, self.vae.discriminator
         self.latent_norm = self.vae.latent_norm
-        self.sit = sit.to(device).train()
-        self.averaged = nn.ModuleDict({"sit": self.sit, "latent_norm": self.latent_norm})
+        self.generator = generator.to(device).train()
+        self.averaged = nn.ModuleDict({"sit": self.generator, "latent_norm": self.latent_norm})
         self.ema = EMA(self.averaged, config.ema)
         self.vae_part = Part(
-            "tokenizer, through the frozen SiT", self.vae_losses, Parallel(self.tokenizer), ("tokenizer",)
+            "tokenizer, through the frozen generator",
+            self.vae_losses,
+            Parallel(self.tokenizer),
+            ("tokenizer",),
         )
-        self.sit_part = Part("SiT", self.sit_losses, Parallel(self.sit), ("sit",))
-        self.parts = (self.vae_part, self.vae.discriminator_part, self.sit_part)
+        self.generator_part = Part("generator", self.generator_losses, Parallel(self.generator), ("sit",))
+        self.parts = (self.vae_part, self.vae.discriminator_part, self.generator_part)
         self.state = State(
             {
                 "tokenizer": self.tokenizer,
                 "discriminator": self.discriminator,
-                "sit": self.sit,
+                "sit": self.generator,
                 "latent_norm": self.latent_norm,
             },
-            {**self.vae.updaters, "sit": Updater(self.sit, config.optimizer, config.loop.images)},
+            {**self.vae.updaters, "sit": Updater(self.generator, config.optimizer, config.loop.images)},
             {"ema": self.ema},
         )
 
@@ -90,40 +93,40 @@ class JointStage:
         """Train on this process's share of a batch; return scalars, detached."""
         config = self.config
         pieces = micro_batches(batch, config.seed, images_seen, config.loop.accumulate, self.device)
-        # The VAE, through the frozen SiT.
-        self.sit.eval()
+        # The VAE, through the frozen generator.
+        self.generator.eval()
         scalars = self.vae_part.train(pieces, self.state)
         # The discriminator, on the same reconstructions.
         if images_seen >= config.losses.discriminator_start:
             scalars |= self.vae.discriminator_part.train(pieces, self.state)
-        # The SiT, on the same latents.
-        self.sit.train()
+        # The generator, on the same latents.
+        self.generator.train()
         self._normalise(pieces)
-        scalars |= self.sit_part.train(pieces, self.state)
+        scalars |= self.generator_part.train(pieces, self.state)
         self.ema.update(self.averaged)
         return scalars
 
     def vae_losses(self, piece: MicroBatch) -> Losses:
-        """Return L_VAE and the REPA loss of the frozen SiT's hidden tokens, by the running statistics."""
-        tokens = piece.tokens(self.backbone, self.sit.grid, self.precision)
-        piece.batch = replace(piece.batch, tokens=tokens)  # for the SiT's losses, too
+        """Return L_VAE and the REPA loss of the frozen generator's hidden tokens, by the running statistics."""
+        tokens = piece.tokens(self.backbone, self.generator.grid, self.precision)
+        piece.batch = replace(piece.batch, tokens=tokens)  # for the generator's losses, too
         terms = self.vae.terms_of(piece)
-        with autocast(self.precision, self.device), frozen(self.sit.parameters()):
+        with autocast(self.precision, self.device), frozen(self.generator.parameters()):
             time, noise = time_and_noise(piece, terms.z, self.config.time_sampling)
-            x_t = interpolate(self.latent_norm(terms.z.float()), noise, time)
-            hidden = self.sit.features(x_t, time, piece.batch.labels)
+            x_t = PATHS[self.generator.path].interpolate(self.latent_norm(terms.z.float()), noise, time)
+            hidden = self.generator.features(x_t, time, piece.batch.labels)
         with full_precision(self.device):
             loss = -F.cosine_similarity(hidden.float(), tokens.float(), dim=-1).mean()
         terms.scalars["alignment"] = loss
         terms.weighted["alignment"] = self.config.alignment_weight * loss
         return Losses(terms.total(), terms.scalars)
 
-    def sit_losses(self, piece: MicroBatch) -> Losses:
+    def generator_losses(self, piece: MicroBatch) -> Losses:
         """Return the velocity and REPA losses of the latents in a micro-batch, normalised."""
         assert piece.latent is not None
         with autocast(self.precision, self.device):
             return velocity_losses(
-                self.sit,
+                self.generator,
                 piece.latent,
                 piece,
                 piece.batch.tokens,

@@ -1,11 +1,11 @@
-"""What the stages with a SiT share: its times and noise, and the losses of velocities and of REPA."""
+"""What the stages with a generator share: its times and noise, and the losses of velocities and of REPA."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion import SiT, diffusion_objective, sample_time
+from sendvae.diffusion import Generator, diffusion_objective, sample_time
 from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.parts import Losses
 
@@ -21,12 +21,12 @@ def time_and_noise(
         sampling: of `sample_time`.
     """
     draws = piece.draws
-    time = draws.draw("time", lambda n, generator: sample_time(n, sampling, generator, draws.device))
+    time = draws.draw("time", lambda n, random: sample_time(n, sampling, random, draws.device))
     return time, draws.normal("interpolant noise", z.shape[1:])
 
 
 def velocity_losses(
-    sit: SiT,
+    generator: Generator,
     z: Float[Tensor, "B C h w"],
     piece: MicroBatch,
     tokens: Float[Tensor, "B N D"] | None,
@@ -36,9 +36,9 @@ def velocity_losses(
     """Return `diffusion_objective` of normalised latents z, with a micro-batch's draws and dropped labels."""
     time, noise = time_and_noise(piece, z, sampling)
     terms = diffusion_objective(
-        sit,
+        generator,
         z,
-        sit.drop_labels(piece.batch.labels, piece.draws.uniform("label dropout")),
+        generator.drop_labels(piece.batch.labels, piece.draws.uniform("label dropout")),
         time=time,
         noise=noise,
         tokens=tokens,

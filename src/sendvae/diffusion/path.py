@@ -1,0 +1,136 @@
+"""Interpolants between data (t = 0) and noise (t = 1), and what follows from their velocities."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sendvae.registry import Registry
+
+
+@runtime_checkable
+class Path(Protocol):
+    """x_t = alpha(t) x + sigma(t) noise, with alpha(0) = sigma(1) = 1 and alpha(1) = sigma(0) = 0.
+
+    Data, score and diffusion coefficient are of one t for the whole batch, as samplers ask; v is the velocity that
+    a network predicts at x_t.
+    """
+
+    def interpolate(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return x_t."""
+        ...
+
+    def velocity(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return dx_t / dt."""
+        ...
+
+    def data(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return where v points to at t = 0: the estimate of x."""
+        ...
+
+    def score(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the gradient of the log density of x_t: minus the estimate of the noise, over sigma(t); t > 0."""
+        ...
+
+    def diffusion(self, t: float) -> float:
+        """Return w(t) of the reverse SDE dx = (v - w s / 2) dt + sqrt(w) dW: 2 sigma(t), SiT's "sigma"."""
+        ...
+
+
+class LinearPath:
+    """alpha = 1 - t, sigma = t: REPA's, REPA-E's, LightningDiT's."""
+
+    def interpolate(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return (1 - t) x + t noise."""
+        t = t[:, None, None, None]
+        return (1.0 - t) * x + t * noise
+
+    def velocity(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return noise - x, the same at every t."""
+        del t
+        return noise - x
+
+    def data(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return x_t - t v."""
+        return x_t - t * v
+
+    def score(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return -(x_t + (1 - t) v) / t."""
+        return -(x_t + (1.0 - t) * v) / t
+
+    def diffusion(self, t: float) -> float:
+        """Return 2 t."""
+        return 2.0 * t
+
+
+class CosinePath:
+    """alpha = cos(pi t / 2), sigma = sin(pi t / 2): SiT's "GVP", whose variance stays 1 for data of variance 1."""
+
+    def interpolate(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return cos(pi t / 2) x + sin(pi t / 2) noise."""
+        angle = (math.pi / 2.0 * t)[:, None, None, None]
+        return angle.cos() * x + angle.sin() * noise
+
+    def velocity(
+        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return pi / 2 (cos(pi t / 2) noise - sin(pi t / 2) x)."""
+        angle = (math.pi / 2.0 * t)[:, None, None, None]
+        return math.pi / 2.0 * (angle.cos() * noise - angle.sin() * x)
+
+    def data(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return cos(pi t / 2) x_t - 2 / pi sin(pi t / 2) v."""
+        angle = math.pi / 2.0 * t
+        return math.cos(angle) * x_t - 2.0 / math.pi * math.sin(angle) * v
+
+    def score(
+        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
+    ) -> Float[Tensor, "B C h w"]:
+        """Return -(x_t + 2 / pi v / tan(pi t / 2))."""
+        return -(x_t + 2.0 / math.pi / math.tan(math.pi / 2.0 * t) * v)
+
+    def diffusion(self, t: float) -> float:
+        """Return 2 sin(pi t / 2)."""
+        return 2.0 * math.sin(math.pi / 2.0 * t)
+
+
+LINEAR = "linear"
+PATHS: Registry[Path] = Registry("path", {LINEAR: LinearPath(), "cosine": CosinePath()})
+
+
+def sample_time(
+    count: int,
+    kind: str = "uniform",
+    generator: torch.Generator | None = None,
+    device: torch.device | None = None,
+) -> Float[Tensor, " B"]:
+    """One t per image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma)."""
+    if kind == "uniform":
+        return torch.rand(count, generator=generator, device=device)
+    if kind == "lognormal":
+        return torch.randn(count, generator=generator, device=device).sigmoid()
+    raise ValueError(f"time sampling must be 'uniform' or 'lognormal', got '{kind}'")
