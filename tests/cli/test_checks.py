@@ -52,6 +52,8 @@ MISTAKES = [
     (DIFFUSION, "preview={every: 9, sampling: {method: eulr}}", "preview.sampling.method", "did you mean 'euler'"),
     (DIFFUSION, "preview={every: 9, features: incepton}", "preview.features", "did you mean 'inception'"),
     (JOINT, "init=sd-vae", "init", "did you mean 'sd-vae-"),
+    (DIFFUSION, "model=LightningDiT-XXL/1", "model", "did you mean 'LightningDiT-XL'"),
+    (DIFFUSION, "preview={every: 9, sampling: {method: dopri5, time_shift: 3}}", "preview.sampling", "dopri5 chooses its own times"),
     (JOINT, "model=SiT-Z/1", "model", "generator size"),
     (JOINT, "repa.depth=9", "repa.depth=9", "1 to 4"),
     (JOINT, "losses.perceptual=vgg", "losses.perceptual", "effnet-lite1-perceptual"),

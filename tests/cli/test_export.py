@@ -302,7 +302,7 @@ def test_a_checkpoint_of_a_sit_becomes_one_file(
     assert "model: SiT-Tiny/2" in card
     names: dict[str, Any] = {}
     exec(output.partition("\n\n")[2], names)
-    assert names["sit"].arguments == sit.arguments
+    assert names["generator"].arguments == sit.arguments
 
 
 def test_a_sit_that_is_not_finished_or_has_no_such_layout(

@@ -11,6 +11,7 @@ import yaml
 from sendvae.config import (
     DiffusionConfig,
     JointConfig,
+    SampleConfig,
     TokenizerConfig,
     load_config,
     load_expected,
@@ -125,6 +126,30 @@ def test_vavae_and_its_kl_weight() -> None:
     assert (config.alignment.backbone, config.data.crop) == ("dinov2-l-vavae", "random")
 
 
+def test_lightningdits_recipe() -> None:
+    """Its configuration files: 64 and 800 epochs of batches of 1,024; sampling at the times of a shift of .3."""
+    config = load("imagenet256-lightningdit-xl1-64")
+    assert isinstance(config, DiffusionConfig)
+    assert (config.repa, config.time_sampling, config.direction_weight) == (None, "lognormal", 1.0)
+    assert (config.time_shift, config.qk_norm, config.path, config.ema) == (1.0, False, "linear", 0.9999)
+    optimizer = config.optimizer
+    assert (optimizer.lr, optimizer.betas, optimizer.weight_decay) == (2e-4, [0.9, 0.95], 0.0)
+    assert (optimizer.clip, optimizer.warmup) == (float("inf"), 0)
+    steps = {"xl1-64": 80_000, "xl1-800": 1_000_000, "b1": 100_000}
+    for name, count in steps.items():
+        loop = load(f"imagenet256-lightningdit-{name}").loop
+        assert loop.images == count * loop.batch_size == count * 1024
+    guided = {"64": (5.14, 2.11, 10.0, 0.10), "800": (2.17, 1.35, 6.7, 0.125)}
+    for epochs, (plain, best, scale, start) in guided.items():
+        expected = load_expected(f"imagenet256-lightningdit-xl1-{epochs}")
+        assert [(one.metric, one.value) for one in expected] == [("fid", plain), ("fid", best)]
+        sampling = load_config(SampleConfig, f"sample/lightningdit-{epochs}-guided")
+        assert (sampling.guidance_scale, sampling.guided_channels) == (scale, "first-three")
+        assert sampling.guidance_interval == [0.0, 1.0 - start]  # their time runs the other way
+        assert (sampling.method, sampling.steps) == ("euler", 249)
+        assert sampling.time_shift == pytest.approx(1 / 0.3)
+
+
 @pytest.mark.parametrize(
     ("name", "base", "keys"),
     [
@@ -148,6 +173,8 @@ def test_vavae_and_its_kl_weight() -> None:
         ("imagenet256-sit-b2-depth8", "imagenet256-sit-b2", {"repa.depth"}),
         ("imagenet256-sit-l1", "imagenet256-sit-b1", {"model", "repa.depth", "loop.checkpoint_every"}),
         ("imagenet256-sit-xl1", "imagenet256-sit-l1", {"model"}),
+        ("imagenet256-lightningdit-xl1-800", "imagenet256-lightningdit-xl1-64", {"loop.images", "loop.milestone_every"}),
+        ("imagenet256-lightningdit-b1", "imagenet256-lightningdit-xl1-64", {"model", "loop.images", "loop.checkpoint_every"}),
         ("imagenet256-sit-b2", "imagenet256-sit-b1", {"model", "tokenizer"}),
         ("imagenet256-sit-xl2", "imagenet256-sit-xl1", {"model", "tokenizer"}),
     ],

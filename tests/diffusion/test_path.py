@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from sendvae.diffusion import PATHS, sample_time
+from sendvae.diffusion import PATHS, sample_time, shift_of
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -52,3 +52,20 @@ def test_time_sampling() -> None:
     assert float(odds.std()) == pytest.approx(1.0, abs=0.03)
     with pytest.raises(ValueError, match="cosine"):
         sample_time(1, "cosine")
+
+
+@pytest.mark.parametrize("kind", ["uniform", "lognormal"])
+def test_a_shift_moves_the_times_of_training_towards_noise(kind: str) -> None:
+    """The odds of t are multiplied by the shift."""
+    plain, moved = (
+        sample_time(1000, kind, torch.Generator().manual_seed(0), shift=shift).double()
+        for shift in (1.0, 6.93)
+    )
+    torch.testing.assert_close(moved / (1 - moved), 6.93 * plain / (1 - plain), atol=1e-2, rtol=1e-2)
+
+
+def test_the_shift_of_a_dimension_is_raes() -> None:
+    """768 channels of 16 x 16 positions: sqrt(196608 / 4096)."""
+    assert shift_of("dimension", (768, 16, 16)) == pytest.approx(6.928, abs=1e-3)
+    assert shift_of("dimension", (4, 32, 32)) == 1.0
+    assert shift_of(2.5, (768, 16, 16)) == 2.5

@@ -37,7 +37,7 @@ def gaussian_velocity(x: torch.Tensor, t: float) -> torch.Tensor:
 def test_mean_and_variance_of_a_gaussian(method: str, steps: int) -> None:
     count = 40_000
     noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
-    out = SAMPLERS[method](gaussian_velocity, noise, steps, noise_like(noise, 2), LINEAR)
+    out = SAMPLERS[method](gaussian_velocity, noise, steps, noise_like(noise, 2), LINEAR, 1.0)
     assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 5e-3)
     # The last, noiseless step of 0.04 shrinks Euler-Maruyama's spread a little, by construction.
     assert float(out.std()) == pytest.approx(STD, rel=0.03 if method == "euler-maruyama" else 0.015)
@@ -56,7 +56,7 @@ def test_mean_and_variance_of_a_gaussian_on_the_cosine_path(method: str) -> None
         return math.pi / 2 * (alpha * noise - sigma * data)
 
     noise = torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1)).double()
-    out = SAMPLERS[method](velocity, noise, 400, noise_like(noise, 2), path)
+    out = SAMPLERS[method](velocity, noise, 400, noise_like(noise, 2), path, 1.0)
     assert float(out.mean()) == pytest.approx(MEAN, abs=5 * STD / math.sqrt(count) + 1e-2)
     assert float(out.std()) == pytest.approx(STD, rel=0.03)
 
@@ -67,19 +67,19 @@ def test_orders_of_convergence() -> None:
     exact = MEAN + STD * x
     for method, order in (("euler", 1), ("heun", 2)):
         errors = [
-            float((SAMPLERS[method](gaussian_velocity, x, n, noise_like(x), LINEAR) - exact).abs().max())
+            float((SAMPLERS[method](gaussian_velocity, x, n, noise_like(x), LINEAR, 1.0) - exact).abs().max())
             for n in (80, 160)
         ]
         assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.25), method
     torch.testing.assert_close(
-        SAMPLERS["dopri5"](gaussian_velocity, x, 20, noise_like(x), LINEAR), exact, atol=2e-2, rtol=0
+        SAMPLERS["dopri5"](gaussian_velocity, x, 20, noise_like(x), LINEAR, 1.0), exact, atol=2e-2, rtol=0
     )
 
 
 def test_euler_maruyama_step_by_step() -> None:
     """Two steps by hand: times 1, 0.04, 0 with one noisy step."""
     x = torch.randn(3, 1, 2, 2).double()
-    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, noise_like(x, 5), LINEAR)
+    out = SAMPLERS["euler-maruyama"](gaussian_velocity, x, 2, noise_like(x, 5), LINEAR, 1.0)
     noise = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     v = gaussian_velocity(x, 1.0)
     score = -(x + 0.0 * v) / 1.0
@@ -99,7 +99,7 @@ def test_every_method_counts_its_evaluations() -> None:
     for method, expected in (("euler", 10), ("heun", 19), ("euler-maruyama", 10)):
         calls.clear()
         x = torch.zeros(1, 1, 1, 1).double()
-        SAMPLERS[method](counted, x, 10, noise_like(x), LINEAR)
+        SAMPLERS[method](counted, x, 10, noise_like(x), LINEAR, 1.0)
         assert len(calls) == expected
         assert calls[0] == 1.0
         assert min(calls) > 0.0
@@ -117,7 +117,7 @@ def test_dopri5_has_scipys_coefficients() -> None:
 def test_dopri5_stops_at_a_velocity_that_is_not_finite() -> None:
     x = torch.zeros(1, 1, 1, 1).double()
     with pytest.raises(FloatingPointError, match="finite"):
-        SAMPLERS["dopri5"](lambda x, _: x * math.nan, x, 10, noise_like(x), LINEAR)
+        SAMPLERS["dopri5"](lambda x, _: x * math.nan, x, 10, noise_like(x), LINEAR, 1.0)
 
 
 def small_sit() -> SiT:
@@ -250,3 +250,32 @@ def test_the_models_path_is_the_samplers_and_the_objectives() -> None:
         found.append((sampled, seen[2]))
     assert not torch.allclose(found[0][0], found[1][0], atol=1e-2)
     assert not torch.allclose(found[0][1], found[1][1], atol=1e-2)
+
+
+@pytest.mark.parametrize(("method", "last"), [("euler", 0.0), ("heun", 0.0), ("euler-maruyama", 0.04)])
+def test_shifted_times(method: str, last: float) -> None:
+    """A shift of 1 / .3 is LightningDiT's .3 at its own time, t' = .3 t / (1 - .7 t), where t = 1 is data."""
+    seen: list[float] = []
+
+    def noting(x: torch.Tensor, t: float) -> torch.Tensor:
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    x = torch.zeros(1, 1, 1, 1).double()
+    SAMPLERS[method](noting, x, 8, noise_like(x), LINEAR, 1 / 0.3)
+    times = sorted(set(seen), reverse=True)
+    if method == "euler-maruyama":  # its last step stays as short
+        assert times[-1] == pytest.approx(last)
+        assert sum(t > 0.5 for t in times) > 5
+        return
+    theirs = [i / 8 for i in range(8)]
+    assert times == pytest.approx([1 - 0.3 * t / (1 - 0.7 * t) for t in theirs])
+
+
+def test_sample_shifts_the_times_it_is_told() -> None:
+    sit, noise, labels = small_sit(), torch.randn(2, 2, 4, 4), torch.tensor([0, 1])
+    seen: list[float] = []
+    sample(sit, noise, labels, "euler", steps=2, time_shift=3.0, watch=lambda _, t: seen.append(t))
+    assert seen == [1.0, pytest.approx(0.75)]
+    with pytest.raises(ValueError, match="no time shift"):
+        sample(sit, noise, labels, "dopri5", time_shift=3.0)

@@ -181,7 +181,9 @@ def test_objective_recomputed_in_float64() -> None:
     z, noise, t = torch.randn(4, 3, 4, 4).double(), torch.randn(4, 3, 4, 4).double(), torch.rand(4).double()
     labels, tokens = torch.tensor([0, 1, 2, 3]), torch.randn(4, 4, 8).double()
     with torch.no_grad():
-        terms = diffusion_objective(sit, z, labels, time=t, noise=noise, tokens=tokens, repa_weight=0.5)
+        terms = diffusion_objective(
+            sit, z, labels, time=t, noise=noise, tokens=tokens, repa_weight=0.5, direction_weight=0.7
+        )
     x_t = torch.stack([(1 - t[i]) * z[i] + t[i] * noise[i] for i in range(4)])
     with torch.no_grad():
         velocity, features = sit.forward_with_features(x_t, t, labels)
@@ -190,7 +192,11 @@ def test_objective_recomputed_in_float64() -> None:
     cosine = (features * tokens).sum(-1) / (features.norm(dim=-1) * tokens.norm(dim=-1))
     assert float(terms["velocity"]) == pytest.approx(float(expected), rel=1e-5)
     assert float(terms["repa"]) == pytest.approx(float(-cosine.mean()), rel=1e-5)
-    assert float(terms["loss"]) == pytest.approx(float(expected - 0.5 * cosine.mean()), rel=1e-5)
+    target = noise - z
+    channels = (velocity * target).sum(1) / (velocity.norm(dim=1) * target.norm(dim=1))
+    assert float(terms["direction"]) == pytest.approx(float(1 - channels.mean()), rel=1e-5)
+    total = expected - 0.5 * cosine.mean() + 0.7 * (1 - channels.mean())
+    assert float(terms["loss"]) == pytest.approx(float(total), rel=1e-5)
 
 
 def test_autocast_is_finite() -> None:

@@ -100,6 +100,8 @@ def test_every_setting_arrives() -> None:
         {"steps": 5},
         {"method": "euler"},
         {"method": "heun"},
+        {"time_shift": 3.0},
+        {"time_shift": "dimension"},
         {"rounding": "truncate"},
         {"precision": "bf16"},
     ):

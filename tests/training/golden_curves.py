@@ -81,9 +81,9 @@ def plain(folder: Path) -> TokenizerStage:
     )
 
 
-def diffusion(folder: Path) -> DiffusionStage:
+def diffusion(folder: Path, *overrides: str) -> DiffusionStage:
     """REPA on cached latents and tokens, images and mirrored images."""
-    config = load_config(DiffusionConfig, "demo/sit-tiny", [*LOOP, "data.flip=true", "ema=0.9"])
+    config = load_config(DiffusionConfig, "demo/sit-tiny", [*LOOP, "data.flip=true", "ema=0.9", *overrides])
     shapes = {"mean": (4, 8, 8), "std": (4, 8, 8), "mean_flip": (4, 8, 8), "std_flip": (4, 8, 8)}
     generator = torch.Generator().manual_seed(2)
     with LatentCacheWriter(folder / "latents", shapes, IMAGES, "golden") as writer:

@@ -20,6 +20,7 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
 ROWS = [3, 17, 8, 11]  # not in order; their labels differ
 SEEN = 32  # every term has begun
+OBJECTIVE = ["direction_weight=0.4", "time_shift=2.5"]
 Gradients = dict[str, list[Tensor]]
 
 
@@ -59,6 +60,12 @@ def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
 
 def draws_of(stage: Any) -> Draws:
     return Draws(stage.config.seed, SEEN, BATCH, slice(0, BATCH), CPU)
+
+
+def time_of(draws: Draws) -> Tensor:
+    """Uniform times, moved towards noise as OBJECTIVE says: their odds times 2.5."""
+    odds = 2.5 * draws.uniform("time") / (1.0 - draws.uniform("time"))
+    return (odds / (1.0 + odds))[:, None, None, None]
 
 
 def autoencode(stage: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,13 +116,13 @@ def test_the_tokenizers_the_mappers_and_the_discriminators_gradient(tmp_path: Pa
 
 
 def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
-    stage = golden_curves.joint(tmp_path, "alignment_weight=1.3", "label_dropout=0.5")
+    stage = golden_curves.joint(tmp_path, "alignment_weight=1.3", "label_dropout=0.5", *OBJECTIVE)
     stage.generator.label_dropout = 0.5
     alone = copy.deepcopy(stage)
     batch, draws, images = batch_of(alone), draws_of(alone), pixels(batch_of(alone))
     assert batch.tokens is not None
     tokens = batch.tokens.float()
-    time, noise = draws.uniform("time")[:, None, None, None], draws.normal("interpolant noise", (4, 8, 8))
+    time, noise = time_of(draws), draws.normal("interpolant noise", (4, 8, 8))
 
     z, y, vae = autoencode(alone, images)
     norm = alone.latent_norm
@@ -134,7 +141,8 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     velocity, hidden = alone.generator.train().forward_with_features(x_t, time.flatten(), labels)
     assert hidden is not None
     repa = -functional.cosine_similarity(hidden, tokens, dim=-1).mean()
-    own = (velocity - (noise - by_batch)).square().mean() + alone.config.repa.weight * repa
+    direction = 1.0 - functional.cosine_similarity(velocity, noise - by_batch, dim=1).mean()
+    own = (velocity - (noise - by_batch)).square().mean() + alone.config.repa.weight * repa + 0.4 * direction
 
     found = gradients_of_a_step(stage)
     assert found.keys() == {"tokenizer", "discriminator", "sit"}
@@ -146,7 +154,7 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flipped", [False, True])
 def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> None:
     """(sample of the posterior - mean) / std of its channel, with the cached moments of the view that is shown."""
-    stage = golden_curves.diffusion(tmp_path)
+    stage = golden_curves.diffusion(tmp_path, *OBJECTIVE)
     alone, rows = copy.deepcopy(stage), [row + len(stage.source) * flipped for row in ROWS]
     batch, draws = alone.source.__getitems__(rows), draws_of(alone)
     assert batch.latent_mean is not None
@@ -155,7 +163,7 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     mean, std = (value[:, None, None] for value in (alone.stats.mean, alone.stats.std))
     sampled = batch.latent_mean + batch.latent_std * draws.normal("posterior", (4, 8, 8))
     z = (sampled - mean) / std
-    time, noise = draws.uniform("time")[:, None, None, None], draws.normal("interpolant noise", (4, 8, 8))
+    time, noise = time_of(draws), draws.normal("interpolant noise", (4, 8, 8))
     dropped = draws.uniform("label dropout") < alone.generator.label_dropout
     labels = torch.where(dropped, alone.generator.null_label, batch.labels)
     velocity, hidden = alone.generator.forward_with_features(
@@ -164,6 +172,7 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     assert hidden is not None
     velocity_loss = (velocity - (noise - z)).square().mean()
     repa = -functional.cosine_similarity(hidden, batch.tokens.float(), dim=-1).mean()
+    direction = 1.0 - functional.cosine_similarity(velocity, noise - z, dim=1).mean()
 
     found: list[Tensor] = []
     updater: Any = stage.state.updaters["sit"]
@@ -174,4 +183,5 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     assert float(scalars["velocity"]) == pytest.approx(float(velocity_loss.detach()), rel=1e-5)
     assert float(scalars["repa"]) == pytest.approx(float(repa.detach()), rel=1e-4)
     assert alone.config.repa is not None
-    assert_same(found, gradient(velocity_loss + alone.config.repa.weight * repa, alone.generator))
+    total = velocity_loss + alone.config.repa.weight * repa + 0.4 * direction
+    assert_same(found, gradient(total, alone.generator))

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.config.schema_common import DataConfig
+from sendvae.config.schema_sample import SamplingConfig
 from sendvae.data import LatentCache, LatentCacheWriter, open_embedded, to_float
 from sendvae.data.prepare import Preparation, Recipe
-from sendvae.diffusion import SiT, load_sit
+from sendvae.diffusion import Generator, LightningDiT, load_generator, load_sit
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import load_model
+from sendvae.evaluation.sampling import draw_images
 from sendvae.runs import latest_checkpoint, read_journal
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 from sendvae.tokenizers.export import export_tokenizer
@@ -183,8 +185,8 @@ def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
     )
     shown: list[dict[str, Tensor]] = []
 
-    def preview(*_: object) -> Callable[[SiT, int], dict[str, float]]:
-        def draw(sit: SiT, _: int) -> dict[str, float]:
+    def preview(*_: object) -> Callable[[Generator, int], dict[str, float]]:
+        def draw(sit: Generator, _: int) -> dict[str, float]:
             shown.append({name: tensor.clone() for name, tensor in sit.state_dict().items()})
             return {}
 
@@ -204,6 +206,32 @@ def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
         assert all(torch.equal(found[name], averaged[prefix + name]) for name in found)
     name = "final_layer.linear.weight"
     assert not torch.allclose(raw[name], averaged[prefix + name], rtol=1e-2)
+
+
+@pytest.mark.parametrize("job", ["diffusion", "joint"])
+def test_lightningdit_is_trained_and_sampled_like_a_sit(job: str, tmp_path: Path) -> None:
+    """Its own objective in the log, its own network in the export and in a checkpoint, images from both."""
+    overrides = ["model=LightningDiT-Tiny/2", "qk_norm=true", "direction_weight=1", "time_sampling=lognormal",
+                 "time_shift=dimension", "repa.depth=3", "optimizer.lr=1e-3"]  # fmt: skip
+    run(job, tmp_path, *overrides)
+    folder = tmp_path / "run"
+    found = load_generator(folder)
+    assert isinstance(found, LightningDiT)
+    assert (found.arguments["qk_norm"], found.repa_depth) == (True, 3)
+    columns = read_journal(folder / "metrics.jsonl")
+    directions = columns["direction"]
+    assert len(directions) == 2
+    assert all(value is not None and 0.0 < value < 2.0 for value in directions)
+    sampling = SamplingConfig(method="euler", steps=2, time_shift="dimension", guidance_scale=2.0)
+    for model in (
+        load_model(str(folder)),
+        load_model(str(folder), step=2),
+        load_model(str(folder), raw=True),
+    ):
+        assert model.generator.arguments == found.arguments | {"label_dropout": 0.1}
+        images = draw_images(model.generator, model.tokenizer, [0, 1], torch.tensor([0, 1]), sampling, 0)
+        assert images.shape == (2, 3, 64, 64)
+        assert len(images.unique()) > 10
 
 
 def test_joint_training_does_not_shard(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from sendvae.config import JointConfig, load_config
 from sendvae.data import LatentCache, open_embedded
 from sendvae.diffusion import SiT
+from sendvae.randomness import Draws
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
@@ -153,6 +154,29 @@ def test_the_vae_drops_no_labels_and_the_sit_is_frozen_meanwhile(tokens: LatentC
     assert torch.equal(kept, stage.source.__getitems__([0, 1, 2, 3]).labels)
     assert set(dropped.tolist()) == {stage.generator.null_label}
     assert trainable == [False]
+
+
+def test_the_vae_learns_through_the_generators_path(tokens: LatentCache) -> None:
+    stage = joint_stage(tokens)
+    stage.generator.path = "cosine"
+    normalised: list[Tensor] = []
+    handle = stage.latent_norm.register_forward_hook(lambda _m, _i, out: normalised.append(out.detach()))
+    seen: list[tuple[Tensor, Tensor]] = []
+    features = stage.generator.features
+
+    def noting(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        seen.append((x.detach(), t[:, None, None, None]))
+        return features(x, t, y)
+
+    stage.generator.features = noting  # type: ignore[method-assign]
+    step(stage)
+    handle.remove()
+    ((x_t, t),) = seen
+    noise = Draws(stage.config.seed, 0, 4, slice(0, 4), torch.device("cpu")).normal(
+        "interpolant noise", (4, 8, 8)
+    )
+    expected = (torch.pi / 2 * t).cos() * normalised[0] + (torch.pi / 2 * t).sin() * noise
+    torch.testing.assert_close(x_t, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_features_are_those_of_the_whole_network(tokens: LatentCache) -> None:

@@ -102,6 +102,14 @@ MUTANTS = [
         ("evaluation/test_sampling.py::test_a_device_without_float64_integrates_in_float32_and_says_so",),
     ),
     Mutant(
+        "sampling-shift-ignored",
+        "Samples are drawn at times without a shift.",
+        "evaluation/sampling.py",
+        "time_shift=shift_of(sampling.time_shift, generator.latent_shape)",
+        "time_shift=1.0",
+        ("evaluation/test_sampling.py::test_every_setting_arrives",),
+    ),
+    Mutant(
         "guidance-null-guided",
         "Channels that are not guided follow the unconditional velocity.",
         "diffusion/guidance.py",
@@ -221,8 +229,8 @@ MUTANTS = [
         "repa-raw-weights",
         "A file of REPA is read by its weights as trained instead of their average.",
         "diffusion/load.py",
-        'content.get("ema", content)',
-        'content.get("model", content)',
+        'content.get("ema", content.get("model", content))',
+        'content.get("model", content.get("ema", content))',
         ("diffusion/test_load.py::test_the_ema_of_a_repa_checkpoint",),
     ),
     Mutant(

@@ -18,6 +18,7 @@ from pydantic import (
 
 Precision = Literal["auto", "fp32", "bf16"]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+TimeShift = PositiveFloat | Literal["dimension"]
 
 
 @dataclass(frozen=True)

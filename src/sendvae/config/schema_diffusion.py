@@ -13,6 +13,7 @@ from sendvae.config.schema_common import (
     NameOf,
     OptimizerConfig,
     Section,
+    TimeShift,
 )
 from sendvae.config.schema_sample import SamplingConfig
 
@@ -60,11 +61,19 @@ class DiffusionConfig(Section):
     )
     data: DiffusionDataConfig = DiffusionDataConfig()
     repa: RepaConfig | None = RepaConfig()
+    qk_norm: bool = Field(False, description="normalise queries and keys, against losses that are not finite")
     path: Annotated[str, NameOf("path")] = Field(
         "linear", description="interpolant between data and noise; REPA, REPA-E and LightningDiT: linear"
     )
     label_dropout: Probability = 0.1
     time_sampling: Literal["uniform", "lognormal"] = "uniform"
+    time_shift: TimeShift = Field(
+        1.0,
+        description="s of s t / (1 + (s - 1) t): above 1 more noise is trained; dimension: RAE's, by the latent's size",
+    )
+    direction_weight: NonNegativeFloat = Field(
+        0.0, description="of 1 - cosine between the channels of velocities; LightningDiT: 1"
+    )
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     loop: LoopConfig
     ema: Decay = 0.9999

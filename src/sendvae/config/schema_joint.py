@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from sendvae.config.schema_common import DataConfig, Decay, LoopConfig, NameOf, OptimizerConfig, Section
+from sendvae.config.schema_common import (
+    DataConfig,
+    Decay,
+    LoopConfig,
+    NameOf,
+    OptimizerConfig,
+    Section,
+    TimeShift,
+)
 from sendvae.config.schema_diffusion import Probability, RepaConfig
 from sendvae.config.schema_tokenizer import LossConfig
 
@@ -30,11 +38,19 @@ class JointConfig(Section):
         VAE_ALIGNMENT_WEIGHT, description="of the REPA loss in the VAE's objective"
     )
     repa: RepaConfig = RepaConfig()
+    qk_norm: bool = Field(False, description="normalise queries and keys, against losses that are not finite")
     path: Annotated[str, NameOf("path")] = Field(
         "linear", description="interpolant between data and noise; REPA, REPA-E and LightningDiT: linear"
     )
     label_dropout: Probability = 0.1
     time_sampling: Literal["uniform", "lognormal"] = "uniform"
+    time_shift: TimeShift = Field(
+        1.0,
+        description="s of s t / (1 + (s - 1) t): above 1 more noise is trained; dimension: RAE's, by the latent's size",
+    )
+    direction_weight: NonNegativeFloat = Field(
+        0.0, description="of 1 - cosine between the channels of velocities; LightningDiT: 1"
+    )
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(lr=1e-4), description="of VAE, discriminator and generator, each with its own clip"
     )

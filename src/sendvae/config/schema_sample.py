@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from sendvae.config.schema_common import NameOf, Section
+from sendvae.config.schema_common import NameOf, Section, TimeShift
 
 NoiseLevel = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -25,6 +25,11 @@ class SamplingConfig(Section):
         min_length=2,
         max_length=2,
         description="lowest and highest noise level t at which guidance applies; t = 1 is noise",
+    )
+    time_shift: TimeShift = Field(
+        1.0,
+        description="s of s t / (1 + (s - 1) t): above 1 more steps lie near noise; dimension: RAE's, by the latent's"
+        " size; LightningDiT's .3 is 1 / .3 here",
     )
     guided_channels: Literal["all", "first-three"] = Field(
         "all", description="latent channels that are guided; SiT and LightningDiT guide the first three"
@@ -50,6 +55,12 @@ class SamplingConfig(Section):
         low, high = self.guidance_interval
         if low > high:
             raise ValueError(f"guidance_interval must rise, got {low} to {high}")
+        return self
+
+    @model_validator(mode="after")
+    def _adaptive_steps_are_not_shifted(self) -> SamplingConfig:
+        if self.method == "dopri5" and self.time_shift != 1.0:
+            raise ValueError("dopri5 chooses its own times: set time_shift=1, or another method")
         return self
 
 

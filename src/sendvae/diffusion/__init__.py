@@ -1,5 +1,6 @@
 """Latents -> velocity -> latents: generators, their objective, their samplers."""
 
+from sendvae.diffusion.lightningdit import LightningDiT
 from sendvae.diffusion.load import (
     load_checkpoint_file,
     load_generator,
@@ -8,7 +9,7 @@ from sendvae.diffusion.load import (
     trained_generator,
 )
 from sendvae.diffusion.objective import diffusion_objective
-from sendvae.diffusion.path import PATHS, sample_time
+from sendvae.diffusion.path import PATHS, sample_time, shift_of
 from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.sample import Watch, sample
 from sendvae.diffusion.samplers import SAMPLERS
@@ -22,6 +23,7 @@ __all__ = [
     "SIZES",
     "Generator",
     "GeneratorName",
+    "LightningDiT",
     "SiT",
     "Watch",
     "build_generator",
@@ -33,5 +35,6 @@ __all__ = [
     "sample",
     "sample_time",
     "save_generator",
+    "shift_of",
     "trained_generator",
 ]

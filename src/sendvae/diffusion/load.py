@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORK = "network"  # in CONFIG: a name in GENERATORS; without it, a SiT
 EXPORTED = "sit"  # where a training run keeps its result
 LATENT_NORM = "bn."  # REPA-E keeps the latents' statistics inside its SiT
+WRAPPED = "module."  # of a network in DistributedDataParallel
 
 
 def save_generator(generator: Generator, folder: Path, card: str | None = None) -> None:
@@ -79,7 +81,7 @@ def load_sit(source: str | Path) -> SiT:
 
 
 def load_checkpoint_file(path: Path) -> tuple[Generator, LatentNorm | None]:
-    """Return the EMA weights of a checkpoint of REPA or REPA-E, and REPA-E's latent statistics (None in REPA's).
+    """Return the EMA weights of a checkpoint of REPA, REPA-E or LightningDiT, and REPA-E's latent statistics, or None.
 
     The architecture is read off the shapes, and the heads off the published size of that width and depth. A
     bare state dict, as .pt or .safetensors, is taken as the weights themselves.
@@ -88,18 +90,33 @@ def load_checkpoint_file(path: Path) -> tuple[Generator, LatentNorm | None]:
         UserError: the file is damaged, holds code, or is no generator of a published size.
     """
     content = read_weight_file(path)
-    weights: dict[str, Tensor] = dict(content.get("ema", content))
+    weights: dict[str, Tensor] = {
+        name.removeprefix(WRAPPED): tensor for name, tensor in _averaged(content, path).items()
+    }
     statistics = {
         name.removeprefix(LATENT_NORM): weights.pop(name)
         for name in list(weights)
         if name.startswith(LATENT_NORM)
     }
-    generator = _from_weights(weights, path, getattr(content.get("args"), "encoder_depth", None))
+    options = content.get("args")  # of REPA and REPA-E
+    generator = _from_weights(
+        weights, path, getattr(options, "encoder_depth", None), getattr(options, "path_type", LINEAR)
+    )
     norm = None
     if statistics:
         norm = LatentNorm(len(statistics["running_mean"]))
         norm.load_state_dict(statistics)
     return generator, norm
+
+
+def _averaged(content: Mapping[str, Any], path: Path) -> Mapping[str, Tensor]:
+    """Return the average in a checkpoint, else its weights as trained, else what is a bare state dict."""
+    if "ema" not in content and "model" in content:
+        warnings.warn(f"{path} holds no average: the weights as trained are taken", stacklevel=3)
+    weights = content.get("ema", content.get("model", content))
+    if not isinstance(weights, Mapping):
+        raise UserError(f"{path} holds no state dict", given=type(weights).__name__)
+    return weights
 
 
 def trained_generator(
@@ -162,7 +179,7 @@ def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "repa_width": len(weights["projectors.0.4.weight"]) if projects else None,
         "repa_depth": size.repa_depth,
         "repa_hidden": len(weights["projectors.0.0.weight"]) if projects else REPA_HIDDEN,
-        **GENERATORS[network].options(weights),
+        "qk_norm": "blocks.0.attn.q_norm.weight" in weights,
     }
 
 

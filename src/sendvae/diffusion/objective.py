@@ -20,8 +20,11 @@ def diffusion_objective(
     noise: Float[Tensor, "B C h w"],
     tokens: Float[Tensor, "B N D"] | None = None,
     repa_weight: float = 0.0,
+    direction_weight: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Scalars "velocity", "repa" (with tokens), and their weighted sum "loss"; reductions in float32.
+    """Scalars "velocity", "direction" (with its weight), "repa" (with tokens), and their weighted sum "loss".
+
+    Reductions are in float32.
 
     Args:
         z: normalised latents.
@@ -29,14 +32,22 @@ def diffusion_objective(
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the model's grid.
 
+        direction_weight: of the mean over positions of 1 - cosine between the channels of both velocities, which
+            LightningDiT adds with weight 1.
+
     Raises:
         ValueError: a `repa_weight` without tokens, or for a model that has no projector.
     """
     path = PATHS[model.path]
     x_t = path.interpolate(z, noise, time)
     predicted, features = model.forward_with_features(x_t, time, labels)
-    terms = {"velocity": F.mse_loss(predicted.float(), path.velocity(z, noise, time).float())}
+    true = path.velocity(z, noise, time).float()
+    terms = {"velocity": F.mse_loss(predicted.float(), true)}
     terms["loss"] = terms["velocity"]
+    if direction_weight:
+        with full_precision(z.device):
+            terms["direction"] = 1.0 - F.cosine_similarity(predicted.float(), true, dim=1).mean()
+        terms["loss"] = terms["loss"] + direction_weight * terms["direction"]
     if repa_weight and (tokens is None or features is None):
         raise ValueError("the REPA loss needs tokens and a model with a projector (repa_width)")
     if tokens is not None and features is not None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.registry import Registry
+
+DIMENSION = "dimension"
+SHIFT_DIMENSION = 4096  # RAE: of the latents that need no shift
 
 
 @runtime_checkable
@@ -118,6 +122,25 @@ class CosinePath:
         return 2.0 * math.sin(math.pi / 2.0 * t)
 
 
+Time = TypeVar("Time", float, Tensor)
+
+
+def shifted(t: Time, shift: float) -> Time:
+    """Return s t / (1 + (s - 1) t): above 1 a shift moves times towards noise; its inverse is that of 1 / s."""
+    return shift * t / (1.0 + (shift - 1.0) * t)
+
+
+def shift_of(given: float | str, latent_shape: Sequence[int]) -> float:
+    """Return a shift, of "dimension" RAE's for a latent of d values: sqrt(d / 4096), as noise hides less of a longer one.
+
+    Raises:
+        ValueError: another word.
+    """
+    if given == DIMENSION:
+        return math.sqrt(math.prod(latent_shape) / SHIFT_DIMENSION)
+    return float(given)
+
+
 LINEAR = "linear"
 PATHS: Registry[Path] = Registry("path", {LINEAR: LinearPath(), "cosine": CosinePath()})
 
@@ -127,10 +150,18 @@ def sample_time(
     kind: str = "uniform",
     generator: torch.Generator | None = None,
     device: torch.device | None = None,
+    shift: float = 1.0,
 ) -> Float[Tensor, " B"]:
-    """One t per image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma)."""
+    """One t per image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma).
+
+    Args:
+        count: of images.
+        kind: of the distribution, before the shift.
+        generator, device: of the numbers.
+        shift: of `shifted`.
+    """
     if kind == "uniform":
-        return torch.rand(count, generator=generator, device=device)
+        return shifted(torch.rand(count, generator=generator, device=device), shift)
     if kind == "lognormal":
-        return torch.randn(count, generator=generator, device=device).sigmoid()
+        return shifted(torch.randn(count, generator=generator, device=device).sigmoid(), shift)
     raise ValueError(f"time sampling must be 'uniform' or 'lognormal', got '{kind}'")

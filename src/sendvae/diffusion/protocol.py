@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 
-class Generator(nn.Module, ABC):
+class Generator(nn.Module):
     """Velocity v(x_t, t, label) of an interpolant between data (t = 0) and noise (t = 1).
 
     A module rather than a structural type, because optimisers, averages and shards take modules.
@@ -40,7 +39,6 @@ class Generator(nn.Module, ABC):
         """Return the label that stands for no class."""
         return self.num_classes
 
-    @abstractmethod
     def forward(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> Float[Tensor, "B C h w"]:
@@ -49,18 +47,19 @@ class Generator(nn.Module, ABC):
         Raises:
             ValueError: the latents do not have the model's shape.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def forward_with_features(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N E"] | None]:
         """Return the velocity, and the projected hidden tokens that REPA aligns (None without a projector)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def features(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> Float[Tensor, "B N E"]:
         """Return the projected hidden tokens alone; what comes after them in the network is not computed."""
+        raise NotImplementedError
 
     def drop_labels(self, labels: Int64[Tensor, " B"], uniform: Float[Tensor, " B"]) -> Int64[Tensor, " B"]:
         """Replace labels by the null label where `uniform`, drawn from [0, 1), is below `label_dropout`."""

@@ -30,6 +30,7 @@ def sample(
     generator: torch.Generator | None = None,
     *,
     guided_channels: int | None = None,
+    time_shift: float = 1.0,
     step_noise: Noise | None = None,
     watch: Watch | None = None,
 ) -> Float[Tensor, "B C h w"]:
@@ -47,12 +48,13 @@ def sample(
         guidance_interval: noise levels t (1 is noise) at which guidance applies.
         generator: of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy step.
         guided_channels: how many of the first channels are guided; None: all.
+        time_shift: above 1 more of the steps lie near noise: s t / (1 + (s - 1) t) of equal steps of t.
         step_noise: gives that noise instead of `generator`, float64, on any device.
         watch: is shown the data that the velocity points to at t = 0 (linear path: x_t - t v), and changes nothing;
             what it raises ends the sampling.
 
     Raises:
-        ValueError: both `generator` and `step_noise` are given.
+        ValueError: both `generator` and `step_noise` are given; a shift for a sampler that takes none.
     """
     if generator is not None and step_noise is not None:
         raise ValueError("give either a generator or step_noise, not both")
@@ -67,7 +69,7 @@ def sample(
     velocity = guided_velocity(model, labels, guidance_scale, guidance_interval, noise.dtype, guided_channels)
     if watch is not None:
         velocity = _watched(velocity, watch, path)
-    return SAMPLERS[method](velocity, state, steps, draw, path).to(noise.dtype)
+    return SAMPLERS[method](velocity, state, steps, draw, path, time_shift).to(noise.dtype)
 
 
 def _watched(velocity: Velocity, watch: Watch, path: Path) -> Velocity:

@@ -18,14 +18,16 @@ class SiT(DiffusionTransformer):
 
     Args:
         heads: of the attention.
+        qk_norm: normalise queries and keys (LayerNorm with weights), REPA's option.
         arguments: as of `Arguments`.
     """
 
-    def __init__(self, *, heads: int, **arguments: Unpack[Arguments]) -> None:
+    def __init__(self, *, heads: int, qk_norm: bool = False, **arguments: Unpack[Arguments]) -> None:
         width = arguments["width"]
         norm = partial(nn.LayerNorm, eps=LAYER_NORM_EPS, elementwise_affine=False)
 
         def block() -> Block:
-            return Block(width, norm, Attention(width, heads), MLP(width, 4 * width, approximate="tanh"))
+            attention = Attention(width, heads, nn.LayerNorm if qk_norm else nn.Identity)
+            return Block(width, norm, attention, MLP(width, 4 * width, approximate="tanh"))
 
-        super().__init__(block, norm, {"heads": heads}, **arguments)
+        super().__init__(block, norm, {"heads": heads, "qk_norm": qk_norm}, **arguments)

@@ -79,10 +79,20 @@ class Block(nn.Module):
         self.mlp = mlp
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
-    def forward(self, x: Float[Tensor, "B N D"], c: Float[Tensor, "B D"]) -> Float[Tensor, "B N D"]:
-        """Return the tokens under the condition `c`; in a fresh model the gates are 0 and x stays as it is."""
+    def forward(
+        self,
+        x: Float[Tensor, "B N D"],
+        c: Float[Tensor, "B D"],
+        rotate: Callable[[Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "B N D"]:
+        """Return the tokens under the condition `c`; in a fresh model the gates are 0 and x stays as it is.
+
+        Args:
+            x, c: tokens and condition.
+            rotate: of the attention.
+        """
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.adaLN_modulation(c).chunk(6, dim=1)
-        x = x + gate_a[:, None] * self.attn(modulate(self.norm1(x), shift_a, scale_a))
+        x = x + gate_a[:, None] * self.attn(modulate(self.norm1(x), shift_a, scale_a), rotate)
         return x + gate_m[:, None] * self.mlp(modulate(self.norm2(x), shift_m, scale_m))
 
 
@@ -183,13 +193,15 @@ class DiffusionTransformer(Generator):
             "path": path,
             **options,
         }
-        self.latent_shape, self.patch_size = (latent_channels, latent_size, latent_size), patch_size
+        self.latent_channels, self.latent_size, self.patch_size = latent_channels, latent_size, patch_size
+        self.latent_shape = (latent_channels, latent_size, latent_size)
         self.num_classes, self.label_dropout, self.repa_depth = num_classes, label_dropout, repa_depth
         self.path, self.grid = path, latent_size // patch_size
         self.x_embedder = PatchEmbed(latent_channels, width, patch_size)
         self.t_embedder = TimestepEmbedder(width)
         self.y_embedder = LabelEmbedder(num_classes, width)
         self.pos_embed = nn.Parameter(sincos_positions(width, self.grid)[None], requires_grad=False)
+        self.feat_rope: nn.Module | None = None  # rotates queries and keys, in networks that have it
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.projectors = nn.ModuleList(
             [projector(width, repa_hidden, repa_width)] if repa_width is not None else []
@@ -228,7 +240,7 @@ class DiffusionTransformer(Generator):
         """Return the projected hidden tokens alone: blocks after number `repa_depth` are not computed."""
         x, c = self._embed(x_t, t, labels)
         for block in self.blocks[: self.repa_depth]:
-            x = block(x, c)
+            x = block(x, c, self.feat_rope)
         return self.projectors[0](x)
 
     def _velocity_and_hidden(
@@ -238,10 +250,10 @@ class DiffusionTransformer(Generator):
         x, c = self._embed(x_t, t, labels)
         hidden = x
         for i, block in enumerate(self.blocks, start=1):
-            x = block(x, c)
+            x = block(x, c, self.feat_rope)
             if i == self.repa_depth:
                 hidden = x
-        return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_shape[0]), hidden
+        return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_channels), hidden
 
     def _embed(
         self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from sendvae.diffusion.lightningdit import LightningDiT
 from sendvae.diffusion.path import LINEAR
 from sendvae.diffusion.sit import SiT
 from sendvae.diffusion.transformer import REPA_HIDDEN, DiffusionTransformer
@@ -22,16 +22,18 @@ class GeneratorSpec:
     Attributes:
         network: its class.
         holds: whether a state dict is this network's, by its key names.
-        options: arguments that only this network has, read off a state dict of it.
     """
 
     network: Callable[..., DiffusionTransformer]
     holds: Callable[[Mapping[str, Tensor]], bool]
-    options: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda _: {}
 
 
 GENERATORS: Registry[GeneratorSpec] = Registry(
-    "generator", {"SiT": GeneratorSpec(SiT, lambda weights: "blocks.0.mlp.fc1.weight" in weights)}
+    "generator",
+    {
+        "SiT": GeneratorSpec(SiT, lambda weights: "blocks.0.mlp.fc1.weight" in weights),
+        "LightningDiT": GeneratorSpec(LightningDiT, lambda weights: "blocks.0.mlp.w12.weight" in weights),
+    },
 )
 
 
@@ -46,7 +48,8 @@ class GeneratorSize:
     repa_hidden: int = REPA_HIDDEN
 
 
-# S, B, L, XL: DiT and SiT. REPA reads block 8 of L and XL and block 4 of B, by its author's advice; S like B.
+# SiT's S, B, L, XL are DiT's. REPA reads block 8 of L and XL and block 4 of B, by its author's advice; S like B.
+# LightningDiT has no REPA of its own: its sizes read the blocks that SiT's do.
 SIZES: Registry[GeneratorSize] = Registry(
     "generator size",
     {
@@ -57,6 +60,14 @@ SIZES: Registry[GeneratorSize] = Registry(
         "SiT-B": GeneratorSize(depth=12, width=768, heads=12, repa_depth=4),
         "SiT-L": GeneratorSize(depth=24, width=1024, heads=16, repa_depth=8),
         "SiT-XL": GeneratorSize(depth=28, width=1152, heads=16, repa_depth=8),
+        "LightningDiT-Tiny": GeneratorSize(
+            depth=4, width=192, heads=3, repa_depth=2, repa_hidden=512
+        ),  # ours
+        "LightningDiT-B": GeneratorSize(depth=12, width=768, heads=12, repa_depth=4),
+        "LightningDiT-L": GeneratorSize(depth=24, width=1024, heads=16, repa_depth=8),
+        "LightningDiT-XL": GeneratorSize(depth=28, width=1152, heads=16, repa_depth=8),
+        "LightningDiT-1p0B": GeneratorSize(depth=24, width=1536, heads=24, repa_depth=8),
+        "LightningDiT-1p6B": GeneratorSize(depth=28, width=1792, heads=28, repa_depth=8),
     },
 )
 
@@ -101,12 +112,13 @@ def build_generator(
     repa_depth: int | None = None,
     label_dropout: float = 0.1,
     path: str = LINEAR,
+    qk_norm: bool = False,
 ) -> DiffusionTransformer:
     """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
 
     Args:
         repa_depth: None for the block of that size's row.
-        latent_channels, ..., path: as of the network.
+        latent_channels, ..., qk_norm: as of the network.
 
     Raises:
         UserError: unknown size, patch or path.
@@ -126,6 +138,7 @@ def build_generator(
         repa_depth=repa_depth if repa_depth is not None else size.repa_depth,
         repa_hidden=size.repa_hidden,
         path=path,
+        qk_norm=qk_norm,
     )
 
 

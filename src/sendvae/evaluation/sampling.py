@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sendvae.config.schema_sample import SamplingConfig
 from sendvae.data import to_uint8
-from sendvae.diffusion import Generator, Watch, sample
+from sendvae.diffusion import Generator, Watch, sample, shift_of
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import progress
@@ -80,6 +80,7 @@ def draw_images(
             guidance_scale=sampling.guidance_scale,
             guidance_interval=(low, high),
             guided_channels=FIRST_CHANNELS if sampling.guided_channels == "first-three" else None,
+            time_shift=shift_of(sampling.time_shift, generator.latent_shape),
             step_noise=noise,
             watch=watch,
         )

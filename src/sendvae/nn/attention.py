@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,19 +28,41 @@ def attend(
 
 
 class Attention(nn.Module):
-    """Keys `qkv`, `proj`; q, k and v have biases."""
+    """Keys `qkv`, `proj`; q, k and v have biases.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Args:
+        width: of the tokens.
+        heads: how many share it.
+        qk_norm: makes what normalises the queries, and the keys, of a head from its width (keys `q_norm`, `k_norm`).
+
+    Raises:
+        ValueError: the width does not divide into the heads.
+    """
+
+    def __init__(self, width: int, heads: int, qk_norm: Callable[[int], nn.Module] = nn.Identity) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm, self.k_norm = qk_norm(width // heads), qk_norm(width // heads)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Let every token attend to all; there is no mask and no dropout."""
+    def forward(
+        self, x: Float[Tensor, "B N D"], rotate: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "B N D"]:
+        """Let every token attend to all; there is no mask and no dropout.
+
+        Args:
+            x: the tokens.
+            rotate: turns queries and keys (B, heads, N, D / heads) by their positions.
+        """
         batch, count, width = x.shape
         q, k, v = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        y = attend(q, k, v)  # (B, heads, N, D / heads)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if rotate is not None:
+            q, k = rotate(q), rotate(k)
+        y = attend(
+            q.to(v.dtype), k.to(v.dtype), v
+        )  # (B, heads, N, D / heads); norms give float32 under autocast
         return self.proj(y.transpose(1, 2).reshape(batch, count, width))

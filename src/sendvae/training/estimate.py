@@ -187,6 +187,7 @@ def _generator(
             repa_width=BACKBONES[config.repa.backbone].width if config.repa else None,
             repa_depth=config.repa.depth if config.repa else None,
             path=config.path,
+            qk_norm=config.qk_norm,
         )
 
 

@@ -139,6 +139,7 @@ def train_diffusion(
             repa_depth=config.repa.depth if config.repa else None,
             label_dropout=config.label_dropout,
             path=config.path,
+            qk_norm=config.qk_norm,
         )
         encoder = tokenizer.to(device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
@@ -192,6 +193,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             repa_depth=config.repa.depth,
             label_dropout=config.label_dropout,
             path=config.path,
+            qk_norm=config.qk_norm,
         )
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         networks = vae_networks(config, tokenizer)

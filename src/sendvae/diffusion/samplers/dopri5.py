@@ -27,7 +27,7 @@ SMALLEST_STEP = 1e-10
 
 
 def dopri5(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
 ) -> Float[Tensor, "B C h w"]:
     """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
 
@@ -35,9 +35,12 @@ def dopri5(
     are those of the batch: within the tolerance, an image depends on those beside it (as with SiT's torchdiffeq).
 
     Raises:
+        ValueError: a time shift, which steps that follow the error have no use for.
         FloatingPointError: the step shrinks to nothing, as it does where the velocity is not finite.
     """
     del noise, path
+    if shift != 1.0:
+        raise ValueError(f"dopri5 chooses its own times: it takes no time shift ({shift})")
     t, h = 1.0, 1.0 / steps
     first = velocity(x, t)
     while t > 0.0:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.diffusion.path import Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
+from sendvae.diffusion.samplers.times import descending
 
 LAST_STEP = 0.04  # size of the final, noiseless step (SiT's "Mean", REPA)
 
 
 def euler_maruyama(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
 ) -> Float[Tensor, "B C h w"]:
     """dx = (v - w s / 2) dt + sqrt(w) dW with the path's s and w, t from 1 down to 0.04, then one step to 0.
 
     `steps` network evaluations. `noise` is called once in each noisy step.
     """
-    times = [*torch.linspace(1.0, LAST_STEP, steps, dtype=torch.float64).tolist(), 0.0]
+    times = [*descending(steps, LAST_STEP, shift), 0.0]
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         dt = t_next - t
         v = velocity(x, t)

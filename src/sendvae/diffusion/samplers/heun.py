@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.diffusion.path import Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
+from sendvae.diffusion.samplers.times import descending
 
 
 def heun(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
+    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
 ) -> Float[Tensor, "B C h w"]:
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
     del noise, path
-    times = torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
+    times = descending(steps + 1, 0.0, shift)
     for i, (t, t_next) in enumerate(itertools.pairwise(times)):
         slope = velocity(x, t)
         euler = x + (t_next - t) * slope

@@ -21,7 +21,13 @@ class Sampler(Protocol):
     """A function from noise to data."""
 
     def __call__(
-        self, velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path
+        self,
+        velocity: Velocity,
+        x: Float[Tensor, "B C h w"],
+        steps: int,
+        noise: Noise,
+        path: Path,
+        shift: float,
     ) -> Float[Tensor, "B C h w"]:
         """Return the state at t = 0.
 
@@ -30,6 +36,7 @@ class Sampler(Protocol):
             x: the state at t = 1, float64 where the device has it.
             steps: how finely time is divided.
             noise: what a stochastic sampler adds; the others never call it.
+            shift: of the times (`shifted`); above 1 more of the steps lie near noise.
             path: of the velocity; gives a stochastic sampler its score and its noise.
         """
         ...

@@ -72,15 +72,14 @@ class DiffusionStage:
 
     def losses(self, piece: MicroBatch) -> Losses:
         """Return the velocity and REPA losses of one posterior sample an image, normalised."""
-        repa = self.config.repa
         with autocast(self.precision, self.device):
             posterior = self._posterior(piece)
             noise = piece.draws.normal("posterior", posterior.mean.shape[1:])
             z = self.stats.normalize(posterior.sample(noise=noise).float())
-            tokens = piece.tokens(self.backbone, self.generator.grid, self.precision) if repa else None
-            return velocity_losses(
-                self.generator, z, piece, tokens, self.config.time_sampling, repa.weight if repa else 0.0
+            tokens = (
+                piece.tokens(self.backbone, self.generator.grid, self.precision) if self.config.repa else None
             )
+            return velocity_losses(self.generator, z, piece, tokens, self.config)
 
     @torch.no_grad()
     def _posterior(self, piece: MicroBatch) -> Posterior:

@@ -112,7 +112,7 @@ class JointStage:
         piece.batch = replace(piece.batch, tokens=tokens)  # for the generator's losses, too
         terms = self.vae.terms_of(piece)
         with autocast(self.precision, self.device), frozen(self.generator.parameters()):
-            time, noise = time_and_noise(piece, terms.z, self.config.time_sampling)
+            time, noise = time_and_noise(piece, terms.z, self.config)
             x_t = PATHS[self.generator.path].interpolate(self.latent_norm(terms.z.float()), noise, time)
             hidden = self.generator.features(x_t, time, piece.batch.labels)
         with full_precision(self.device):
@@ -125,14 +125,7 @@ class JointStage:
         """Return the velocity and REPA losses of the latents in a micro-batch, normalised."""
         assert piece.latent is not None
         with autocast(self.precision, self.device):
-            return velocity_losses(
-                self.generator,
-                piece.latent,
-                piece,
-                piece.batch.tokens,
-                self.config.time_sampling,
-                self.config.repa.weight,
-            )
+            return velocity_losses(self.generator, piece.latent, piece, piece.batch.tokens, self.config)
 
     def _normalise(self, pieces: Sequence[MicroBatch]) -> None:
         """Normalise the latents by the statistics of the global batch, which then move the running ones."""

@@ -5,23 +5,26 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion import Generator, diffusion_objective, sample_time
+from sendvae.config import DiffusionConfig, JointConfig
+from sendvae.diffusion import Generator, diffusion_objective, sample_time, shift_of
 from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.parts import Losses
 
 
 def time_and_noise(
-    piece: MicroBatch, z: Float[Tensor, "B C h w"], sampling: str
+    piece: MicroBatch, z: Float[Tensor, "B C h w"], config: DiffusionConfig | JointConfig
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B C h w"]]:
     """Return the interpolant's draw for latents z of a micro-batch: always the same within a step.
 
     Args:
         piece: whose random numbers they are.
         z: gives the shape.
-        sampling: of `sample_time`.
+        config: how times are distributed.
     """
-    draws = piece.draws
-    time = draws.draw("time", lambda n, random: sample_time(n, sampling, random, draws.device))
+    draws, shift = piece.draws, shift_of(config.time_shift, z.shape[1:])
+    time = draws.draw(
+        "time", lambda n, random: sample_time(n, config.time_sampling, random, draws.device, shift)
+    )
     return time, draws.normal("interpolant noise", z.shape[1:])
 
 
@@ -30,11 +33,10 @@ def velocity_losses(
     z: Float[Tensor, "B C h w"],
     piece: MicroBatch,
     tokens: Float[Tensor, "B N D"] | None,
-    sampling: str,
-    repa_weight: float,
+    config: DiffusionConfig | JointConfig,
 ) -> Losses:
     """Return `diffusion_objective` of normalised latents z, with a micro-batch's draws and dropped labels."""
-    time, noise = time_and_noise(piece, z, sampling)
+    time, noise = time_and_noise(piece, z, config)
     terms = diffusion_objective(
         generator,
         z,
@@ -42,6 +44,7 @@ def velocity_losses(
         time=time,
         noise=noise,
         tokens=tokens,
-        repa_weight=repa_weight,
+        repa_weight=config.repa.weight if config.repa else 0.0,
+        direction_weight=config.direction_weight,
     )
     return Losses(terms["loss"], terms)
