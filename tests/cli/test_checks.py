@@ -46,6 +46,8 @@ MISTAKES = [
     (DIFFUSION, "tokenizer=demo", "tokenizer", "did you mean"),
     (DIFFUSION, "model=SiT-Tinny/2", "model", "did you mean 'SiT-Tiny'"),
     (DIFFUSION, "model=SiT-B", "model", "for example SiT-B/1"),
+    (DIFFUSION, "repa.projector=cnv", "repa.projector", "did you mean 'conv'"),
+    (DIFFUSION, "dispersive={depth: 5}", "dispersive.depth=5", "1 to 4"),
     (DIFFUSION, "path=cosin", "path", "did you mean 'cosine'"),
     (DIFFUSION, "repa.backbone=effnet", "repa.backbone", "did you mean 'effnet-lite0'"),
     (DIFFUSION, "repa.depth=5", "repa.depth=5", "1 to 4"),

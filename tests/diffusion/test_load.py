@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from sendvae.diffusion import (
+    Generator,
     SiT,
     build_generator,
     build_sit,
@@ -20,6 +23,7 @@ from sendvae.diffusion import (
     save_generator,
     trained_generator,
 )
+from sendvae.diffusion.transformer import FinalLayer
 from sendvae.errors import UserError
 
 
@@ -28,7 +32,7 @@ def a_sit(patch: int = 2, **changes: int) -> SiT:
     return build_sit(f"SiT-Tiny/{patch}", **{**shape, **changes})
 
 
-def assert_same_weights(a: SiT, b: SiT) -> None:
+def assert_same_weights(a: Generator, b: Generator) -> None:
     for name, tensor in a.state_dict().items():
         assert torch.equal(b.state_dict()[name], tensor), name
 
@@ -144,3 +148,68 @@ def test_what_no_shape_tells_comes_from_the_runs_configuration(tmp_path: Path) -
     assert found.arguments == generator.arguments
     assert trained_generator(weights, {"repa": {"depth": None}}, source).arguments["repa_depth"] == 2
     assert trained_generator(weights, {"repa": None}, source).path == "linear"
+
+
+def test_repas_options_are_read_off_keys_and_arguments(tmp_path: Path) -> None:
+    """QK-norm by its keys, the path by the trainer's options."""
+    sit = build_generator("SiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=10, qk_norm=True)
+    assert "blocks.3.attn.k_norm.bias" in sit.state_dict()
+    options = argparse.Namespace(path_type="cosine", prediction="v", encoder_depth=2)
+    torch.save({"ema": sit.state_dict(), "args": options}, tmp_path / "repa.pt")
+    found = load_sit(tmp_path / "repa.pt")
+    assert (found.arguments["qk_norm"], found.path) == (True, "cosine")
+    for changed, message in (
+        ({"path_type": "VP"}, "path_type=VP"),
+        ({"prediction": "noise"}, "prediction=noise"),
+    ):
+        options = argparse.Namespace(**{"path_type": "Linear", "prediction": "velocity", **changed})
+        torch.save({"ema": sit.state_dict(), "args": options}, tmp_path / "other.pt")
+        with pytest.raises(UserError, match=message):
+            load_sit(tmp_path / "other.pt")
+
+
+def test_of_several_projectors_the_first_is_kept(tmp_path: Path) -> None:
+    sit = a_sit()
+    second = {
+        name.replace("projectors.0", "projectors.1"): tensor + 1.0
+        for name, tensor in sit.state_dict().items()
+        if name.startswith("projectors")
+    }
+    path = repa_file(tmp_path / "two.pt", sit, **second)
+    with pytest.warns(UserWarning, match="2 foundation models"):
+        assert_same_weights(sit, load_sit(path))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("patch", [1, 2])
+def test_sits_own_files_are_brought_to_our_time(patch: int, tmp_path: Path) -> None:
+    """Its network has twice the channels, of which it uses the first half; t = 1 is data, v = data - noise."""
+    shape = {"latent_channels": 3, "latent_size": 2 * patch, "num_classes": 4}
+    ours = build_sit(f"SiT-Tiny/{patch}", **shape)
+    doubled = FinalLayer(192, partial(torch.nn.LayerNorm, eps=1e-6, elementwise_affine=False), patch, 6)
+    theirs = copy.deepcopy(ours)
+    theirs.final_layer = doubled
+    theirs.latent_channels = 6  # of its output
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    theirs.eval()
+    torch.save(theirs.state_dict(), tmp_path / "SiT.pt")
+    found = load_sit(tmp_path / "SiT.pt")
+    assert found.latent_shape == ours.latent_shape
+    x, t, labels = torch.randn(5, *ours.latent_shape), torch.linspace(0, 1, 5), torch.arange(5)
+    with torch.no_grad():
+        expected = -theirs(x, 1.0 - t, labels)[:, :3]
+        torch.testing.assert_close(found(x, t, labels), expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(-expected, found(x, 1.0 - t, labels), atol=1e-2)
+    options = argparse.Namespace(path_type="GVP", prediction="velocity")
+    torch.save({"ema": theirs.state_dict(), "args": options}, tmp_path / "gvp.pt")
+    assert load_sit(tmp_path / "gvp.pt").path == "cosine"
+
+
+def test_a_projector_of_a_run_is_read_off_its_keys(tmp_path: Path) -> None:
+    shape = {"latent_channels": 4, "latent_size": 8, "num_classes": 10, "repa_width": 6}
+    generator = build_generator("SiT-Tiny/2", **shape, projector="conv")
+    found = trained_generator(generator.state_dict(), {}, tmp_path)
+    assert (found.arguments["projector"], found.arguments["repa_width"]) == ("conv", 6)
+    assert_same_weights(generator, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ PUBLISHED = {
 PROJECTORS = {"S": 6_558_464, "B": 7_344_896, "L": 7_869_184, "XL": 8_131_328}
 
 
-def tiny(**changes: int) -> SiT:
-    sizes = {
+def tiny(**changes: Any) -> SiT:
+    sizes: dict[str, Any] = {
         "latent_channels": 3,
         "latent_size": 4,
         "patch_size": 2,
@@ -88,6 +89,13 @@ def recomputed(w: dict[str, Tensor], x: Tensor, t: Tensor, y: Tensor, heads: int
         centred = x - x.mean(-1, keepdim=True)
         return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt() * (1 + scale) + shift
 
+    def head_norm(name: str, x: Tensor) -> Tensor:
+        if f"{name}.weight" not in w:
+            return x
+        centred = x - x.mean(-1, keepdim=True)
+        scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        return scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+
     frequencies = torch.tensor([10_000 ** (-i / 128) for i in range(128)], dtype=x.dtype)
     waves = torch.cat([torch.cos(t[:, None] * frequencies), torch.sin(t[:, None] * frequencies)], dim=1)
     c = linear("t_embedder.mlp.2", F.silu(linear("t_embedder.mlp.0", waves)))
@@ -102,6 +110,7 @@ def recomputed(w: dict[str, Tensor], x: Tensor, t: Tensor, y: Tensor, heads: int
         q, k, v = linear(f"blocks.{i}.attn.qkv", adapted(h, shift_a, scale_a)).chunk(3, dim=-1)
         mixed = []
         for q_h, k_h, v_h in zip(q.chunk(heads, -1), k.chunk(heads, -1), v.chunk(heads, -1), strict=True):
+            q_h, k_h = (head_norm(f"blocks.{i}.attn.{name}_norm", h) for name, h in (("q", q_h), ("k", k_h)))
             scores = q_h @ k_h.transpose(1, 2) / math.sqrt(q_h.shape[-1])
             mixed.append(scores.softmax(-1) @ v_h)
         h = h + gate_a * linear(f"blocks.{i}.attn.proj", torch.cat(mixed, dim=-1))
@@ -123,10 +132,11 @@ def recomputed(w: dict[str, Tensor], x: Tensor, t: Tensor, y: Tensor, heads: int
 
 @pytest.mark.parametrize("patch", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_forward_against_the_papers_equations(patch: int, training: bool) -> None:
-    sit = (
-        randomised(tiny(patch_size=patch, repa_width=7, repa_depth=1, repa_hidden=9)).double().train(training)
-    )
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_forward_against_the_papers_equations(patch: int, training: bool, qk_norm: bool) -> None:
+    """With LayerNorm on queries and keys, too, which is REPA's option."""
+    sit = tiny(patch_size=patch, repa_width=7, repa_depth=1, repa_hidden=9, qk_norm=qk_norm)
+    sit = randomised(sit).double().train(training)
     x, t, labels = torch.randn(3, 3, 4, 4).double(), torch.rand(3).double(), torch.tensor([0, 4, 5])
     with torch.no_grad():
         velocity, features = sit.forward_with_features(x, t, labels)

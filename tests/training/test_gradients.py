@@ -20,7 +20,12 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
 ROWS = [3, 17, 8, 11]  # not in order; their labels differ
 SEEN = 32  # every term has begun
-OBJECTIVE = ["direction_weight=0.4", "time_shift=2.5"]
+OBJECTIVE = [
+    "direction_weight=0.4",
+    "time_shift=2.5",
+    "repa.mean_share=0.6",
+    "dispersive={weight: 0.3, depth: 2}",
+]
 Gradients = dict[str, list[Tensor]]
 
 
@@ -66,6 +71,25 @@ def time_of(draws: Draws) -> Tensor:
     """Uniform times, moved towards noise as OBJECTIVE says: their odds times 2.5."""
     odds = 2.5 * draws.uniform("time") / (1.0 - draws.uniform("time"))
     return (odds / (1.0 + odds))[:, None, None, None]
+
+
+def spatially_normalised(tokens: Tensor) -> Tensor:
+    """Without .6 of an image's mean token, over the deviations of its channels."""
+    deviation = (tokens - tokens.mean(1, keepdim=True)).square().sum(1, keepdim=True) / (tokens.shape[1] - 1)
+    return (tokens - 0.6 * tokens.mean(1, keepdim=True)) / (deviation.sqrt() + 1e-6)
+
+
+def dispersion(hidden: Tensor) -> Tensor:
+    """The log of the mean over pairs of exp(-mean squared difference)."""
+    differences = (hidden[:, None] - hidden[None]).flatten(2).square().mean(-1)
+    return (-differences).exp().mean().log()
+
+
+def second_block_of(network: Any) -> list[Tensor]:
+    """What its second block will return, call after call."""
+    outputs: list[Tensor] = []
+    network.blocks[1].register_forward_hook(lambda _m, _i, output: outputs.append(output))
+    return outputs
 
 
 def autoencode(stage: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,7 +145,7 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     alone = copy.deepcopy(stage)
     batch, draws, images = batch_of(alone), draws_of(alone), pixels(batch_of(alone))
     assert batch.tokens is not None
-    tokens = batch.tokens.float()
+    tokens = spatially_normalised(batch.tokens.float())
     time, noise = time_of(draws), draws.normal("interpolant noise", (4, 8, 8))
 
     z, y, vae = autoencode(alone, images)
@@ -138,11 +162,13 @@ def test_the_gradients_of_joint_training(tmp_path: Path) -> None:
     labels = torch.where(draws.uniform("label dropout") < 0.5, alone.generator.null_label, batch.labels)
     assert 0 < int((labels == alone.generator.null_label).sum()) < BATCH  # some are dropped
     x_t = (1.0 - time) * by_batch + time * noise
+    second = second_block_of(alone.generator)
     velocity, hidden = alone.generator.train().forward_with_features(x_t, time.flatten(), labels)
     assert hidden is not None
     repa = -functional.cosine_similarity(hidden, tokens, dim=-1).mean()
     direction = 1.0 - functional.cosine_similarity(velocity, noise - by_batch, dim=1).mean()
     own = (velocity - (noise - by_batch)).square().mean() + alone.config.repa.weight * repa + 0.4 * direction
+    own = own + 0.3 * dispersion(second[0])
 
     found = gradients_of_a_step(stage)
     assert found.keys() == {"tokenizer", "discriminator", "sit"}
@@ -166,12 +192,14 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     time, noise = time_of(draws), draws.normal("interpolant noise", (4, 8, 8))
     dropped = draws.uniform("label dropout") < alone.generator.label_dropout
     labels = torch.where(dropped, alone.generator.null_label, batch.labels)
+    second = second_block_of(alone.generator)
     velocity, hidden = alone.generator.forward_with_features(
         (1.0 - time) * z + time * noise, time.flatten(), labels
     )
     assert hidden is not None
     velocity_loss = (velocity - (noise - z)).square().mean()
-    repa = -functional.cosine_similarity(hidden, batch.tokens.float(), dim=-1).mean()
+    tokens = spatially_normalised(batch.tokens.float())
+    repa = -functional.cosine_similarity(hidden, tokens, dim=-1).mean()
     direction = 1.0 - functional.cosine_similarity(velocity, noise - z, dim=1).mean()
 
     found: list[Tensor] = []
@@ -183,5 +211,5 @@ def test_the_sit_learns_normalised_latents(flipped: bool, tmp_path: Path) -> Non
     assert float(scalars["velocity"]) == pytest.approx(float(velocity_loss.detach()), rel=1e-5)
     assert float(scalars["repa"]) == pytest.approx(float(repa.detach()), rel=1e-4)
     assert alone.config.repa is not None
-    total = velocity_loss + alone.config.repa.weight * repa + 0.4 * direction
+    total = velocity_loss + alone.config.repa.weight * repa + 0.4 * direction + 0.3 * dispersion(second[0])
     assert_same(found, gradient(total, alone.generator))

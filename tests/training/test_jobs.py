@@ -177,9 +177,16 @@ def test_a_sits_first_weights_follow_the_seed(job: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job", ["diffusion", "joint"])
 def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
-    """The exported network, and the previews, are the average; dropout of labels, REPA's depth and the path are as configured."""
+    """The exported network, and the previews, are the average; dropout of labels, REPA's depth, its projector and the path are as configured."""
     train, schema, preset, _ = JOBS[job]
-    overrides = ["label_dropout=0.3", "repa.depth=3", "path=cosine", "optimizer.lr=1e-2", "ema=0.5"]
+    overrides = [
+        "label_dropout=0.3",
+        "repa.depth=3",
+        "path=cosine",
+        "repa.projector=conv",
+        "optimizer.lr=1e-2",
+        "ema=0.5",
+    ]
     config = load_config(
         schema, preset, [*SHORT, *overrides, *(["preview.every=4"] if job == "diffusion" else [])]
     )
@@ -197,6 +204,7 @@ def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
     )  # type: ignore[operator]
     sit = load_sit(tmp_path / "run")
     assert (sit.label_dropout, sit.repa_depth, sit.path) == (0.3, 3, "cosine")
+    assert sit.arguments["projector"] == "conv"
     checkpoint = latest_checkpoint(tmp_path / "run/checkpoints")
     assert checkpoint is not None
     prefix = "" if job == "diffusion" else "sit."

@@ -62,16 +62,18 @@ def _check_sizes(config: Section) -> None:
         from sendvae.vision import BACKBONES
 
         alignment.check_heads(BACKBONES[alignment.backbone].width)
-    if isinstance(config, DiffusionConfig | JointConfig) and config.repa and config.repa.depth:
+    if isinstance(config, DiffusionConfig | JointConfig):
         from sendvae.diffusion import GeneratorName
 
         blocks = GeneratorName.parse(config.model).size.depth
-        if config.repa.depth > blocks:
-            raise UserError(
-                f"{config.model} has no block {config.repa.depth}",
-                given=f"repa.depth={config.repa.depth}",
-                expected=f"1 to {blocks}",
-            )
+        for name in ("repa", "dispersive"):
+            section = getattr(config, name)
+            if section is not None and section.depth is not None and section.depth > blocks:
+                raise UserError(
+                    f"{config.model} has no block {section.depth}",
+                    given=f"{name}.depth={section.depth}",
+                    expected=f"1 to {blocks}",
+                )
 
 
 def _tokenizer(name: str) -> None:
@@ -102,6 +104,12 @@ def _path(name: str) -> None:
     from sendvae.diffusion import PATHS
 
     PATHS[name]
+
+
+def _projector(name: str) -> None:
+    from sendvae.diffusion import PROJECTORS
+
+    PROJECTORS[name]
 
 
 def _backbone(name: str) -> None:
@@ -156,6 +164,7 @@ LOOKUPS: dict[str, Callable[[str], None]] = {
     "tokenizer or architecture": _tokenizer_or_architecture,
     "generator": _generator,
     "path": _path,
+    "projector": _projector,
     "vision backbone": _backbone,
     "sampler": _sampler,
     "perceptual network": _perceptual,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from sendvae.config.schema_common import (
     DataConfig,
@@ -34,6 +34,23 @@ class RepaConfig(Section):
     backbone: Annotated[str, NameOf("vision backbone")] = "dinov2-b"
     weight: NonNegativeFloat = 0.5
     depth: PositiveInt | None = Field(None, description="block whose output is aligned; default: the model's")
+    projector: Annotated[str, NameOf("projector")] = Field(
+        "mlp", description="between hidden tokens and the foundation model's; iREPA: conv"
+    )
+    mean_share: Probability | None = Field(
+        None,
+        description="how much of an image's mean token is taken off the foundation model's tokens before they are"
+        " divided by their standard deviations; iREPA: .6; null: neither",
+    )
+
+
+class DispersiveConfig(Section):
+    """The dispersive loss on hidden tokens (Diffuse and Disperse)."""
+
+    weight: PositiveFloat = 0.25
+    depth: PositiveInt | None = Field(
+        None, description="block whose output is dispersed; default: the last of the first quarter"
+    )
 
 
 class PreviewConfig(Section):
@@ -74,6 +91,7 @@ class DiffusionConfig(Section):
     direction_weight: NonNegativeFloat = Field(
         0.0, description="of 1 - cosine between the channels of velocities; LightningDiT: 1"
     )
+    dispersive: DispersiveConfig | None = None
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-4)
     loop: LoopConfig
     ema: Decay = 0.9999

@@ -15,7 +15,7 @@ from sendvae.config.schema_common import (
     Section,
     TimeShift,
 )
-from sendvae.config.schema_diffusion import Probability, RepaConfig
+from sendvae.config.schema_diffusion import DispersiveConfig, Probability, RepaConfig
 from sendvae.config.schema_tokenizer import LossConfig
 
 VAE_ALIGNMENT_WEIGHT = 1.5  # REPA-E: of the REPA loss in the VAE's objective
@@ -51,6 +51,7 @@ class JointConfig(Section):
     direction_weight: NonNegativeFloat = Field(
         0.0, description="of 1 - cosine between the channels of velocities; LightningDiT: 1"
     )
+    dispersive: DispersiveConfig | None = None
     optimizer: OptimizerConfig = Field(
         OptimizerConfig(lr=1e-4), description="of VAE, discriminator and generator, each with its own clip"
     )

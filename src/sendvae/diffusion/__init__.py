@@ -10,7 +10,9 @@ from sendvae.diffusion.load import (
 )
 from sendvae.diffusion.objective import diffusion_objective
 from sendvae.diffusion.path import PATHS, sample_time, shift_of
+from sendvae.diffusion.projectors import PROJECTORS
 from sendvae.diffusion.protocol import Generator
+from sendvae.diffusion.repa import repa_loss
 from sendvae.diffusion.sample import Watch, sample
 from sendvae.diffusion.samplers import SAMPLERS
 from sendvae.diffusion.sit import SiT
@@ -19,6 +21,7 @@ from sendvae.diffusion.zoo import GENERATORS, SIZES, GeneratorName, build_genera
 __all__ = [
     "GENERATORS",
     "PATHS",
+    "PROJECTORS",
     "SAMPLERS",
     "SIZES",
     "Generator",
@@ -32,6 +35,7 @@ __all__ = [
     "load_checkpoint_file",
     "load_generator",
     "load_sit",
+    "repa_loss",
     "sample",
     "sample_time",
     "save_generator",

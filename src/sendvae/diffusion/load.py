@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sendvae.diffusion.path import LINEAR
+from sendvae.diffusion.projectors import CONV, MLP
 from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.sit import SiT
-from sendvae.diffusion.transformer import REPA_HIDDEN
+from sendvae.diffusion.sit_files import of_repas_time, one_projector, path_of
 from sendvae.diffusion.zoo import GENERATORS, SIZES
 from sendvae.errors import UserError
 from sendvae.files import new_folder
@@ -99,9 +100,8 @@ def load_checkpoint_file(path: Path) -> tuple[Generator, LatentNorm | None]:
         if name.startswith(LATENT_NORM)
     }
     options = content.get("args")  # of REPA and REPA-E
-    generator = _from_weights(
-        weights, path, getattr(options, "encoder_depth", None), getattr(options, "path_type", LINEAR)
-    )
+    depth, interpolant = getattr(options, "encoder_depth", None), path_of(options, path)
+    generator = _from_weights(one_projector(weights, path), path, depth, interpolant)
     norm = None
     if statistics:
         norm = LatentNorm(len(statistics["running_mean"]))
@@ -146,6 +146,8 @@ def _from_weights(
             f"{source} holds no generator", expected="the key names of " + " or ".join(GENERATORS)
         )
     try:
+        if network == "SiT":
+            weights = of_repas_time(weights)
         arguments = _arguments(network, weights)
     except KeyError as error:
         raise UserError(f"{source} holds no whole {network}", given=f"no tensor {error}") from None
@@ -167,7 +169,7 @@ def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
             given=f"width {width}, depth {depth}",
             expected="one of " + ", ".join(f"{name} ({s.width}, {s.depth})" for name, s in sizes.items()),
         )
-    projects = "projectors.0.0.weight" in weights
+    projection = _projection(weights)
     return {
         "latent_channels": channels,
         "latent_size": round(tokens**0.5) * patch_size,
@@ -176,11 +178,20 @@ def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "depth": depth,
         "heads": size.heads,
         "num_classes": len(weights["y_embedder.embedding_table.weight"]) - 1,  # the last is the null label
-        "repa_width": len(weights["projectors.0.4.weight"]) if projects else None,
         "repa_depth": size.repa_depth,
-        "repa_hidden": len(weights["projectors.0.0.weight"]) if projects else REPA_HIDDEN,
+        **projection,
         "qk_norm": "blocks.0.attn.q_norm.weight" in weights,
     }
+
+
+def _projection(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What builds the projector of these weights, if they have one. Raises KeyError on a missing tensor."""
+    if "projectors.0.conv.weight" in weights:
+        return {"projector": CONV, "repa_width": len(weights["projectors.0.conv.weight"])}
+    if "projectors.0.0.weight" in weights:
+        hidden, width = (len(weights[f"projectors.0.{i}.weight"]) for i in (0, 4))
+        return {"projector": MLP, "repa_width": width, "repa_hidden": hidden}
+    return {"repa_width": None}
 
 
 def _load_strictly(

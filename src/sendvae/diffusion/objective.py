@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sendvae.diffusion.dispersive import dispersed_block, dispersive_loss, output_of
 from sendvae.diffusion.path import PATHS
 from sendvae.diffusion.protocol import Generator
+from sendvae.diffusion.repa import repa_loss
 from sendvae.nn.precision import full_precision
 
 
@@ -20,9 +24,12 @@ def diffusion_objective(
     noise: Float[Tensor, "B C h w"],
     tokens: Float[Tensor, "B N D"] | None = None,
     repa_weight: float = 0.0,
+    repa_mean_share: float | None = None,
     direction_weight: float = 0.0,
+    dispersive_weight: float = 0.0,
+    dispersive_depth: int | None = None,
 ) -> dict[str, Tensor]:
-    """Scalars "velocity", "direction" (with its weight), "repa" (with tokens), and their weighted sum "loss".
+    """Scalars "velocity", "direction" and "dispersive" (with a weight), "repa" (with tokens), and the weighted "loss".
 
     Reductions are in float32.
 
@@ -32,15 +39,20 @@ def diffusion_objective(
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the model's grid.
 
+        repa_mean_share: of `repa_loss`.
         direction_weight: of the mean over positions of 1 - cosine between the channels of both velocities, which
             LightningDiT adds with weight 1.
+        dispersive_weight: of `dispersive_loss`, over the images of this call.
+        dispersive_depth: number (1-based) of the block whose output it disperses; None: `dispersed_block`.
 
     Raises:
         ValueError: a `repa_weight` without tokens, or for a model that has no projector.
     """
     path = PATHS[model.path]
     x_t = path.interpolate(z, noise, time)
-    predicted, features = model.forward_with_features(x_t, time, labels)
+    block = model.blocks[(dispersive_depth or dispersed_block(len(model.blocks))) - 1]
+    with output_of(block) if dispersive_weight else nullcontext([]) as hidden:
+        predicted, features = model.forward_with_features(x_t, time, labels)
     true = path.velocity(z, noise, time).float()
     terms = {"velocity": F.mse_loss(predicted.float(), true)}
     terms["loss"] = terms["velocity"]
@@ -51,8 +63,9 @@ def diffusion_objective(
     if repa_weight and (tokens is None or features is None):
         raise ValueError("the REPA loss needs tokens and a model with a projector (repa_width)")
     if tokens is not None and features is not None:
-        with full_precision(z.device):
-            cosine = F.cosine_similarity(features.float(), tokens.float(), dim=-1)
-        terms["repa"] = -cosine.mean()
+        terms["repa"] = repa_loss(features, tokens, repa_mean_share)
         terms["loss"] = terms["loss"] + repa_weight * terms["repa"]
+    for output in hidden:
+        terms["dispersive"] = dispersive_loss(output)
+        terms["loss"] = terms["loss"] + dispersive_weight * terms["dispersive"]
     return terms

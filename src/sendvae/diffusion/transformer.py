@@ -11,8 +11,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sendvae.diffusion.path import LINEAR, PATHS
+from sendvae.diffusion.projectors import MLP, PROJECTORS
 from sendvae.diffusion.protocol import Generator
-from sendvae.nn import PatchEmbed, projector, sincos_positions, unpatchify
+from sendvae.nn import PatchEmbed, sincos_positions, unpatchify
 from sendvae.nn.precision import full_precision
 
 FREQUENCIES, MAX_PERIOD = 256, 10_000.0  # timestep embedding (DiT)
@@ -123,6 +124,7 @@ class Arguments(TypedDict):
         repa_width: width of the foundation model's tokens; None for no REPA projector.
         repa_depth: the projector reads the output of block number `repa_depth` (1-based).
         repa_hidden: hidden width of the projector.
+        projector: name of the projector in PROJECTORS.
         path: name in PATHS of the interpolant that the velocities are of.
     """
 
@@ -136,6 +138,7 @@ class Arguments(TypedDict):
     repa_width: NotRequired[int | None]
     repa_depth: NotRequired[int]
     repa_hidden: NotRequired[int]
+    projector: NotRequired[str]
     path: NotRequired[str]
 
 
@@ -149,7 +152,7 @@ class DiffusionTransformer(Generator):
         latent_channels, ..., path: as of `Arguments`.
 
     Raises:
-        UserError: there is no such path.
+        UserError: there is no such path or projector.
         ValueError: sizes that do not fit together.
     """
 
@@ -171,6 +174,7 @@ class DiffusionTransformer(Generator):
         repa_width: int | None = None,
         repa_depth: int = 8,
         repa_hidden: int = REPA_HIDDEN,
+        projector: str = MLP,
         path: str = LINEAR,
     ) -> None:
         super().__init__()
@@ -178,7 +182,7 @@ class DiffusionTransformer(Generator):
             raise ValueError(f"latent size {latent_size} is not a multiple of patch size {patch_size}")
         if repa_width is not None and not 1 <= repa_depth <= depth:
             raise ValueError(f"repa_depth {repa_depth} is not a block of a model of depth {depth}")
-        PATHS[path]  # an unknown one is an error before anything is built
+        PATHS[path], PROJECTORS[projector]  # unknown ones are errors before anything is built
         self.arguments = {
             "latent_channels": latent_channels,
             "latent_size": latent_size,
@@ -190,6 +194,7 @@ class DiffusionTransformer(Generator):
             "repa_width": repa_width,
             "repa_depth": repa_depth,
             "repa_hidden": repa_hidden,
+            "projector": projector,
             "path": path,
             **options,
         }
@@ -204,7 +209,7 @@ class DiffusionTransformer(Generator):
         self.feat_rope: nn.Module | None = None  # rotates queries and keys, in networks that have it
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.projectors = nn.ModuleList(
-            [projector(width, repa_hidden, repa_width)] if repa_width is not None else []
+            [PROJECTORS[projector](width, repa_hidden, repa_width)] if repa_width is not None else []
         )
         self.final_layer = FinalLayer(width, norm, patch_size, latent_channels)
         self._initialise()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sendvae.diffusion.lightningdit import LightningDiT
 from sendvae.diffusion.path import LINEAR
+from sendvae.diffusion.projectors import MLP
 from sendvae.diffusion.sit import SiT
 from sendvae.diffusion.transformer import REPA_HIDDEN, DiffusionTransformer
 from sendvae.errors import UserError
@@ -111,6 +112,7 @@ def build_generator(
     repa_width: int | None = None,
     repa_depth: int | None = None,
     label_dropout: float = 0.1,
+    projector: str = MLP,
     path: str = LINEAR,
     qk_norm: bool = False,
 ) -> DiffusionTransformer:
@@ -121,7 +123,7 @@ def build_generator(
         latent_channels, ..., qk_norm: as of the network.
 
     Raises:
-        UserError: unknown size, patch or path.
+        UserError: unknown size, patch, projector or path.
     """
     parsed = GeneratorName.parse(name)
     size = parsed.size
@@ -137,6 +139,7 @@ def build_generator(
         repa_width=repa_width,
         repa_depth=repa_depth if repa_depth is not None else size.repa_depth,
         repa_hidden=size.repa_hidden,
+        projector=projector,
         path=path,
         qk_norm=qk_norm,
     )

@@ -15,7 +15,7 @@ from torch import nn
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig
 from sendvae.data import open_images, to_float
-from sendvae.diffusion import Generator, build_generator
+from sendvae.diffusion import Generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import Tokenizer, trainable
 from sendvae.training.cost import GENERATOR, Estimate, Network
@@ -29,7 +29,7 @@ from sendvae.training.meta import (
     blank_tokenizer,
 )
 from sendvae.training.micro_batches import MicroBatch
-from sendvae.training.networks import VAENetworks, tokenizer_networks, vae_networks
+from sendvae.training.networks import VAENetworks, fresh_generator, tokenizer_networks, vae_networks
 from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
@@ -177,18 +177,8 @@ def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
 def _generator(
     config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int
 ) -> Generator:
-    channels, side, _ = tokenizer.latent_shape(size)
     with META:
-        return build_generator(
-            config.model,
-            latent_channels=channels,
-            latent_size=side,
-            num_classes=classes,
-            repa_width=BACKBONES[config.repa.backbone].width if config.repa else None,
-            repa_depth=config.repa.depth if config.repa else None,
-            path=config.path,
-            qk_norm=config.qk_norm,
-        )
+        return fresh_generator(config, tokenizer.latent_shape(size), classes)
 
 
 def _position(config: TrainingConfig) -> int:

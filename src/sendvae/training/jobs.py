@@ -12,7 +12,7 @@ from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yam
 from sendvae.config.schema_common import DataConfig
 from sendvae.config.schema_diffusion import DiffusionDataConfig
 from sendvae.data import CroppedImages, ImageSet, LatentCache, ShardImages, open_images
-from sendvae.diffusion import Generator, GeneratorName, build_generator, load_generator, save_generator
+from sendvae.diffusion import Generator, GeneratorName, load_generator, save_generator
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
@@ -43,7 +43,7 @@ from sendvae.training.caching import (
     token_rows,
 )
 from sendvae.training.loop import train
-from sendvae.training.networks import tokenizer_networks, vae_networks
+from sendvae.training.networks import fresh_generator, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
@@ -130,17 +130,7 @@ def train_diffusion(
         target = _Target()
         if backbone is not None:
             target = _target(backbone, grid, images, config.data, cache, device)
-        generator = build_generator(
-            config.model,
-            latent_channels=channels,
-            latent_size=size,
-            num_classes=len(images.class_names),
-            repa_width=target.width,
-            repa_depth=config.repa.depth if config.repa else None,
-            label_dropout=config.label_dropout,
-            path=config.path,
-            qk_norm=config.qk_norm,
-        )
+        generator = fresh_generator(config, (channels, size, size), len(images.class_names))
         encoder = tokenizer.to(device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
@@ -184,17 +174,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         grid = size // GeneratorName.parse(config.model).patch_size
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
-        generator = build_generator(
-            config.model,
-            latent_channels=channels,
-            latent_size=size,
-            num_classes=len(images.class_names),
-            repa_width=target.width,
-            repa_depth=config.repa.depth,
-            label_dropout=config.label_dropout,
-            path=config.path,
-            qk_norm=config.qk_norm,
-        )
+        generator = fresh_generator(config, (channels, size, size), len(images.class_names))
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         networks = vae_networks(config, tokenizer)
         stage = JointStage(config, networks, generator, source, device, target.backbone, name)

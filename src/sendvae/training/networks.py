@@ -1,18 +1,21 @@
-"""The networks of a VAE's training, ready-made for its stage: with their weights, or blank for an estimate."""
+"""The networks of training, ready-made for its stages: with their weights, or blank for an estimate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from sendvae.alignment import build_alignment
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
-from sendvae.config import JointConfig, TokenizerConfig
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
+from sendvae.diffusion import Generator, build_generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import TrainableTokenizer
 from sendvae.tokenizers.load import load_parts
+from sendvae.vision import BACKBONES
 
 NOT_OF_THE_HEAD = {"method", "backbone", "weight", "weighting", "normalisation", "lr"}
 
@@ -93,6 +96,37 @@ def tokenizer_networks(
         **config.alignment.model_dump(exclude=NOT_OF_THE_HEAD),
     )
     return replace(networks, alignment=head)
+
+
+def fresh_generator(
+    config: DiffusionConfig | JointConfig, latent_shape: tuple[int, ...], num_classes: int
+) -> Generator:
+    """Return the generator of a configuration, freshly initialised by PyTorch's global generator.
+
+    Args:
+        config: names network and options; with REPA, the foundation model whose width the projector has.
+        latent_shape: (C, h, w) of the tokenizer's latents, h = w.
+        num_classes: of the data set.
+    """
+    channels, side, _ = latent_shape
+    repa = config.repa
+    options: dict[str, Any] = {}
+    if repa is not None:
+        options = {
+            "repa_width": BACKBONES[repa.backbone].width,
+            "repa_depth": repa.depth,
+            "projector": repa.projector,
+        }
+    return build_generator(
+        config.model,
+        latent_channels=channels,
+        latent_size=side,
+        num_classes=num_classes,
+        label_dropout=config.label_dropout,
+        path=config.path,
+        qk_norm=config.qk_norm,
+        **options,
+    )
 
 
 def _patch_size(grid: int, latent_size: int) -> int:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sendvae import distributed
 from sendvae.config import JointConfig
-from sendvae.diffusion import PATHS, Generator
+from sendvae.diffusion import PATHS, Generator, repa_loss
 from sendvae.errors import UserError
-from sendvae.nn.precision import autocast, full_precision, resolve_precision
+from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
 from sendvae.training.networks import VAENetworks
@@ -115,8 +114,7 @@ class JointStage:
             time, noise = time_and_noise(piece, terms.z, self.config)
             x_t = PATHS[self.generator.path].interpolate(self.latent_norm(terms.z.float()), noise, time)
             hidden = self.generator.features(x_t, time, piece.batch.labels)
-        with full_precision(self.device):
-            loss = -F.cosine_similarity(hidden.float(), tokens.float(), dim=-1).mean()
+        loss = repa_loss(hidden, tokens, self.config.repa.mean_share)
         terms.scalars["alignment"] = loss
         terms.weighted["alignment"] = self.config.alignment_weight * loss
         return Losses(terms.total(), terms.scalars)

@@ -45,6 +45,9 @@ def velocity_losses(
         noise=noise,
         tokens=tokens,
         repa_weight=config.repa.weight if config.repa else 0.0,
+        repa_mean_share=config.repa.mean_share if config.repa else None,
         direction_weight=config.direction_weight,
+        dispersive_weight=config.dispersive.weight if config.dispersive else 0.0,
+        dispersive_depth=config.dispersive.depth if config.dispersive else None,
     )
     return Losses(terms["loss"], terms)
