@@ -8,7 +8,8 @@ from tests.training.test_vae import SIZE, WIDTH, config_of, tokenizer
 from torch import nn
 
 from sendvae.errors import UserError
-from sendvae.training.networks import VAENetworks, tokenizer_networks, vae_networks
+from sendvae.tokenizers import Tokenizer
+from sendvae.training.networks import VAENetworks, grid_shape, tokenizer_networks, vae_networks
 
 
 def weights(network: nn.Module | None) -> torch.Tensor:
@@ -58,3 +59,17 @@ def test_blank_networks_read_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_head_that_does_not_fit_the_latent_is_refused() -> None:
     with pytest.raises(UserError, match=r"alignment\.grid=3 for a latent of 8 x 8"):
         tokenizer_networks(config_of("alignment.grid=3"), tokenizer(), SIZE, WIDTH)
+
+
+class Sequential(Tokenizer):
+    """Latents of 128 tokens that lie nowhere."""
+
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        del size
+        return 32, 128
+
+
+def test_latents_without_a_grid_are_refused() -> None:
+    assert grid_shape(tokenizer(), SIZE) == tokenizer().latent_shape(SIZE)
+    with pytest.raises(UserError, match=r"on a grid(?s:.*)\(32, 128\)"):
+        grid_shape(Sequential(), SIZE)

@@ -23,6 +23,7 @@ KINDS = {
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
     "sharded": ("diffusion", ["loop.parallel=fsdp"]),
     "sharded-xl": ("diffusion-xl", ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000"]),
+    "sharded-lightningdit": ("diffusion-lightningdit", ["loop.parallel=fsdp", "direction_weight=1"]),
     "joint": ("joint", []),
     "joint-accumulated": ("joint", ["loop.accumulate=2"]),
 }

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sendvae import distributed
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
-from sendvae.diffusion import SIZES, SiT
+from sendvae.diffusion import SIZES, LightningDiT, SiT
 from sendvae.runs import RunFolder
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
@@ -69,6 +69,17 @@ def extra_large_sit() -> SiT:
                num_classes=10, repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
 
 
+def small_lightningdit() -> LightningDiT:
+    torch.manual_seed(0)
+    return LightningDiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
+                        qk_norm=True, repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
+
+
+GENERATORS = {
+    "diffusion": small_sit, "diffusion-xl": extra_large_sit, "diffusion-lightningdit": small_lightningdit,
+}  # fmt: skip
+
+
 def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage | JointStage:
     torch.manual_seed(
         distributed.rank()
@@ -97,10 +108,11 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
         tokenizer = Autoencoder(SMALL, STATISTICS)
         return JointStage(config, vae_networks(config, tokenizer), small_sit(), Recorded(4), CPU)
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*SHARED, "optimizer.lr=1e-3", *overrides])
-    sit = extra_large_sit() if kind == "diffusion-xl" else small_sit()
-    stats = STATISTICS
+    generator = GENERATORS[kind]()
     torch.manual_seed(0)
-    return DiffusionStage(config, sit, stats, Recorded(sit.grid), CPU, Autoencoder(SMALL).eval())
+    return DiffusionStage(
+        config, generator, STATISTICS, Recorded(generator.grid), CPU, Autoencoder(SMALL).eval()
+    )
 
 
 def run(folder: Path, kind: str, overrides: list[str]) -> None:

@@ -29,7 +29,13 @@ from sendvae.training.meta import (
     blank_tokenizer,
 )
 from sendvae.training.micro_batches import MicroBatch
-from sendvae.training.networks import VAENetworks, fresh_generator, tokenizer_networks, vae_networks
+from sendvae.training.networks import (
+    VAENetworks,
+    fresh_generator,
+    grid_shape,
+    tokenizer_networks,
+    vae_networks,
+)
 from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
@@ -178,7 +184,7 @@ def _generator(
     config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int
 ) -> Generator:
     with META:
-        return fresh_generator(config, tokenizer.latent_shape(size), classes)
+        return fresh_generator(config, grid_shape(tokenizer, size), classes)
 
 
 def _position(config: TrainingConfig) -> int:

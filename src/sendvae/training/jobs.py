@@ -43,7 +43,7 @@ from sendvae.training.caching import (
     token_rows,
 )
 from sendvae.training.loop import train
-from sendvae.training.networks import fresh_generator, tokenizer_networks, vae_networks
+from sendvae.training.networks import fresh_generator, grid_shape, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
@@ -119,8 +119,8 @@ def train_diffusion(
         stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
         tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
-        channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
-        backbone, grid = None, size // GeneratorName.parse(config.model).patch_size
+        shape = grid_shape(tokenizer, images[0].image.shape[-1])
+        backbone, grid = None, shape[-1] // GeneratorName.parse(config.model).patch_size
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
         _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
@@ -130,7 +130,7 @@ def train_diffusion(
         target = _Target()
         if backbone is not None:
             target = _target(backbone, grid, images, config.data, cache, device)
-        generator = fresh_generator(config, (channels, size, size), len(images.class_names))
+        generator = fresh_generator(config, shape, len(images.class_names))
         encoder = tokenizer.to(device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
@@ -170,11 +170,11 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
-        channels, size, _ = tokenizer.latent_shape(images[0].image.shape[-1])
-        grid = size // GeneratorName.parse(config.model).patch_size
+        shape = grid_shape(tokenizer, images[0].image.shape[-1])
+        grid = shape[-1] // GeneratorName.parse(config.model).patch_size
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
-        generator = fresh_generator(config, (channels, size, size), len(images.class_names))
+        generator = fresh_generator(config, shape, len(images.class_names))
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         networks = vae_networks(config, tokenizer)
         stage = JointStage(config, networks, generator, source, device, target.backbone, name)

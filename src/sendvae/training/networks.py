@@ -13,7 +13,7 @@ from sendvae.autoencoding import PatchDiscriminator, load_perceptual
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
 from sendvae.diffusion import Generator, build_generator
 from sendvae.errors import UserError
-from sendvae.tokenizers import TrainableTokenizer
+from sendvae.tokenizers import Tokenizer, TrainableTokenizer
 from sendvae.tokenizers.load import load_parts
 from sendvae.vision import BACKBONES
 
@@ -98,8 +98,25 @@ def tokenizer_networks(
     return replace(networks, alignment=head)
 
 
+def grid_shape(tokenizer: Tokenizer, size: int) -> tuple[int, int, int]:
+    """Return (C, h, w) of the latents of images of `size` pixels a side, which generators are built for.
+
+    Raises:
+        UserError: the latents lie on no grid.
+    """
+    shape = tokenizer.latent_shape(size)
+    if len(shape) != 3:
+        raise UserError(
+            "generators take latents on a grid",
+            given=f"one-dimensional latents {shape}",
+            expected="(channels, height, width)",
+            next_step="choose a tokenizer whose latents have places in the image",
+        )
+    return shape[0], shape[1], shape[2]
+
+
 def fresh_generator(
-    config: DiffusionConfig | JointConfig, latent_shape: tuple[int, ...], num_classes: int
+    config: DiffusionConfig | JointConfig, latent_shape: tuple[int, int, int], num_classes: int
 ) -> Generator:
     """Return the generator of a configuration, freshly initialised by PyTorch's global generator.
 
