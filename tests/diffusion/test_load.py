@@ -118,6 +118,11 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     torch.save(odd.state_dict(), tmp_path / "odd.pt")
     with pytest.raises(UserError, match="heads of this SiT are unknown"):
         load_sit(tmp_path / "odd.pt")
+    for name in ("x_embedder.proj.weight", "final_layer.linear.weight", "pos_embed"):
+        misshapen = a_sit().state_dict() | {name: torch.zeros(8)}
+        torch.save(misshapen, tmp_path / "misshapen.pt")
+        with pytest.raises(UserError, match=r"not shaped like a SiT|do not fit a SiT"):
+            load_sit(tmp_path / "misshapen.pt")
     lacking = a_sit().state_dict()
     del lacking["final_layer.linear.bias"]
     torch.save(lacking, tmp_path / "lacking.pt")

@@ -24,8 +24,8 @@ def sample(
         list[str],
         typer.Argument(
             metavar="RUN... [KEY=VALUE]...",
-            help="A run of train diffusion or joint, one of its checkpoints, an exported generator, or a file of REPA or"
-            " REPA-E; several for a grid. Then key=value changes of the preset.",
+            help="A run of train diffusion or joint, one of its checkpoints, an exported generator, or a file of SiT,"
+            " LightningDiT, REPA or REPA-E; several for a grid. Then key=value changes of the preset.",
         ),
     ],
     to: Annotated[

@@ -151,6 +151,8 @@ def _from_weights(
         arguments = _arguments(network, weights)
     except KeyError as error:
         raise UserError(f"{source} holds no whole {network}", given=f"no tensor {error}") from None
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise UserError(f"the weights in {source} are not shaped like a {network}'s", given=error) from None
     if repa_depth is not None and arguments["repa_width"] is not None:
         arguments["repa_depth"] = repa_depth
     return _load_strictly(network, {**arguments, "path": path}, weights, source)

@@ -1,4 +1,4 @@
-"""Velocity matching with representation alignment (REPA)."""
+"""Velocity matching, with what may be added to it: direction, representation alignment, dispersion."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def diffusion_objective(
     Reductions are in float32.
 
     Args:
+        model: of whose path times are.
         z: normalised latents.
         labels: some of them already replaced by the null label (`Generator.drop_labels`).
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the model's grid.
-
+        repa_weight: of `repa_loss`.
         repa_mean_share: of `repa_loss`.
         direction_weight: of the mean over positions of 1 - cosine between the channels of both velocities, which
             LightningDiT adds with weight 1.

@@ -75,7 +75,7 @@ def load_model(
 
     Args:
         source: a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an exported generator, or a file
-            of REPA or REPA-E.
+            of SiT, LightningDiT, REPA or REPA-E.
         tokenizer: instead of the run's own; needed where `source` is no run.
         step: of a checkpoint of the run, instead of the exported model.
         raw: the weights as trained instead of their average; of `step`, or of the newest checkpoint.
