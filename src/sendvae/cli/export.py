@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from sendvae.cli.hub import CARD, check_hub, push
 from sendvae.cli.names import short_name
 
 DEFAULT_FOLDER = Path("exports")
@@ -33,6 +34,16 @@ def export(
         bool, typer.Option("--half", help="Store float16: half the size, not bit-equal.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Upload the export as a repository of the Hugging Face hub."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Of a repository that --push-to-hub makes.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --push-to-hub: list what would be uploaded, and stop.")
+    ] = False,
 ) -> None:
     """Write a tokenizer in another project's layout, with a model card, and print how to load it.
 
@@ -45,10 +56,14 @@ def export(
         sendvae export e2e-vavae-f16d32 --to ldm --output vae/e2e-vavae
 
         sendvae export runs/sit-xl1/checkpoints/step-000100000 --to safetensors
+
+        sendvae export runs/send-vae --to diffusers --licence mit --push-to-hub somebody/send-vae --dry-run
     """
     folder = output or DEFAULT_FOLDER / f"{short_name(run)}-{to}"
     _check_free(folder, force)
+    check_hub(push_to_hub, private, dry_run)
     if _export_generator(Path(run), folder, to, licence, half):
+        push(folder, push_to_hub, private, dry_run)
         return
 
     import torch
@@ -66,6 +81,7 @@ def export(
     if "licence" not in card:
         typer.echo("note: the licence is unknown; state it with --licence before you publish this", err=True)
     typer.echo(f"\n{usage(tokenizer, folder, to)}")
+    push(folder, push_to_hub, private, dry_run)
 
 
 def _export_generator(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
@@ -106,7 +122,7 @@ def _check_free(folder: Path, force: bool) -> None:
             next_step="choose another --output, or replace it with --force",
         )
     foreign = [entry.name for entry in entries if not entry.is_file() or entry.suffix not in OURS]
-    if foreign or not (folder / "README.md").is_file():
+    if foreign or not (folder / CARD).is_file():
         raise UserError(
             "--force replaces an earlier export only",
             given=f"{folder} holds {', '.join(sorted(foreign)[:3]) or 'no README.md'}",
