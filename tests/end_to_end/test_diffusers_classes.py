@@ -11,6 +11,7 @@ from tests.tokenizers.families import FIXED, SMALL, save_small
 from typer.testing import CliRunner
 
 from sendvae.cli.main import app
+from sendvae.errors import UserError
 from sendvae.tokenizers import load_tokenizer
 
 runner = CliRunner()
@@ -84,9 +85,21 @@ def test_the_raw_space_is_an_option_that_results_record(folder: Path, tmp_path: 
     assert document["subjects"][0]["details"]["latent"] == [4, EMOJI // 2, EMOJI // 2]
 
 
-def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    save_small("RAE", tmp_path / "small")
-    result = runner.invoke(
-        app, ["evaluate", "latents", str(tmp_path / "small"), "limit=8", "--cache", str(tmp_path / "cache")]
-    )
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate", "latents", "VAE", "limit=8"),
+        ("evaluate", "reconstruction", "VAE", "--data", "embedded:emoji", "--protocol", "evaluate/embedded-reconstruction", "limit=4"),
+        ("reconstruct", "VAE", "--data", "embedded:emoji", "--images", "1", "--to", "FOLDER"),
+        ("train", "diffusion", "demo/sit-tiny", "tokenizer=VAE", "repa=null", "model=SiT-Tiny/1", "--run", "FOLDER"),
+    ],
+)  # fmt: skip
+def test_images_of_another_size_are_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    save_small("RAE", tmp_path / "vae")
+    places = {"VAE": str(tmp_path / "vae"), "FOLDER": str(tmp_path / "out")}
+    given = [places.get(word, word.replace("VAE", places["VAE"])) for word in arguments]
+    cache = () if arguments[0] == "reconstruct" else ("--cache", str(tmp_path / "cache"))
+    result = runner.invoke(app, [*given, *cache])
+    assert isinstance(result.exception, UserError)
+    assert "do not fit the tokenizer" in str(result.exception)
     assert "32 x 32" in str(result.exception)

@@ -130,6 +130,26 @@ def test_diffusers_loads_exports_as_its_class_and_the_printed_lines_run(name: st
     torch.testing.assert_close(scope["reconstruction"], tokenizer.decode(z), rtol=1e-4, atol=1e-4)
 
 
+def test_flux2_as_its_makers_publish_it(tmp_path: Path) -> None:
+    """Their file has the 1x1 convolutions inside of encoder and decoder, and no configuration beside it."""
+    tokenizer = Autoencoder(replace(SMALL, norm_groups=32, packing=2))
+    stats = tokenizer.latent_stats = LatentStats(torch.randn(16), torch.rand(16) + 0.5)
+    export_tokenizer(tokenizer, tmp_path / "ae", "ldm")
+    weights = torch.load(tmp_path / "ae/ae.pt", weights_only=True)
+    inside = {"quant_conv": "encoder.quant_conv", "post_quant_conv": "decoder.post_quant_conv"}
+    published = {
+        ".".join((inside.get(key.partition(".")[0], key.partition(".")[0]), key.partition(".")[2])): value
+        for key, value in weights.items()
+    }
+    assert published.keys() != weights.keys()
+    torch.save(published, tmp_path / "flux2.pt")
+    back = load_tokenizer(tmp_path / "flux2.pt")
+    assert back.architecture == tokenizer.architecture
+    assert all(torch.equal(back.state_dict()[key], value) for key, value in tokenizer.state_dict().items())
+    assert back.latent_stats is not None
+    torch.testing.assert_close(back.latent_stats.std, stats.std)
+
+
 @pytest.mark.parametrize("field", ["use_quant_conv", "use_post_quant_conv"])
 def test_a_convolution_that_the_configuration_denies_is_not_ignored(field: str, tmp_path: Path) -> None:
     theirs(SMALL, tmp_path)

@@ -342,6 +342,26 @@ def test_every_method_trains_a_vae_without_1x1_convolutions_or_with_packed_laten
         torch.testing.assert_close(trained.latent_stats.std, measured.std)
 
 
+def test_diffusers_own_flux2_is_fine_tuned_and_given_back(tmp_path: Path) -> None:
+    """The BatchNorm's statistics are measured anew; what is not trained comes back as it was."""
+    blocks = {"block_out_channels": (8, 8, 16), "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}  # fmt: skip
+    theirs = AutoencoderKLFlux2(**blocks, norm_num_groups=4, latent_channels=4)
+    theirs.bn.running_mean.fill_(7.0)
+    theirs.save_pretrained(tmp_path / "flux2")
+    run("tokenizer", tmp_path, f"init={tmp_path / 'flux2'}", "trained=encoder")
+    trained = load_tokenizer(tmp_path / "run")
+    export_tokenizer(trained, tmp_path / "out", "diffusers")
+    back = AutoencoderKLFlux2.from_pretrained(tmp_path / "out")
+    before, after = theirs.state_dict(), back.state_dict()
+    assert before.keys() == after.keys()
+    moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"encoder", "quant_conv", "bn"}
+    images = open_embedded("emoji", "train", limit=8)
+    measured = measure_statistics(trained, images, 8, 0, torch.device("cpu"))
+    torch.testing.assert_close(back.bn.running_mean, measured.mean)
+    torch.testing.assert_close((back.bn.running_var + back.config.batch_norm_eps).sqrt(), measured.std)
+
+
 def test_statistics_that_nobody_declared_are_measured_and_kept(tmp_path: Path) -> None:
     """Training, and sampling afterwards, normalise by the same ones; the tokenizer's own are not overridden."""
     bare = load_tokenizer("demo-f8d16")

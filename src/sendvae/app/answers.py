@@ -74,6 +74,9 @@ class Answers:
         tokenizers = {name: self._tokenizer(name) for name in names}
         if not tokenizers:
             raise Refusal("no tokenizer is chosen")
+        for name, tokenizer in tokenizers.items():
+            if expected := tokenizer.expected_size(side, side):
+                raise Refusal(f"{name} does not take this size", given=side, expected=expected)
         return fragment(
             "reconstructions.html",
             note=found.note,

@@ -13,12 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.data import ImageSet, LatentCache, to_float
-from sendvae.errors import UserError
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.randomness import stream
 from sendvae.runs import CacheKey, RowCache
-from sendvae.tokenizers import Tokenizer
+from sendvae.tokenizers import Tokenizer, check_fit
 
 FIELD = "z"
 DTYPE = torch.float32  # of latents on disk
@@ -61,7 +60,7 @@ class Encoder:
         for picked in np.split(positions, range(self.batch_size, len(positions), self.batch_size)):
             pixels = images.batch(picked).images
             pixels = pixels.flip(-1) if self.mirrored else pixels
-            check_size(self.tokenizer, pixels)
+            check_fit(self.tokenizer, pixels)
             with number_format(self.precision, self.device):
                 posterior = self.tokenizer.encode(to_float(pixels.to(self.device)))
             mean = posterior.mean.float().cpu()
@@ -153,22 +152,6 @@ def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
         torch.randn(like.shape[1:], generator=stream(seed, int(position), NOISE)) for position in positions
     ]
     return torch.stack(rows).to(like)
-
-
-def check_size(tokenizer: Tokenizer, images: Tensor) -> None:
-    """Refuse images that the tokenizer cannot encode.
-
-    Raises:
-        UserError: the sides do not fit the tokenizer.
-    """
-    height, width = images.shape[-2:]
-    if expected := tokenizer.expected_size(height, width):
-        raise UserError(
-            "the images do not fit the tokenizer",
-            given=f"{width} x {height} pixels",
-            expected=expected,
-            next_step="prepare them in such a size, or set size",
-        )
 
 
 def make_encoder(

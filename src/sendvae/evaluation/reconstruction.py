@@ -23,7 +23,7 @@ from sendvae.evaluation.collect import (
     gather_collected,
     shared_batches,
 )
-from sendvae.evaluation.encoded import check_size, noise
+from sendvae.evaluation.encoded import noise
 from sendvae.evaluation.gallery import Pair, save_gallery
 from sendvae.evaluation.gather import own_share
 from sendvae.evaluation.inputs import (
@@ -44,7 +44,7 @@ from sendvae.metrics import Gaussian, ImageEvidence, SetEvidence, Settings
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
-from sendvae.tokenizers import Tokenizer, load_tokenizer
+from sendvae.tokenizers import Tokenizer, check_fit, load_tokenizer
 
 NOT_PROTOCOL = {"batch_size", "worst"}
 SPLITS = ("test", "val")  # of a data set with several
@@ -211,7 +211,7 @@ def _decoded(loss: Loss, x: Float[Tensor, "B 3 H W"], positions: range) -> Float
         UserError: they are not finite.
     """
     protocol = loss.protocol
-    check_size(loss.model, x)
+    check_fit(loss.model, x)
     with number_format(loss.precision, x.device):
         posterior = loss.model.encode(x)
         z = posterior.mode()

@@ -25,7 +25,7 @@ from sendvae.metrics import psnr
 from sendvae.nn import weights_digest
 from sendvae.nn.precision import number_format, resolve_precision
 from sendvae.runs import progress
-from sendvae.tokenizers import Tokenizer
+from sendvae.tokenizers import Tokenizer, check_fit
 
 RECORD = "reconstruct.json"
 ORIGINAL = "sendvae-original"  # key of the digest of the pixels, in each picture
@@ -96,12 +96,17 @@ def write_side_by_side(
 def reconstruct_any_size(
     tokenizer: Tokenizer, image: UInt8[Tensor, "3 H W"], precision: str = "fp32"
 ) -> UInt8[Tensor, "3 H W"]:
-    """Return the decoded posterior mean of an image of any size, on the CPU."""
+    """Return the decoded posterior mean of an image of any size, on the CPU.
+
+    Raises:
+        UserError: the tokenizer takes one size only, and the image has another.
+    """
     device = next(tokenizer.parameters()).device
     right, bottom = _padding(image, tokenizer)
     pixels: Float[Tensor, "1 3 H W"] = to_float(image)[None].to(device)
     with number_format(resolve_precision(precision, device), device):
         padded = F.pad(pixels, (0, right, 0, bottom), mode="replicate")
+        check_fit(tokenizer, padded)
         decoded = tokenizer.decode(tokenizer.encode(padded).mode())
     return to_uint8(decoded[0, :, : image.shape[1], : image.shape[2]]).cpu()
 

@@ -4,7 +4,7 @@ from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder, build_tokenizer
 from sendvae.tokenizers.load import check_trainable, load_strictly, load_tokenizer
 from sendvae.tokenizers.posterior import Posterior
-from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer, trainable
+from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer, check_fit, trainable
 from sendvae.tokenizers.save import save_tokenizer
 from sendvae.tokenizers.sliced import decode_sliced, encode_sliced
 from sendvae.tokenizers.spec import TokenizerSpec
@@ -22,6 +22,7 @@ __all__ = [
     "TokenizerSpec",
     "TrainableTokenizer",
     "build_tokenizer",
+    "check_fit",
     "check_trainable",
     "decode_sliced",
     "encode_sliced",

@@ -251,12 +251,6 @@ class Autoencoder(TrainableTokenizer):
         z = z if side == 1 else unpack(z, side)
         return z if self.post_quant_conv is None else self.post_quant_conv(z)
 
-    def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
-        """Raise ValueError if a side of the images is not a multiple of `downsampling`."""
-        height, width = images.shape[-2:]
-        if expected := self.expected_size(height, width):
-            raise ValueError(f"image sides must be {expected}, got {(height, width)}")
-
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """Return (C, h, w) for images of `size` pixels a side."""
         side = size // self.downsampling

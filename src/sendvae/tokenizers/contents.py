@@ -17,6 +17,8 @@ FIRST_STAGE = "first_stage_model."  # the VAE in a whole latent-diffusion (Stabl
 TRAINING_STATE = ("loss.", "foundation_model.", "linear_proj.")
 # Parts worth keeping for a warm start, and their prefix in a Lightning checkpoint.
 PARTS = {"discriminator": "loss.discriminator.", "linear_proj": "linear_proj."}
+# Where Black Forest Labs' code of FLUX.2 has the 1x1 convolutions.
+NESTED = {"encoder.quant_conv.": "quant_conv.", "decoder.post_quant_conv.": "post_quant_conv."}
 PATCHGAN_FIRST = "main.0.weight"  # tells a file that holds a discriminator alone
 
 
@@ -53,8 +55,13 @@ def sort_out(checkpoint: Mapping[str, Any]) -> Contents:
     if PATCHGAN_FIRST in weights:
         return Contents({}, {"discriminator": weights})
     parts = {name: found for name, prefix in PARTS.items() if (found := _under(prefix, weights))}
-    vae = {key: tensor for key, tensor in weights.items() if not key.startswith(TRAINING_STATE)}
+    vae = {_unnested(key): tensor for key, tensor in weights.items() if not key.startswith(TRAINING_STATE)}
     return Contents(from_diffusers_state_dict(vae) if is_diffusers(vae) else vae, parts)
+
+
+def _unnested(key: str) -> str:
+    prefix = next((prefix for prefix in NESTED if key.startswith(prefix)), None)
+    return key if prefix is None else NESTED[prefix] + key.removeprefix(prefix)
 
 
 def _tensors(state: Any) -> dict[str, Tensor]:

@@ -50,7 +50,8 @@ class DiffusersTokenizer(Tokenizer):
         return super().train(False)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return q(z|x) of images in [-1, 1]; its std is 0 where the class gives one latent."""
+        """Return q(z|x) of images in [-1, 1], of fitting sides; its std is 0 where the class gives one latent."""
+        self.check_size(images)
         return self.family.encode(self.network, images)
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from sendvae.errors import UserError
@@ -76,6 +76,12 @@ class Tokenizer(nn.Module):
         fits = height % self.downsampling == 0 and width % self.downsampling == 0
         return None if fits else f"multiples of {self.downsampling}"
 
+    def check_size(self, images: Float[Tensor, "B 3 H W"]) -> None:
+        """Raise ValueError if the images have sides that they must not have."""
+        height, width = images.shape[-2:]
+        if expected := self.expected_size(height, width):
+            raise ValueError(f"image sides must be {expected}, got {(height, width)}")
+
 
 class TrainableTokenizer(Tokenizer):
     """One that can be fine-tuned: gradient flows through `encode` and `decode`."""
@@ -97,6 +103,22 @@ class TrainableTokenizer(Tokenizer):
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
         """Yield what makes an image of a latent."""
         raise NotImplementedError
+
+
+def check_fit(tokenizer: Tokenizer, images: UInt8[Tensor, "*B 3 H W"] | Float[Tensor, "*B 3 H W"]) -> None:
+    """Refuse images of a data set that the tokenizer cannot encode.
+
+    Raises:
+        UserError: the sides do not fit the tokenizer.
+    """
+    height, width = images.shape[-2:]
+    if expected := tokenizer.expected_size(height, width):
+        raise UserError(
+            "the images do not fit the tokenizer",
+            given=f"{width} x {height} pixels",
+            expected=expected,
+            next_step="prepare them in such a size, or set size",
+        )
 
 
 def trainable(tokenizer: Tokenizer, source: object) -> TrainableTokenizer:

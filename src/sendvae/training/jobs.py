@@ -28,12 +28,9 @@ from sendvae.runs import (
 from sendvae.tokenizers import (
     LatentStats,
     Tokenizer,
-    TrainableTokenizer,
-    build_tokenizer,
-    check_trainable,
+    check_fit,
     load_tokenizer,
     save_tokenizer,
-    trainable,
 )
 from sendvae.training.caching import (
     cached_latents,
@@ -46,7 +43,7 @@ from sendvae.training.loop import train
 from sendvae.training.networks import fresh_generator, grid_shape, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
-from sendvae.training.start import FRESH, find_weights_of, is_exported, open_run
+from sendvae.training.start import check_start, find_weights_of, is_exported, open_run, starting_tokenizer
 from sendvae.vision import Backbone, load_backbone
 
 PreviewFactory = Callable[[Tokenizer, ImageSet, Path], Callable[[Generator, int], dict[str, float]]]
@@ -71,11 +68,12 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
     with open_run(folder, config, "tokenizer") as run:
         if is_exported(run, exported, load_tokenizer):
             return exported
-        _check_start(config.init)
+        check_start(config.init)
         images = open_training_images(config.data)
         find_weights_of(config)
         torch.manual_seed(config.seed)
         tokenizer = starting_tokenizer(config.init)
+        check_fit(tokenizer, images[0].image)
         target = _Target()
         if config.alignment is not None:
             a = config.alignment
@@ -114,6 +112,7 @@ def train_diffusion(
             return exported
         images = open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
+        check_fit(tokenizer, images[0].image)
         find_weights_of(config)
         record_classes(run, images)
         stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
@@ -161,10 +160,11 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         ]
         if all(finished):
             return folder
-        _check_start(config.init)
+        check_start(config.init)
         images = open_training_images(config.data)
         find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
+        check_fit(tokenizer, images[0].image)
         record_classes(run, images)
         if tokenizer.latent_stats is None:
             tokenizer.latent_stats = measure_statistics(
@@ -189,23 +189,6 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             save_generator(generator, folder / "sit")
         barrier()
     return folder
-
-
-def _check_start(init: str) -> None:
-    """Refuse a tokenizer that cannot be trained before its weights are read."""
-    if not init.startswith(FRESH):
-        check_trainable(init)
-
-
-def starting_tokenizer(init: str) -> TrainableTokenizer:
-    """Return the tokenizer that training starts from; with "fresh:", a new one of that architecture.
-
-    Raises:
-        UserError: it cannot be loaded, or not be trained.
-    """
-    if init.startswith(FRESH):
-        return build_tokenizer(init.removeprefix(FRESH))
-    return trainable(load_tokenizer(init), init)
 
 
 def open_training_images(config: DataConfig) -> ImageSet:

@@ -12,6 +12,13 @@ from sendvae.autoencoding import PERCEPTUAL_WEIGHTS
 from sendvae.config import DiffusionConfig, TokenizerConfig, TrainingConfig
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, check_tracker, describe_environment, latest_checkpoint, say
+from sendvae.tokenizers import (
+    TrainableTokenizer,
+    build_tokenizer,
+    check_trainable,
+    load_tokenizer,
+    trainable,
+)
 from sendvae.tokenizers.sources import locate
 from sendvae.vision import BACKBONES
 
@@ -66,3 +73,24 @@ def find_weights_of(config: TrainingConfig) -> None:
         BACKBONES[target.backbone].weights.pull()
     for name in config.loop.trackers:
         check_tracker(name)
+
+
+def check_start(init: str) -> None:
+    """Refuse a tokenizer that cannot be trained before its weights are read.
+
+    Raises:
+        UserError: it cannot, or there is none.
+    """
+    if not init.startswith(FRESH):
+        check_trainable(init)
+
+
+def starting_tokenizer(init: str) -> TrainableTokenizer:
+    """Return the tokenizer that training starts from; with "fresh:", a new one of that architecture.
+
+    Raises:
+        UserError: it cannot be loaded, or not be trained.
+    """
+    if init.startswith(FRESH):
+        return build_tokenizer(init.removeprefix(FRESH))
+    return trainable(load_tokenizer(init), init)
