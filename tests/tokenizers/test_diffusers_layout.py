@@ -12,6 +12,8 @@ from diffusers import AutoencoderKL
 
 from sendvae.errors import UserError
 from sendvae.tokenizers import TrainableTokenizer, load_tokenizer
+from sendvae.tokenizers.diffusers import DiffusersTokenizer, build_network
+from sendvae.tokenizers.diffusers_layout import check_statistics, is_native
 
 SMALL: dict[str, Any] = {
     "block_out_channels": (32, 64),
@@ -103,3 +105,74 @@ def test_statistics_and_scaling_factor_act_together(tmp_path: Path) -> None:
     expected = (z - torch.tensor(mean).view(1, 4, 1, 1)) * 0.5 / torch.tensor(std).view(1, 4, 1, 1)
     torch.testing.assert_close(stats.normalize(z), expected)
     torch.testing.assert_close(stats.denormalize(expected), z)
+
+
+FLUX2: dict[str, Any] = {  # black-forest-labs/FLUX.2-dev, vae/config.json
+    "_class_name": "AutoencoderKLFlux2",
+    "act_fn": "silu",
+    "batch_norm_eps": 0.0001,
+    "batch_norm_momentum": 0.1,
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "force_upcast": True,
+    "in_channels": 3,
+    "latent_channels": 32,
+    "layers_per_block": 2,
+    "mid_block_add_attention": True,
+    "norm_num_groups": 32,
+    "out_channels": 3,
+    "patch_size": [2, 2],
+    "sample_size": 1024,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "use_post_quant_conv": True,
+    "use_quant_conv": True,
+}
+FLUX1: dict[str, Any] = {  # black-forest-labs/FLUX.1-schnell, vae/config.json
+    **{key: FLUX2[key] for key in FLUX2.keys() - {"batch_norm_eps", "batch_norm_momentum", "patch_size"}},
+    "_class_name": "AutoencoderKL",
+    "latent_channels": 16,
+    "latents_mean": None,
+    "latents_std": None,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+    "use_post_quant_conv": False,
+    "use_quant_conv": False,
+}
+WAN22: dict[str, Any] = {  # Wan-AI/Wan2.2-TI2V-5B-Diffusers, vae/config.json, without its 48 statistics
+    "_class_name": "AutoencoderKLWan",
+    "attn_scales": [],
+    "base_dim": 160,
+    "clip_output": False,
+    "decoder_base_dim": 256,
+    "dim_mult": [1, 2, 4, 4],
+    "dropout": 0.0,
+    "in_channels": 12,
+    "is_residual": True,
+    "num_res_blocks": 2,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_spatial": 16,
+    "scale_factor_temporal": 4,
+    "temperal_downsample": [False, True, True],
+    "z_dim": 48,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "native", "label"),
+    [
+        (FLUX2, True, "f16d128"),
+        (FLUX1, True, "f8d16"),
+        (
+            {**FLUX2, "decoder_block_out_channels": [96, 192, 384, 384]},
+            False,
+            "f16d128",
+        ),  # FLUX.2-small-decoder
+        (WAN22, False, "f16d48"),
+    ],
+)
+def test_published_configurations(config: dict[str, Any], native: bool, label: str) -> None:
+    assert is_native(config) == native
+    check_statistics(config, "it")
+    with torch.device("meta"):
+        assert DiffusersTokenizer(build_network(config, "it")).label == label

@@ -58,6 +58,10 @@ def theirs(architecture: Architecture, folder: Path, **fields: Any) -> Any:
         network.bn.running_mean.normal_()
         network.bn.running_var.uniform_(0.001, 2.0)
     network.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "force_upcast": True})
+    )  # as published ones have it
     return network
 
 

@@ -19,8 +19,9 @@ from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import Tokenizer
 
 DEFAULT_SIZE = 256  # pixels, where a configuration names no size
-# Fields that AutoencoderTiny and AsymmetricAutoencoderKL save beside those they are built from.
-ALSO_SAVED = {"block_out_channels", "force_upcast"}
+# Fields of published configurations from which no class is built: AutoencoderTiny and AsymmetricAutoencoderKL save the
+# first two beside their own; Wan 2.2's has the last, and diffusers clips whatever it says.
+NOT_BUILT_FROM = {"block_out_channels", "force_upcast", "clip_output"}
 
 
 class DiffusersTokenizer(Tokenizer):
@@ -118,7 +119,9 @@ def build_network(config: Mapping[str, Any], source: object) -> Network:
     kind = _class(name, source)
     fields = {key: value for key, value in config.items() if not key.startswith("_")}
     known = set(inspect.signature(kind.__init__).parameters)
-    unknown = [key for key, value in fields.items() if key not in known | ALSO_SAVED and value is not None]
+    unknown = [
+        key for key, value in fields.items() if key not in known | NOT_BUILT_FROM and value is not None
+    ]
     if unknown:
         raise UserError(
             f"{source} has a field that {name} of the installed diffusers does not know",

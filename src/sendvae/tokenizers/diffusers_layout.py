@@ -37,7 +37,7 @@ KNOWN = {
 }  # fmt: skip
 KNOWN_PACKED = {
     "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size", "patch_size",
-    "batch_norm_eps", "batch_norm_momentum",
+    "batch_norm_eps", "batch_norm_momentum", "force_upcast",
 }  # fmt: skip
 
 
