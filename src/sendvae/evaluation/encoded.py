@@ -50,7 +50,7 @@ class Encoder:
         return weights_digest(self.tokenizer)
 
     @torch.no_grad()
-    def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+    def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C *n"]:
         """Latents on the CPU, float32.
 
         Raises:
@@ -102,7 +102,7 @@ class EncodedRows:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C *n"]:
         """Encode the images at `positions`; the latents are float32, on the encoder's device."""
         return self.encoder.encode(self.images, positions).to(self.encoder.device)
 
@@ -116,7 +116,7 @@ class CachedRows:
     def __len__(self) -> int:
         return len(self.cache)
 
-    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C h w"]:
+    def batch(self, positions: np.ndarray) -> Float[Tensor, "B C *n"]:
         """Read the latents at `positions` to the device, float32."""
         return self.cache.batch(positions)[FIELD].to(self.device)
 

@@ -45,9 +45,9 @@ class ClassProbeResult:
 
 
 def semantic_gap(
-    train_latents: Float[Tensor, "N C h w"] | LatentRows,
+    train_latents: Float[Tensor, "N C *n"] | LatentRows,
     train_labels: Int64[Tensor, " N"],
-    test_latents: Float[Tensor, "M C h w"] | LatentRows,
+    test_latents: Float[Tensor, "M C *n"] | LatentRows,
     test_labels: Int64[Tensor, " M"],
     pool: str = "mean",
     weight_decay: float = WEIGHT_DECAY,
@@ -61,9 +61,9 @@ def semantic_gap(
 
 
 def class_probe(
-    train_latents: Float[Tensor, "N C h w"] | LatentRows,
+    train_latents: Float[Tensor, "N C *n"] | LatentRows,
     train_labels: Int64[Tensor, " N"],
-    test_latents: Float[Tensor, "M C h w"] | LatentRows,
+    test_latents: Float[Tensor, "M C *n"] | LatentRows,
     test_labels: Int64[Tensor, " M"],
     pool: str = "mean",
     weight_decay: float = WEIGHT_DECAY,
@@ -122,7 +122,7 @@ class Pooled:
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B F"]:
         """Return the features at `positions`: F is C with "mean", C * h * w with "flatten"."""
         values = self.rows.batch(positions)
-        return values.mean(dim=(2, 3)) if self.pool == "mean" else values.flatten(1)
+        return values.mean(dim=tuple(range(2, values.ndim))) if self.pool == "mean" else values.flatten(1)
 
 
 def _fit_full_batch(train: Pooled, labels: Tensor, classes: int, weight_decay: float) -> Fitted:

@@ -36,7 +36,7 @@ class Uniformity:
 
 
 def uniformity(
-    latents: Float[Tensor, "N C h w"] | LatentRows,
+    latents: Float[Tensor, "N C *n"] | LatentRows,
     projection: str = "tsne",
     samples: int = 10_000,
     repeats: int = 10,
@@ -66,7 +66,7 @@ def uniformity(
 
 
 def uniformity_repeats(
-    latents: Float[Tensor, "N C h w"] | LatentRows,
+    latents: Float[Tensor, "N C *n"] | LatentRows,
     projection: str = "tsne",
     samples: int = 10_000,
     repeats: int = 10,
@@ -134,8 +134,8 @@ def _one_position_each(
     rows: LatentRows, mirrored: LatentRows | None, images: np.ndarray, generator: torch.Generator
 ) -> Float[Tensor, "B C"]:
     """The latent of each image, or of its mirror image, at one random position."""
-    height, width = rows.batch(images[:1]).shape[2:]
-    places = [torch.randint(side, (len(images),), generator=generator) for side in (height, width)]
+    sides = rows.batch(images[:1]).shape[2:]
+    places = [torch.randint(side, (len(images),), generator=generator) for side in sides]
     coins = np.zeros(len(images), bool)
     if mirrored is not None:
         coins = (torch.rand(len(images), generator=generator) < 0.5).numpy()
@@ -145,7 +145,7 @@ def _one_position_each(
         for start in range(0, len(shown), ROWS):
             some = torch.from_numpy(shown[start : start + ROWS])
             part = source.batch(images[some.numpy()]).movedim(1, -1)
-            points.append(part[torch.arange(len(part)), places[0][some], places[1][some]])
+            points.append(part[torch.arange(len(part)), *(place[some] for place in places)])
             order.append(some)
     return torch.cat(points)[torch.cat(order).argsort()]
 

@@ -32,6 +32,8 @@ from sendvae.tokenizers.diffusers_layout import (
 )
 from sendvae.tokenizers.files import TokenizerFiles, read_json, read_weights
 from sendvae.tokenizers.infer import infer_architecture
+from sendvae.tokenizers.maetok import MAETok
+from sendvae.tokenizers.maetok_files import is_maetok, shape_of, statistics_in, used
 from sendvae.tokenizers.protocol import Tokenizer, not_trainable
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
@@ -79,9 +81,11 @@ def load_tokenizer(
 
 def _native(
     files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
-) -> Autoencoder:
-    """Return a VAE of latent-diffusion's architecture."""
+) -> Autoencoder | MAETok:
+    """Return a VAE of latent-diffusion's architecture, or another network of this library."""
     contents = _contents(files)
+    if is_maetok(contents.vae):
+        return _maetok(files, config, contents.vae)
     shape = ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     raw = shape.packing > 1 and not packed
     tokenizer = _empty(replace(shape, packing=1) if raw else shape)
@@ -92,6 +96,17 @@ def _native(
             or contents.latent_stats
             or statistics_of(contents.vae, config.get("batch_norm_eps", NORM_EPS))
         )
+    return tokenizer
+
+
+def _maetok(files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> MAETok:
+    """Return MAETok's tokenizer, whatever of its training lies beside it."""
+    own = used(weights)
+    tokenizer = MAETok(shape_of(own))
+    load_strictly(tokenizer, own, files.weights)
+    tokenizer.latent_stats = statistics_in(config, tokenizer.shape.dims)
+    if tokenizer.latent_stats is None and files.statistics:
+        tokenizer.latent_stats = read_latent_stats(files.statistics)
     return tokenizer
 
 
@@ -120,8 +135,8 @@ def check_trainable(source: str | Path) -> None:
     Raises:
         UserError: it cannot; or it cannot be found.
     """
-    if str(source) in TOKENIZERS and (name := TOKENIZERS[str(source)].diffusers_class) is not None:
-        raise not_trainable(source, reason_of(name))
+    if str(source) in TOKENIZERS and (reason := TOKENIZERS[str(source)].untrainable) is not None:
+        raise not_trainable(source, reason)
     files = locate(source)
     config = _read_config(files.config)
     if is_diffusers_config(config) and not is_native(config):

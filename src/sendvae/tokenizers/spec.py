@@ -23,19 +23,19 @@ class TokenizerSpec:
             convolutions, or of the class of diffusers.
         description: one line for people.
         paper: arXiv identifier, where there is one.
-        diffusers_class: which computes it; None if this library does.
+        untrainable: why it cannot be fine-tuned here, nor exported; None if it can.
     """
 
     build: Callable[[], Tokenizer]
     weights: Weights
     description: str
     paper: str | None = None
-    diffusers_class: str | None = None
+    untrainable: str | None = None
 
     @property
     def abilities(self) -> tuple[str, ...]:
         """Return what can be done with it: "score" (and generate in it), "train", "export"."""
-        return ("score", "train", "export") if self.diffusers_class is None else ("score",)
+        return ("score", "train", "export") if self.untrainable is None else ("score",)
 
 
 def on_hub(name: str, address: str, files: tuple[str, ...], parameters: int, licence: str = "MIT") -> Weights:

@@ -8,11 +8,13 @@ from pathlib import Path
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import build_tokenizer
 from sendvae.tokenizers.files import choose_files
+from sendvae.tokenizers.maetok import UNTRAINABLE, MAETok
 from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
 from sendvae.tokenizers.zoo_diffusers import ROWS
 from sendvae.weights import Shipped, Weights
 
 F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
+MAETOK = 173_102_624  # of the 173,891,360 in its file the others are read by nothing
 
 
 def _repa_e_files(stem: str) -> tuple[str, ...]:
@@ -34,6 +36,19 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
                 choose=choose_files,
             ),
             "the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
+        ),
+        "maetok-b-128": TokenizerSpec(
+            MAETok,
+            on_hub(
+                "maetok-b-128",
+                "hf-hub:MAETok/maetok-b-128",
+                ("model.safetensors", "config.json"),
+                MAETOK,
+                "Apache-2.0",
+            ),
+            "MAETok: 128 tokens of 32 dimensions without a grid",
+            "2502.03444",
+            UNTRAINABLE,
         ),
         "sd-vae-ft-mse": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),

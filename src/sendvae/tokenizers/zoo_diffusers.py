@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sendvae.tokenizers.diffusers import build_tokenizer_of
+from sendvae.tokenizers.diffusers import build_tokenizer_of, reason_of
 from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
 
 UNSTATED = "see its page"  # a licence that was not looked up
@@ -37,7 +37,7 @@ def _row(
 ) -> tuple[str, TokenizerSpec]:
     weights = on_hub(name, f"hf-hub:{address}", DIFFUSERS_FILES, parameters, licence)
     build = partial(build_tokenizer_of, kind, fields)
-    return name, TokenizerSpec(build, weights, description, paper, kind)
+    return name, TokenizerSpec(build, weights, description, paper, reason_of(kind))
 
 
 ROWS: dict[str, TokenizerSpec] = dict(

@@ -1,0 +1,295 @@
+"""MAETok's tokenizer: a ViT that writes an image into tokens without a grid, and one that reads it back.
+
+Source: Hhhhhhao/continuous_tokenizer (Chen et al., 2025); key names are those of its released files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sendvae.nn import MLP, Attention, unpatchify
+from sendvae.tokenizers.posterior import Posterior
+from sendvae.tokenizers.protocol import Tokenizer
+
+NORM_EPS = 1e-6
+LAYER_SCALE = 1e-5  # at the start
+ROTARY_THETA = 10.0
+UNTRAINABLE = "MAETok's training (masks, decoders of other features) is not part of this library"
+INIT_STD = 0.02  # of learned tokens and positions
+
+
+@dataclass(frozen=True)
+class MAETokShape:
+    """Sizes of the two transformers; those of maetok-b-128 by default.
+
+    Attributes:
+        tokens, dims: N and C of a latent.
+        size, patch: pixels of an image's side and of a patch's.
+        width, depth, heads: of both transformers.
+    """
+
+    tokens: int = 128
+    dims: int = 32
+    size: int = 256
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.size // self.patch
+
+
+class MixedRotary(nn.Module):
+    """Learned rotary positions of image tokens: a frequency of x and one of y for each pair of channels.
+
+    Pairs are adjacent channels; each block and head has frequencies of its own.
+    """
+
+    freqs_t_x: Tensor
+    freqs_t_y: Tensor
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__()
+        pairs = shape.width // shape.heads // 2
+        half = ROTARY_THETA ** -(torch.arange(0, pairs, 2) / pairs)  # each twice: a pair of directions
+        angle = torch.rand(shape.depth, shape.heads, 1) * 2 * torch.pi
+        x = torch.cat([half * angle.cos(), half * (angle + torch.pi / 2).cos()], -1)
+        y = torch.cat([half * angle.sin(), half * (angle + torch.pi / 2).sin()], -1)
+        self.freqs = nn.Parameter(torch.stack([x, y]).flatten(2))
+        place = torch.arange(shape.grid**2)
+        self.register_buffer("freqs_t_x", (place % shape.grid).float())
+        self.register_buffer("freqs_t_y", place.div(shape.grid, rounding_mode="floor").float())
+
+    def turn(self, x: Float[Tensor, "B heads N d"], block: int, first: int) -> Float[Tensor, "B heads N d"]:
+        """Return queries or keys of a block, of which the image's tokens, from `first` on, are rotated."""
+        heads = x.shape[1]
+        along_x, along_y = self.freqs[:, block].float().unflatten(-1, (heads, -1))
+        angles = self.freqs_t_x[:, None] * along_x[:, None] + self.freqs_t_y[:, None] * along_y[:, None]
+        stop = first + len(self.freqs_t_x)
+        even, odd = x[:, :, first:stop].float().unflatten(-1, (-1, 2)).unbind(-1)
+        cos, sin = angles.cos(), angles.sin()
+        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+        return torch.cat([x[:, :, :first], turned.to(x.dtype), x[:, :, stop:]], 2)
+
+
+class LayerScale(nn.Module):
+    """Multiplies by a learned factor a channel, key `gamma`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), LAYER_SCALE))
+
+    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Return the scaled tokens."""
+        return x * self.gamma
+
+
+class EncoderBlock(nn.Module):
+    """A ViT block with layer scale, under timm's key names."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__()
+        width = shape.width
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.attn = Attention(width, shape.heads)
+        self.ls1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = MLP(width, 4 * width)
+        self.ls2 = LayerScale(width)
+
+    def forward(
+        self, x: Float[Tensor, "B N D"], rotary: MixedRotary, block: int, first: int
+    ) -> Float[Tensor, "B N D"]:
+        """Transform all tokens; those of the image, from `first` on, know their place."""
+        x = x + self.ls1(self.attn(self.norm1(x), lambda q: rotary.turn(q, block, first)))
+        return x + self.ls2(self.mlp(self.norm2(x)))
+
+
+class ModulatedNorm(nn.Module):
+    """LayerNorm without weights, whose output is modulated for latent tokens by their own latent ("MoVQ").
+
+    y = norm(x) * scale + shift, where shift and scale start at 0: a latent token says nothing at first. Tokens of
+    the image pass norm(x).
+
+    Args:
+        pairs: of shift and scale that one latent gives.
+    """
+
+    def __init__(self, shape: MAETokShape, pairs: int = 1) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPS, elementwise_affine=False)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(shape.dims, 2 * pairs * shape.width))
+        self.pairs = pairs
+        nn.init.zeros_(self.adaLN_modulation[1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.adaLN_modulation[1].bias)  # type: ignore[arg-type]
+
+    def modulations(self, z: Float[Tensor, "B M C"]) -> tuple[Float[Tensor, "B M D"], ...]:
+        """Return shift and scale of every pair, one pair after the other."""
+        return self.adaLN_modulation(z).chunk(2 * self.pairs, -1)
+
+    def modulated(
+        self, x: Float[Tensor, "B N D"], shift: Float[Tensor, "B M D"], scale: Float[Tensor, "B M D"]
+    ) -> Float[Tensor, "B N D"]:
+        """Return the normalised tokens, the last M of them modulated."""
+        image, latent = self.norm(x).split([x.shape[1] - shift.shape[1], shift.shape[1]], 1)
+        return torch.cat([image, latent * scale + shift], 1)
+
+
+class DecoderBlock(ModulatedNorm):
+    """A ViT block whose two norms are modulated; it has neither gates nor layer scale."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__(shape, pairs=2)
+        self.attn = Attention(shape.width, shape.heads)
+        self.mlp = MLP(shape.width, 4 * shape.width)
+
+    def forward(
+        self, x: Float[Tensor, "B N D"], z: Float[Tensor, "B M C"], rotary: MixedRotary, block: int
+    ) -> Float[Tensor, "B N D"]:
+        """Transform all tokens; the image's come first."""
+        shift_a, scale_a, shift_m, scale_m = self.modulations(z)
+        x = x + self.attn(self.modulated(x, shift_a, scale_a), lambda q: rotary.turn(q, block, 0))
+        return x + self.mlp(self.modulated(x, shift_m, scale_m))
+
+
+class Trunk(nn.Module):
+    """What timm's model holds: patches, class token, positions, blocks and a final norm."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(INIT_STD * torch.randn(1, 1, shape.width))
+        self.pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.grid**2 + 1, shape.width))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, shape.width, shape.patch, shape.patch)})
+        self.blocks = nn.ModuleList(EncoderBlock(shape) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPS)
+
+
+class Encoder(MixedRotary):
+    """Image patches and learned latent tokens through one transformer; the latent tokens are kept."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__(shape)
+        self.latent_tokens = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
+        self.latent_pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
+        self.model = Trunk(shape)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B M D"]:
+        """Return the latent tokens."""
+        trunk, batch = self.model, len(images)
+        patches = trunk.patch_embed["proj"](images).flatten(2).transpose(1, 2)
+        x = torch.cat([trunk.cls_token.expand(batch, -1, -1), patches], 1) + trunk.pos_embed
+        latent = (self.latent_tokens + self.latent_pos_embed).expand(batch, -1, -1)
+        x = torch.cat([x, latent], 1)
+        for number, block in enumerate(trunk.blocks):
+            x = block(x, self, number, 1)
+        return trunk.norm(x)[:, -latent.shape[1] :]
+
+
+class ToPixels(nn.Module):
+    """A linear layer from a token to the pixels of its patch."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__()
+        self.patch = shape.patch
+        self.model = nn.Linear(shape.width, 3 * shape.patch**2)
+
+    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B 3 H W"]:
+        """Return the image."""
+        return unpatchify(self.model(tokens), self.patch, 3)
+
+
+class DecoderTrunk(nn.Module):
+    """Blocks and final norm of the decoder."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(DecoderBlock(shape) for _ in range(shape.depth))
+        self.norm = ModulatedNorm(shape)
+
+
+class Decoder(MixedRotary):
+    """Mask tokens, one a patch, and the latent tokens through one transformer; the former become pixels."""
+
+    def __init__(self, shape: MAETokShape) -> None:
+        super().__init__(shape)
+        self.mask_token = nn.Parameter(INIT_STD * torch.randn(1, 1, shape.width))
+        self.latent_pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
+        self.model = DecoderTrunk(shape)
+        self.to_pixel = ToPixels(shape)
+
+    def forward(self, tokens: Float[Tensor, "B M D"], z: Float[Tensor, "B M C"]) -> Float[Tensor, "B 3 H W"]:
+        """Return the image of latent tokens that were widened, and of the latents themselves."""
+        count = len(self.freqs_t_x)
+        x = torch.cat([self.mask_token.expand(len(z), count, -1), tokens + self.latent_pos_embed], 1)
+        for number, block in enumerate(self.model.blocks):
+            x = block(x, z, self, number)
+        norm = self.model.norm
+        return self.to_pixel(norm.modulated(x, *norm.modulations(z))[:, :count])
+
+
+class MAETok(Tokenizer):
+    """Images of one size to N tokens of C dimensions, deterministic, and back.
+
+    Args:
+        shape: of the networks.
+    """
+
+    def __init__(self, shape: MAETokShape | None = None) -> None:
+        super().__init__()
+        self.shape = shape = shape or MAETokShape()
+        self.latent_stats = None
+        self.encoder, self.decoder = Encoder(shape), Decoder(shape)
+        self.quant_conv = nn.Linear(shape.width, shape.dims)
+        self.post_quant_conv = nn.Linear(shape.dims, shape.width)
+
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
+        """Return the latent (B, C, N) of images in [-1, 1] as a posterior of standard deviation 0."""
+        return Posterior.at(self.quant_conv(self.encoder(images)).transpose(1, 2))
+
+    def decode(self, z: Float[Tensor, "B C N"]) -> Float[Tensor, "B 3 H W"]:
+        """Return the images of raw latents, nominally in [-1, 1]."""
+        tokens = z.transpose(1, 2)
+        return self.decoder(self.post_quant_conv(tokens), tokens)
+
+    def latent_shape(self, size: int) -> tuple[int, ...]:
+        """Return (C, N), whatever the size."""
+        del size
+        return self.shape.dims, self.shape.tokens
+
+    @property
+    def untrainable(self) -> str:
+        """Why it cannot be fine-tuned here."""
+        return UNTRAINABLE
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """The sizes of the networks."""
+        return {"class": "MAETok", **asdict(self.shape)}
+
+    @property
+    def image_size(self) -> int:
+        """Pixels along one side of every image."""
+        return self.shape.size
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels of a patch's side."""
+        return self.shape.patch
+
+    @property
+    def one_size(self) -> bool:
+        """Whether images must be `image_size` pixels high and wide: they must."""
+        return True
+
+    @property
+    def label(self) -> str:
+        """Tokens and dimensions, such as "t128d32"."""
+        return f"t{self.shape.tokens}d{self.shape.dims}"
