@@ -170,3 +170,58 @@ def test_mistakes_are_named(name: str) -> None:
 def test_a_sit_is_no_other_network() -> None:
     with pytest.raises(UserError, match=r"no SiT(?s:.*)build_generator"):
         build_sit("LightningDiT-Tiny/2", latent_channels=4, latent_size=8, num_classes=2)
+
+
+class Convolution(Generator):
+    """A generator that is no transformer: two convolutions, the label and the time added between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arguments, self.latent_shape, self.grid = {}, SHAPE, SHAPE[1]
+        self.num_classes, self.label_dropout, self.path = CLASSES, 0.5, "cosine"
+        self.labels = torch.nn.Embedding(CLASSES + 1, 8)
+        self.blocks = torch.nn.ModuleList(
+            [torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 3, 3, padding=1)]
+        )
+
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.forward_with_features(x_t, t, labels)[0]
+
+    def features(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        hidden = self.blocks[0](x_t) + (self.labels(labels) + t[:, None].to(x_t.dtype))[:, :, None, None]
+        return hidden.relu().flatten(2).transpose(1, 2)
+
+    def forward_with_features(
+        self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.features(x_t, t, labels)
+        return self.blocks[1](features.transpose(1, 2).unflatten(2, SHAPE[1:])), features
+
+
+def test_objective_and_samplers_ask_for_nothing_but_the_protocol() -> None:
+    """It learns one latent a class by velocities, and samples it."""
+    torch.manual_seed(0)
+    generator = Convolution()
+    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        labels = torch.randint(CLASSES, (32,))
+        z = (labels - 2.0)[:, None, None, None].expand(32, *SHAPE)
+        dropped = generator.drop_labels(labels, torch.rand(32))
+        terms = diffusion_objective(
+            generator, z, dropped, time=torch.rand(32), noise=torch.randn(32, *SHAPE),
+            tokens=torch.randn(32, SHAPE[1] * SHAPE[2], 8), repa_weight=0.1, direction_weight=0.1,
+            dispersive_weight=0.1,
+        )  # fmt: skip
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        losses.append(float(terms["velocity"].detach()))
+    assert sum(losses[-10:]) < 0.75 * sum(losses[:10])
+    low, high = (
+        sample(
+            generator, torch.randn(8, *SHAPE), torch.full((8,), label), "heun", steps=10, guidance_scale=2.0
+        )
+        for label in (0, 4)
+    )
+    assert float(low.mean()) < -0.5 < 0.5 < float(high.mean())

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
-from sendvae.diffusion import build_sit
+from sendvae.diffusion import GENERATORS, build_sit
 from sendvae.errors import UserError
 from sendvae.tokenizers import build_tokenizer, load_tokenizer
 from sendvae.training.cost import Estimate, Network
@@ -86,9 +86,19 @@ def test_a_checkpoint_is_as_large_as_estimated() -> None:
     assert estimate(config).checkpoint == pytest.approx(size, rel=1e-3)
 
 
-def test_sit_flops_by_hand() -> None:
-    """Multiply-adds of every matrix product of SiT-B/1, three times (forward and two backward) two."""
-    overrides = [*BIG_SIT, "model=SiT-B/1", "repa.backbone=effnet-lite0"]
+@pytest.mark.parametrize("projection", ["mlp", "conv"])
+@pytest.mark.parametrize("network", GENERATORS)
+def test_flops_of_a_generator_by_hand(network: str, projection: str) -> None:
+    """Multiply-adds of every matrix product of size B/1, three times (forward and two backward) two.
+
+    SwiGLU has three products of two thirds of the MLP's width, and so as many.
+    """
+    overrides = [
+        *BIG_SIT,
+        f"model={network}-B/1",
+        "repa.backbone=effnet-lite0",
+        f"repa.projector={projection}",
+    ]
     found = estimate(load_config(DiffusionConfig, "demo/sit-tiny", overrides))
     tokens, width, channels, depth, hidden, target = 256, 768, 32, 12, 2048, 1280
     block = tokens * 12 * width**2 + 2 * tokens**2 * width + 6 * width**2
@@ -97,6 +107,8 @@ def test_sit_flops_by_hand() -> None:
         width**2 + 2 * width**2 + tokens * width * channels
     )  # time's second layer, final modulation, output
     projector = tokens * (width * hidden + hidden**2 + hidden * target)
+    if projection == "conv":
+        projector = tokens * 3 * 3 * width * target
     products = depth * block + embedding + time + rest + projector
     # Nothing needs the gradient of the latents and of the sinusoids.
     assert found.flops["generator"] == 6 * products - 2 * (embedding + time)

@@ -21,7 +21,6 @@ class Generator(nn.Module):
         num_classes: labels are below it.
         label_dropout: probability of the null label in training.
         path: name in PATHS of the interpolant whose velocity this is.
-        repa_depth: the projector reads the output of block number `repa_depth` (1-based).
         blocks: what FSDP2 shards one by one.
     """
 
@@ -31,7 +30,6 @@ class Generator(nn.Module):
     num_classes: int
     label_dropout: float
     path: str
-    repa_depth: int
     blocks: nn.ModuleList
 
     @property

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.path import Path
+from sendvae.diffusion.path import LINEAR, PATHS, Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 
 ATOL, RTOL = 1e-6, 1e-3  # SiT's defaults
@@ -27,7 +27,12 @@ SMALLEST_STEP = 1e-10
 
 
 def dopri5(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
+    velocity: Velocity,
+    x: Float[Tensor, "B C h w"],
+    steps: int,
+    noise: Noise,
+    path: Path = PATHS[LINEAR],
+    shift: float = 1.0,
 ) -> Float[Tensor, "B C h w"]:
     """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
 

@@ -7,13 +7,18 @@ import itertools
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.path import Path
+from sendvae.diffusion.path import LINEAR, PATHS, Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 from sendvae.diffusion.samplers.times import descending
 
 
 def euler(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
+    velocity: Velocity,
+    x: Float[Tensor, "B C h w"],
+    steps: int,
+    noise: Noise,
+    path: Path = PATHS[LINEAR],
+    shift: float = 1.0,
 ) -> Float[Tensor, "B C h w"]:
     """t from 1 to 0 in `steps` steps, equal before the shift: x <- x + dt v(x, t)."""
     del noise, path

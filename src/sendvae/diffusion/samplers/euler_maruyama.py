@@ -7,7 +7,7 @@ import itertools
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.path import Path
+from sendvae.diffusion.path import LINEAR, PATHS, Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 from sendvae.diffusion.samplers.times import descending
 
@@ -15,7 +15,12 @@ LAST_STEP = 0.04  # size of the final, noiseless step (SiT's "Mean", REPA)
 
 
 def euler_maruyama(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
+    velocity: Velocity,
+    x: Float[Tensor, "B C h w"],
+    steps: int,
+    noise: Noise,
+    path: Path = PATHS[LINEAR],
+    shift: float = 1.0,
 ) -> Float[Tensor, "B C h w"]:
     """dx = (v - w s / 2) dt + sqrt(w) dW with the path's s and w, t from 1 down to 0.04, then one step to 0.
 

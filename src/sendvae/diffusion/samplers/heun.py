@@ -7,13 +7,18 @@ import itertools
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.path import Path
+from sendvae.diffusion.path import LINEAR, PATHS, Path
 from sendvae.diffusion.samplers.protocol import Noise, Velocity
 from sendvae.diffusion.samplers.times import descending
 
 
 def heun(
-    velocity: Velocity, x: Float[Tensor, "B C h w"], steps: int, noise: Noise, path: Path, shift: float
+    velocity: Velocity,
+    x: Float[Tensor, "B C h w"],
+    steps: int,
+    noise: Noise,
+    path: Path = PATHS[LINEAR],
+    shift: float = 1.0,
 ) -> Float[Tensor, "B C h w"]:
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
     del noise, path

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from sendvae.diffusion.path import Path
+from sendvae.diffusion.path import LINEAR, PATHS, Path
 
 Velocity = Callable[[Tensor, float], Tensor]  # (state, t) to dx / dt
 Noise = Callable[
@@ -26,8 +26,8 @@ class Sampler(Protocol):
         x: Float[Tensor, "B C h w"],
         steps: int,
         noise: Noise,
-        path: Path,
-        shift: float,
+        path: Path = PATHS[LINEAR],
+        shift: float = 1.0,
     ) -> Float[Tensor, "B C h w"]:
         """Return the state at t = 0.
 
