@@ -153,8 +153,8 @@ MUTANTS = [
         "rms-norm-in-bf16",
         "The statistics of RMSNorm are taken in the precision of the loop.",
         "diffusion/lightningdit.py",
-        "wide = x.to(torch.promote_types(x.dtype, torch.float32))",
-        "wide = x",
+        "F.rms_norm(x, self.weight.shape, eps=RMS_NORM_EPS)",
+        "x * (x.square().mean(-1, keepdim=True) + RMS_NORM_EPS).rsqrt()",
         ("diffusion/test_lightningdit.py::test_statistics_of_rms_norm_are_float32_under_bfloat16",),
     ),
     Mutant(

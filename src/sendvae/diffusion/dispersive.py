@@ -15,7 +15,7 @@ from sendvae.nn.precision import full_precision
 QUARTER = 4  # the paper disperses what leaves the first quarter of the blocks
 
 
-def dispersive_loss(hidden: Float[Tensor, "B *n"]) -> Float[Tensor, ""]:
+def dispersive_loss(hidden: Float[Tensor, "B *n D"]) -> Float[Tensor, ""]:
     """Return log mean exp(-d) over all ordered pairs of images, each with itself too, in float32: its InfoNCE-L2.
 
     d is the mean squared difference of two images' hidden states, so the loss lies in [-log B, 0].

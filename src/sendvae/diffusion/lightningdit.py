@@ -17,7 +17,7 @@ ROTARY_PERIOD = 10_000.0  # EVA-02's
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) over the channels, in float32 at least, then times a learned weight."""
+    """x / sqrt(mean(x^2) + eps) over the channels, then times a learned weight; statistics in float32 at least."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -25,8 +25,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """Normalise every token, or every head of one."""
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.rms_norm(wide, self.weight.shape, eps=RMS_NORM_EPS).to(x.dtype) * self.weight
+        return F.rms_norm(x, self.weight.shape, eps=RMS_NORM_EPS) * self.weight
 
 
 class SwiGLU(nn.Module):
