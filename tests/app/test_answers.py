@@ -21,7 +21,7 @@ from sendvae.app.refusal import Refusal
 from sendvae.app.uploads import square
 from sendvae.data import EmbeddedImages, open_embedded
 from sendvae.evaluation import reconstruct
-from sendvae.tokenizers import save_tokenizer
+from sendvae.tokenizers import Autoencoder, save_tokenizer
 
 CPU = torch.device("cpu")
 HOSTILE = "<b>{{1}}${2}</b>"
@@ -151,3 +151,20 @@ def test_an_emoji_that_trained_nothing(answers: Answers) -> None:
     test = open_embedded("emoji", "test")
     found = np.array(answers.emoji(len(test) + 5))
     assert np.array_equal(found, test.pixels[5].permute(1, 2, 0))
+
+
+class OneSize(Autoencoder):
+    """Takes pictures of 128 pixels alone."""
+
+    one_size, image_size = True, 128  # type: ignore[assignment]
+
+
+def test_a_tokenizer_of_one_size_refuses_others(answers: Answers, upload: Path) -> None:
+    fixed = OneSize(small_tokenizer().architecture).eval()
+    here = Answers(Models({"fixed": fixed}, {}), CPU, answers.cache)
+    assert pictures(here.reconstruct(upload, ["fixed"], 128, "crop"))
+    assert pictures(here.interpolate(upload, upload, ["fixed"], 3, "crop"))
+    with pytest.raises(Refusal, match=r"does not take(?s:.*)64(?s:.*)128 x 128"):
+        here.reconstruct(upload, ["fixed"], 64, "crop")
+    with pytest.raises(Refusal, match=r"does not take(?s:.*)64(?s:.*)128 x 128"):
+        here.read(upload, "fixed", "crop", lambda *_: None)

@@ -118,6 +118,7 @@ SMALL: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
         (4, 4, 4),
     ),
     "RAE": ("AutoencoderRAE", RAE, (64, 4, 4)),
+    "RAE of MAE": ("AutoencoderRAE", {**RAE, "encoder_type": "mae"}, (64, 4, 4)),
     "RAE by position": (
         "AutoencoderRAE",
         {

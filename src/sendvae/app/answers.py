@@ -71,12 +71,9 @@ class Answers:
         if side not in SIDES:
             raise Refusal("no such size", given=side, expected=", ".join(map(str, SIDES)))
         found = _square(upload, side, fit)
-        tokenizers = {name: self._tokenizer(name) for name in names}
+        tokenizers = {name: self._tokenizer(name, side) for name in names}
         if not tokenizers:
             raise Refusal("no tokenizer is chosen")
-        for name, tokenizer in tokenizers.items():
-            if expected := tokenizer.expected_size(side, side):
-                raise Refusal(f"{name} does not take this size", given=side, expected=expected)
         return fragment(
             "reconstructions.html",
             note=found.note,
@@ -120,7 +117,7 @@ class Answers:
         Raises:
             Refusal: no picture, or one that cannot be taken; no such tokenizer.
         """
-        tokenizer = self._tokenizer(name)
+        tokenizer = self._tokenizer(name, probe.SIDE)
         found = _square(upload, probe.SIDE, fit)
         fitted = probe.fit_probe(tokenizer, self.cache, self.device, told)
         readings = fitted.read(probe.encode_picture(tokenizer, found.pixels, self.device))
@@ -141,7 +138,7 @@ class Answers:
         ends = [_square(upload, self.side, fit) for upload in (first, last)]
         strips = {
             (name, way): interpolate(
-                self._tokenizer(name), ends[0].pixels, ends[1].pixels, steps, way, self.device
+                self._tokenizer(name, self.side), ends[0].pixels, ends[1].pixels, steps, way, self.device
             )
             for name in names
             for way in WAYS
@@ -153,10 +150,14 @@ class Answers:
     def _perceptual(self) -> nn.Module:
         return load_perceptual(reconstructions.PERCEPTUAL).to(self.device)
 
-    def _tokenizer(self, name: str) -> Tokenizer:
+    def _tokenizer(self, name: str, side: int) -> Tokenizer:
+        """Return a tokenizer that takes pictures of this size."""
         if name not in self.models.tokenizers:
             raise Refusal("no such tokenizer", given=name, expected=", ".join(self.models.tokenizers))
-        return self.models.tokenizers[name]
+        tokenizer = self.models.tokenizers[name]
+        if expected := tokenizer.expected_size(side, side):
+            raise Refusal(f"{name} does not take pictures of this size", given=side, expected=expected)
+        return tokenizer
 
     def _diffusion(self, name: str) -> DiffusionModel:
         if name not in self.models.diffusion:
