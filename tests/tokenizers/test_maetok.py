@@ -6,18 +6,22 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sendvae.config import LatentsConfig, validate
+from sendvae.config import DiffusionConfig, LatentsConfig, SampleConfig, load_config, validate
 from sendvae.data import open_embedded
 from sendvae.errors import UserError
 from sendvae.evaluation import measure_latents
+from sendvae.evaluation.diffusion_model import load_model
+from sendvae.evaluation.sample_job import write_samples
 from sendvae.tokenizers import TOKENIZERS, load_tokenizer
 from sendvae.tokenizers.maetok import MAETok, MAETokShape
+from sendvae.training import train_diffusion
 
 PUBLISHED = 173_891_360  # parameters in the released file
 SHAPE = MAETokShape(tokens=10, dims=6, size=64, patch=16, width=128, depth=3, heads=2)
@@ -220,3 +224,18 @@ def test_its_latents_are_scored_where_a_score_needs_no_grid(tmp_path: Path) -> N
     } <= subject.numbers.keys()
     assert subject.details["no spectrum"] == "latents are 10 tokens of 6 dimensions without a grid"
     assert subject.details["dimension"]["values"] == 60
+
+
+def test_a_sit_learns_its_tokens_and_samples_images(tmp_path: Path) -> None:
+    source = release(tmp_path / "net", random_weights(), vq_mean=0.1, vq_std=0.5)
+    changes = [f"tokenizer={source}", "model=SiT-Tiny/1", "repa=null", "data.limit=32", "loop.images=64"]
+    config = load_config(
+        DiffusionConfig, "demo/sit-tiny", [*changes, "loop.batch_size=32", "loop.log_every=32"]
+    )
+    train_diffusion(config, tmp_path / "sit", tmp_path / "cache")
+    model = load_model(str(tmp_path / "sit"))
+    assert model.latent_shape == (6, 10)
+    assert model.pixels == 64
+    write_samples(model, SampleConfig(images=3, steps=4), tmp_path / "s.npz", torch.device("cpu"))
+    with np.load(tmp_path / "s.npz") as samples:
+        assert samples["arr_0"].shape == (3, 64, 64, 3)

@@ -7,9 +7,10 @@ import torch
 from tests.training.test_vae import SIZE, WIDTH, config_of, tokenizer
 from torch import nn
 
+from sendvae.config import DiffusionConfig, load_config
 from sendvae.errors import UserError
 from sendvae.tokenizers import Tokenizer
-from sendvae.training.networks import VAENetworks, grid_shape, tokenizer_networks, vae_networks
+from sendvae.training.networks import VAENetworks, generator_shape, tokenizer_networks, vae_networks
 
 
 def weights(network: nn.Module | None) -> torch.Tensor:
@@ -69,7 +70,16 @@ class Sequential(Tokenizer):
         return 32, 128
 
 
-def test_latents_without_a_grid_are_refused() -> None:
-    assert grid_shape(tokenizer(), SIZE) == tokenizer().latent_shape(SIZE)
-    with pytest.raises(UserError, match=r"on a grid(?s:.*)\(32, 128\)"):
-        grid_shape(Sequential(), SIZE)
+def test_latents_without_a_grid_need_a_generator_without_one() -> None:
+    def diffusion(*changes: str) -> DiffusionConfig:
+        return load_config(DiffusionConfig, "demo/sit-tiny", list(changes))
+
+    assert generator_shape(diffusion(), tokenizer(), SIZE) == tokenizer().latent_shape(SIZE)
+    assert generator_shape(diffusion("model=SiT-B/1", "repa=null"), Sequential(), SIZE) == (32, 128)
+    for changes, given in (
+        (("model=SiT-B/1",), "repa=effnet-lite0"),
+        (("model=SiT-B/2", "repa=null"), "model=SiT-B/2"),
+        (("model=LightningDiT-B/1", "repa=null"), "model=LightningDiT-B/1"),
+    ):
+        with pytest.raises(UserError, match=rf"do not fit(?s:.*){given}(?s:.*)model=SiT-B/1 repa=null"):
+            generator_shape(diffusion(*changes), Sequential(), SIZE)

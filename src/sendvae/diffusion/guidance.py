@@ -28,7 +28,7 @@ def guided_velocity(
     """
     low, high = interval
 
-    def evaluate(x: Float[Tensor, "B C h w"], t: float) -> Float[Tensor, "B C h w"]:
+    def evaluate(x: Float[Tensor, "B C *n"], t: float) -> Float[Tensor, "B C *n"]:
         times = torch.full((len(x),), t, dtype=torch.promote_types(dtype, torch.float32), device=x.device)
         inputs = x.to(dtype)
         if scale == 1.0 or not low <= t <= high:

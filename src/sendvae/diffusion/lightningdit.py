@@ -86,6 +86,8 @@ class LightningDiT(DiffusionTransformer):
     """
 
     def __init__(self, *, heads: int, qk_norm: bool = False, **arguments: Unpack[Arguments]) -> None:
+        if arguments.get("one_dimensional"):
+            raise ValueError("LightningDiT's rotary positions need latents on a grid: choose a SiT")
         width = arguments["width"]
         hidden = int(2 / 3 * 4 * width)
 
@@ -97,14 +99,14 @@ class LightningDiT(DiffusionTransformer):
         self.feat_rope = RotaryPositions(width // heads, self.grid)
 
     def _embed(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B D"]]:
         """Tokens with their positions, and the condition, at its makers' time."""
         return super()._embed(x_t, 1.0 - t, labels)
 
     def _velocity_and_hidden(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N D"]]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N D"]]:
         """Velocity by our time, and the output of block number `repa_depth`."""
         velocity, hidden = super()._velocity_and_hidden(x_t, t, labels)
         return -velocity, hidden

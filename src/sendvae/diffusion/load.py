@@ -16,7 +16,7 @@ from sendvae.diffusion.path import LINEAR
 from sendvae.diffusion.projectors import CONV, MLP
 from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.sit import SiT
-from sendvae.diffusion.sit_files import of_repas_time, one_projector, path_of
+from sendvae.diffusion.sit_files import NO_GRID, of_repas_time, one_projector, path_of
 from sendvae.diffusion.zoo import GENERATORS, SIZES
 from sendvae.errors import UserError
 from sendvae.files import new_folder
@@ -88,12 +88,19 @@ def load_checkpoint_file(path: Path) -> tuple[Generator, LatentNorm | None]:
     bare state dict, as .pt or .safetensors, is taken as the weights themselves.
 
     Raises:
-        UserError: the file is damaged, holds code, or is no generator of a published size.
+        UserError: the file is damaged, holds code, is no generator of a published size, or one of tokens without
+            a grid, whose makers' time is not known here.
     """
     content = read_weight_file(path)
     weights: dict[str, Tensor] = {
         name.removeprefix(WRAPPED): tensor for name, tensor in _averaged(content, path).items()
     }
+    if NO_GRID in weights:
+        raise UserError(
+            f"{path} is a generator of tokens without a grid, and does not say which way its time runs",
+            expected="a folder or a run of sendvae",
+            next_step="name the folder that sendvae export wrote",
+        )
     statistics = {
         name.removeprefix(LATENT_NORM): weights.pop(name)
         for name in list(weights)
@@ -160,7 +167,11 @@ def _from_weights(
 
 def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """What builds the network of these weights. Raises KeyError on a missing tensor."""
-    width, channels, patch_size, _ = weights["x_embedder.proj.weight"].shape
+    one_dimensional = NO_GRID in weights
+    if one_dimensional:
+        (width, channels), patch_size = weights[NO_GRID].shape, 1
+    else:
+        width, channels, patch_size, _ = weights["x_embedder.proj.weight"].shape
     depth = 1 + max((int(name.split(".")[1]) for name in weights if name.startswith("blocks.")), default=-1)
     tokens = weights["pos_embed"].shape[1]
     sizes = {name: size for name, size in SIZES.items() if name.startswith(f"{network}-")}
@@ -174,7 +185,8 @@ def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     projection = _projection(weights)
     return {
         "latent_channels": channels,
-        "latent_size": round(tokens**0.5) * patch_size,
+        "latent_size": tokens if one_dimensional else round(tokens**0.5) * patch_size,
+        "one_dimensional": one_dimensional,
         "patch_size": patch_size,
         "width": width,
         "depth": depth,

@@ -17,11 +17,11 @@ from sendvae.nn.precision import full_precision
 
 def diffusion_objective(
     model: Generator,
-    z: Float[Tensor, "B C h w"],
+    z: Float[Tensor, "B C *n"],
     labels: Int64[Tensor, " B"],
     *,
     time: Float[Tensor, " B"],
-    noise: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C *n"],
     tokens: Float[Tensor, "B N D"] | None = None,
     repa_weight: float = 0.0,
     repa_mean_share: float | None = None,

@@ -25,26 +25,26 @@ class Path(Protocol):
     """
 
     def interpolate(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return x_t."""
         ...
 
     def velocity(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return dx_t / dt."""
         ...
 
     def data(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return where v points to at t = 0: the estimate of x."""
         ...
 
     def score(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return the gradient of the log density of x_t: minus the estimate of the noise, over sigma(t); t > 0."""
         ...
 
@@ -57,28 +57,28 @@ class LinearPath:
     """alpha = 1 - t, sigma = t: REPA's, REPA-E's, LightningDiT's."""
 
     def interpolate(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return (1 - t) x + t noise."""
-        t = t[:, None, None, None]
+        t = _of_each(x, t)
         return (1.0 - t) * x + t * noise
 
     def velocity(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return noise - x, the same at every t."""
         del t
         return noise - x
 
     def data(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return x_t - t v."""
         return x_t - t * v
 
     def score(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return -(x_t + (1 - t) v) / t."""
         return -(x_t + (1.0 - t) * v) / t
 
@@ -91,29 +91,29 @@ class CosinePath:
     """alpha = cos(pi t / 2), sigma = sin(pi t / 2): SiT's "GVP", whose variance stays 1 for data of variance 1."""
 
     def interpolate(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return cos(pi t / 2) x + sin(pi t / 2) noise."""
-        angle = (math.pi / 2.0 * t)[:, None, None, None]
+        angle = _of_each(x, math.pi / 2.0 * t)
         return angle.cos() * x + angle.sin() * noise
 
     def velocity(
-        self, x: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"], t: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x: Float[Tensor, "B C *n"], noise: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return pi / 2 (cos(pi t / 2) noise - sin(pi t / 2) x)."""
-        angle = (math.pi / 2.0 * t)[:, None, None, None]
+        angle = _of_each(x, math.pi / 2.0 * t)
         return math.pi / 2.0 * (angle.cos() * noise - angle.sin() * x)
 
     def data(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return cos(pi t / 2) x_t - 2 / pi sin(pi t / 2) v."""
         angle = math.pi / 2.0 * t
         return math.cos(angle) * x_t - 2.0 / math.pi * math.sin(angle) * v
 
     def score(
-        self, x_t: Float[Tensor, "B C h w"], v: Float[Tensor, "B C h w"], t: float
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], v: Float[Tensor, "B C *n"], t: float
+    ) -> Float[Tensor, "B C *n"]:
         """Return -(x_t + 2 / pi v / tan(pi t / 2))."""
         return -(x_t + 2.0 / math.pi / math.tan(math.pi / 2.0 * t) * v)
 
@@ -128,6 +128,11 @@ Time = TypeVar("Time", float, Tensor)
 def shifted(t: Time, shift: float) -> Time:
     """Return s t / (1 + (s - 1) t): above 1 a shift moves times towards noise; its inverse is that of 1 / s."""
     return shift * t / (1.0 + (shift - 1.0) * t)
+
+
+def _of_each(x: Float[Tensor, "B C *n"], t: Float[Tensor, " B"]) -> Float[Tensor, "B C2 *n2"]:
+    """Return a time an image in a shape that multiplies its latent."""
+    return t.view(-1, *[1] * (x.ndim - 1))
 
 
 def shift_of(given: float | str, latent_shape: Sequence[int]) -> float:

@@ -16,8 +16,8 @@ class Generator(nn.Module):
 
     Attributes:
         arguments: what rebuilds this network.
-        latent_shape: (C, h, w) of the normalised latents.
-        grid: tokens along one side, of the projected tokens and so of the foundation model's.
+        latent_shape: (C, h, w) of the normalised latents, or (C, N) of tokens without a grid.
+        grid: tokens along one side (or in all, without a grid), of the projected tokens and so of the foundation model's.
         num_classes: labels are below it.
         label_dropout: probability of the null label in training.
         path: name in PATHS of the interpolant whose velocity this is.
@@ -25,7 +25,7 @@ class Generator(nn.Module):
     """
 
     arguments: dict[str, Any]
-    latent_shape: tuple[int, int, int]
+    latent_shape: tuple[int, ...]
     grid: int
     num_classes: int
     label_dropout: float
@@ -38,8 +38,8 @@ class Generator(nn.Module):
         return self.num_classes
 
     def forward(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return the velocity dx_t / dt of normalised latents; labels in [0, num_classes], the last the null label.
 
         Raises:
@@ -48,13 +48,13 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def forward_with_features(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N E"] | None]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N E"] | None]:
         """Return the velocity, and the projected hidden tokens that REPA aligns (None without a projector)."""
         raise NotImplementedError
 
     def features(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> Float[Tensor, "B N E"]:
         """Return the projected hidden tokens alone; what comes after them in the network is not computed."""
         raise NotImplementedError

@@ -21,7 +21,7 @@ Watch = Callable[[Tensor, float], None]  # (estimate of the data, t), at every n
 @torch.no_grad()
 def sample(
     model: Generator,
-    noise: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C *n"],
     labels: Int64[Tensor, " B"],
     method: str = "euler-maruyama",
     steps: int = 250,
@@ -33,7 +33,7 @@ def sample(
     time_shift: float = 1.0,
     step_noise: Noise | None = None,
     watch: Watch | None = None,
-) -> Float[Tensor, "B C h w"]:
+) -> Float[Tensor, "B C *n"]:
     """Return normalised latents in the dtype of `noise`; the state is integrated in float64.
 
     On a device without float64 (MPS) the state is float32, which a warning says.

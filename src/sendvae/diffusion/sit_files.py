@@ -15,6 +15,7 @@ from sendvae.diffusion.transformer import FREQUENCIES, MAX_PERIOD
 from sendvae.errors import UserError
 
 PATH_NAMES = {"linear": LINEAR, "cosine": "cosine", "Linear": LINEAR, "GVP": "cosine"}  # of REPA; of SiT
+NO_GRID = "x_embedder.weight"  # of a generator of tokens without a grid
 PREDICTIONS = ("v", "velocity")  # of REPA; of SiT
 
 
@@ -59,6 +60,8 @@ def of_repas_time(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     combinations of those of t w, so the first layer of the timestep embedder takes the change up; the last layer
     changes its sign, and loses the channels of sigma.
     """
+    if NO_GRID in weights:
+        return dict(weights)
     channels = weights["x_embedder.proj.weight"].shape[1]
     patch = weights["x_embedder.proj.weight"].shape[2] ** 2
     if len(weights["final_layer.linear.weight"]) != 2 * channels * patch:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sendvae.diffusion.path import LINEAR, PATHS
 from sendvae.diffusion.projectors import MLP, PROJECTORS
 from sendvae.diffusion.protocol import Generator
-from sendvae.nn import PatchEmbed, sincos_positions, unpatchify
+from sendvae.nn import PatchEmbed, sincos_positions, token_positions, unpatchify
 from sendvae.nn.precision import full_precision
 
 FREQUENCIES, MAX_PERIOD = 256, 10_000.0  # timestep embedding (DiT)
@@ -126,6 +126,8 @@ class Arguments(TypedDict):
         repa_hidden: hidden width of the projector.
         projector: name of the projector in PROJECTORS.
         path: name in PATHS of the interpolant that the velocities are of.
+        one_dimensional: latents are `latent_size` tokens without a grid, a patch is one of them, and there is no
+            projector, since no foundation model's tokens lie where they do (MAETok).
     """
 
     latent_channels: int
@@ -140,6 +142,7 @@ class Arguments(TypedDict):
     repa_hidden: NotRequired[int]
     projector: NotRequired[str]
     path: NotRequired[str]
+    one_dimensional: NotRequired[bool]
 
 
 class DiffusionTransformer(Generator):
@@ -176,8 +179,11 @@ class DiffusionTransformer(Generator):
         repa_hidden: int = REPA_HIDDEN,
         projector: str = MLP,
         path: str = LINEAR,
+        one_dimensional: bool = False,
     ) -> None:
         super().__init__()
+        if one_dimensional and (patch_size != 1 or repa_width is not None):
+            raise ValueError("tokens without a grid have patches of 1 and no projector")
         if latent_size % patch_size:
             raise ValueError(f"latent size {latent_size} is not a multiple of patch size {patch_size}")
         if repa_width is not None and not 1 <= repa_depth <= depth:
@@ -196,16 +202,24 @@ class DiffusionTransformer(Generator):
             "repa_hidden": repa_hidden,
             "projector": projector,
             "path": path,
+            "one_dimensional": one_dimensional,
             **options,
         }
         self.latent_channels, self.latent_size, self.patch_size = latent_channels, latent_size, patch_size
-        self.latent_shape = (latent_channels, latent_size, latent_size)
+        self.latent_shape = (
+            (latent_channels, latent_size) if one_dimensional else (latent_channels, latent_size, latent_size)
+        )
         self.num_classes, self.label_dropout, self.repa_depth = num_classes, label_dropout, repa_depth
         self.path, self.grid = path, latent_size // patch_size
-        self.x_embedder = PatchEmbed(latent_channels, width, patch_size)
+        self.x_embedder = (
+            nn.Linear(latent_channels, width)
+            if one_dimensional
+            else PatchEmbed(latent_channels, width, patch_size)
+        )
         self.t_embedder = TimestepEmbedder(width)
         self.y_embedder = LabelEmbedder(num_classes, width)
-        self.pos_embed = nn.Parameter(sincos_positions(width, self.grid)[None], requires_grad=False)
+        positions = (token_positions if one_dimensional else sincos_positions)(width, self.grid)
+        self.pos_embed = nn.Parameter(positions[None], requires_grad=False)
         self.feat_rope: nn.Module | None = None  # rotates queries and keys, in networks that have it
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.projectors = nn.ModuleList(
@@ -227,20 +241,20 @@ class DiffusionTransformer(Generator):
         nn.init.normal_(self.y_embedder.embedding_table.weight, std=INIT_STD)
 
     def forward(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> Float[Tensor, "B C h w"]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> Float[Tensor, "B C *n"]:
         """Return the velocity (see `Generator`)."""
         return self._velocity_and_hidden(x_t, t, labels)[0]
 
     def forward_with_features(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N E"] | None]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N E"] | None]:
         """Return the velocity and the projected hidden tokens (see `Generator`)."""
         velocity, hidden = self._velocity_and_hidden(x_t, t, labels)
         return velocity, self.projectors[0](hidden) if len(self.projectors) else None
 
     def features(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> Float[Tensor, "B N E"]:
         """Return the projected hidden tokens alone: blocks after number `repa_depth` are not computed."""
         x, c = self._embed(x_t, t, labels)
@@ -249,8 +263,8 @@ class DiffusionTransformer(Generator):
         return self.projectors[0](x)
 
     def _velocity_and_hidden(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B N D"]]:
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N D"]]:
         """Velocity, and the output of block number `repa_depth`."""
         x, c = self._embed(x_t, t, labels)
         hidden = x
@@ -258,14 +272,19 @@ class DiffusionTransformer(Generator):
             x = block(x, c, self.feat_rope)
             if i == self.repa_depth:
                 hidden = x
-        return unpatchify(self.final_layer(x, c), self.patch_size, self.latent_channels), hidden
+        velocity = self.final_layer(x, c)
+        if len(self.latent_shape) == 2:
+            return velocity.transpose(1, 2), hidden
+        return unpatchify(velocity, self.patch_size, self.latent_channels), hidden
 
     def _embed(
-        self, x_t: Float[Tensor, "B C h w"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
+        self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B D"]]:
         """Tokens with their positions, and the condition."""
         if x_t.shape[1:] != self.latent_shape:
             raise ValueError(
-                f"expected latents (B, C, h, w) with C, h, w = {self.latent_shape}, got {tuple(x_t.shape)}"
+                f"expected latents (B, {', '.join(map(str, self.latent_shape))}), got {tuple(x_t.shape)}"
             )
+        if len(self.latent_shape) == 2:
+            x_t = x_t.transpose(1, 2)
         return self.x_embedder(x_t) + self.pos_embed, self.t_embedder(t) + self.y_embedder(labels)

@@ -23,17 +23,21 @@ class GeneratorSpec:
     Attributes:
         network: its class.
         holds: whether a state dict is this network's, by its key names.
+        needs_grid: whether it takes latents on a grid only.
     """
 
     network: Callable[..., DiffusionTransformer]
     holds: Callable[[Mapping[str, Tensor]], bool]
+    needs_grid: bool = False
 
 
 GENERATORS: Registry[GeneratorSpec] = Registry(
     "generator",
     {
         "SiT": GeneratorSpec(SiT, lambda weights: "blocks.0.mlp.fc1.weight" in weights),
-        "LightningDiT": GeneratorSpec(LightningDiT, lambda weights: "blocks.0.mlp.w12.weight" in weights),
+        "LightningDiT": GeneratorSpec(
+            LightningDiT, lambda weights: "blocks.0.mlp.w12.weight" in weights, needs_grid=True
+        ),
     },
 )
 
@@ -115,15 +119,17 @@ def build_generator(
     projector: str = MLP,
     path: str = LINEAR,
     qk_norm: bool = False,
+    one_dimensional: bool = False,
 ) -> DiffusionTransformer:
     """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
 
     Args:
         repa_depth: None for the block of that size's row.
-        latent_channels, ..., qk_norm: as of the network.
+        latent_channels, ..., one_dimensional: as of the network.
 
     Raises:
         UserError: unknown size, patch, projector or path.
+        ValueError: sizes that do not fit together, or tokens without a grid for a network that needs one.
     """
     parsed = GeneratorName.parse(name)
     size = parsed.size
@@ -142,6 +148,7 @@ def build_generator(
         projector=projector,
         path=path,
         qk_norm=qk_norm,
+        one_dimensional=one_dimensional,
     )
 
 

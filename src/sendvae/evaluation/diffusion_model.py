@@ -52,13 +52,15 @@ class DiffusionModel:
         return self
 
     @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a latent."""
+    def latent_shape(self) -> tuple[int, ...]:
+        """Return (C, h, w) of a latent, or (C, N) of tokens without a grid."""
         return self.generator.latent_shape
 
     @property
     def pixels(self) -> int:
         """Side of an image."""
+        if self.tokenizer.one_size:
+            return self.tokenizer.image_size
         return self.latent_shape[-1] * self.tokenizer.downsampling
 
 

@@ -36,7 +36,7 @@ class ImageNoise:
         self.generators = [stream(seed, int(number), STREAM) for number in numbers]
         self.shape = shape
 
-    def __call__(self) -> Float64[Tensor, "B C h w"]:
+    def __call__(self) -> Float64[Tensor, "B C *n"]:
         """Return the next noise of every image: first the start, then that of each noisy step."""
         noise = torch.empty(len(self.generators), *self.shape, dtype=torch.float64)
         for row, generator in zip(noise, self.generators, strict=True):
@@ -88,7 +88,7 @@ def draw_images(
 
 
 def decode_samples(
-    tokenizer: Tokenizer, z: Float[Tensor, "B C h w"], sampling: SamplingConfig
+    tokenizer: Tokenizer, z: Float[Tensor, "B C *n"], sampling: SamplingConfig
 ) -> UInt8[Tensor, "B 3 H W"]:
     """Return the images of normalised latents on the CPU, computed in the number format that is set.
 

@@ -6,7 +6,7 @@ from sendvae.nn.latent_norm import LatentNorm
 from sendvae.nn.mlp import MLP, projector
 from sendvae.nn.moments import Moments, channel_rows
 from sendvae.nn.patches import PatchEmbed, unpatchify
-from sendvae.nn.positions import sincos_positions
+from sendvae.nn.positions import sincos_positions, token_positions
 
 __all__ = [
     "MLP",
@@ -17,6 +17,7 @@ __all__ = [
     "channel_rows",
     "projector",
     "sincos_positions",
+    "token_positions",
     "unpatchify",
     "weights_digest",
 ]

@@ -32,7 +32,7 @@ from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.networks import (
     VAENetworks,
     fresh_generator,
-    grid_shape,
+    generator_shape,
     tokenizer_networks,
     vae_networks,
 )
@@ -184,7 +184,7 @@ def _generator(
     config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int, classes: int
 ) -> Generator:
     with META:
-        return fresh_generator(config, grid_shape(tokenizer, size), classes)
+        return fresh_generator(config, generator_shape(config, tokenizer, size), classes)
 
 
 def _position(config: TrainingConfig) -> int:

@@ -40,7 +40,7 @@ from sendvae.training.caching import (
     token_rows,
 )
 from sendvae.training.loop import train
-from sendvae.training.networks import fresh_generator, grid_shape, tokenizer_networks, vae_networks
+from sendvae.training.networks import fresh_generator, generator_shape, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import check_start, find_weights_of, is_exported, open_run, starting_tokenizer
@@ -113,12 +113,12 @@ def train_diffusion(
         images = open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
         check_fit(tokenizer, images[0].image)
+        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
         find_weights_of(config)
         record_classes(run, images)
         stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
         tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
-        shape = grid_shape(tokenizer, images[0].image.shape[-1])
         backbone, grid = None, shape[-1] // GeneratorName.parse(config.model).patch_size
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
@@ -170,7 +170,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
-        shape = grid_shape(tokenizer, images[0].image.shape[-1])
+        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
         grid = shape[-1] // GeneratorName.parse(config.model).patch_size
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)

@@ -11,7 +11,7 @@ from torch import nn
 from sendvae.alignment import build_alignment
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
-from sendvae.diffusion import Generator, build_generator
+from sendvae.diffusion import GENERATORS, Generator, GeneratorName, build_generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import Tokenizer, TrainableTokenizer
 from sendvae.tokenizers.load import load_parts
@@ -98,34 +98,40 @@ def tokenizer_networks(
     return replace(networks, alignment=head)
 
 
-def grid_shape(tokenizer: Tokenizer, size: int) -> tuple[int, int, int]:
-    """Return (C, h, w) of the latents of images of `size` pixels a side, which generators are built for.
+def generator_shape(
+    config: DiffusionConfig | JointConfig, tokenizer: Tokenizer, size: int
+) -> tuple[int, ...]:
+    """Return (C, h, w) of the latents of images of `size` pixels a side, or (C, N) of tokens without a grid.
 
     Raises:
-        UserError: the latents lie on no grid.
+        UserError: the latents do not fit the generator of the configuration.
     """
     shape = tokenizer.latent_shape(size)
-    if len(shape) != 3:
+    name = GeneratorName.parse(config.model)
+    if len(shape) == 3:
+        return shape
+    if GENERATORS[name.network].needs_grid or name.patch_size != 1 or config.repa is not None:
         raise UserError(
-            "generators take latents on a grid",
-            given=f"one-dimensional latents {shape}",
-            expected="(channels, height, width)",
-            next_step="choose a tokenizer whose latents have places in the image",
+            "latents without a grid do not fit this generator",
+            given=f"model={config.model}, repa={'null' if config.repa is None else config.repa.backbone}"
+            f", for latents of {shape[1]} tokens",
+            expected="patch 1, no REPA (its foundation model has a grid), and a network without rotary positions",
+            next_step=f"set model=SiT-{config.model.partition('/')[0].partition('-')[2]}/1 repa=null",
         )
-    return shape[0], shape[1], shape[2]
+    return shape
 
 
 def fresh_generator(
-    config: DiffusionConfig | JointConfig, latent_shape: tuple[int, int, int], num_classes: int
+    config: DiffusionConfig | JointConfig, latent_shape: tuple[int, ...], num_classes: int
 ) -> Generator:
     """Return the generator of a configuration, freshly initialised by PyTorch's global generator.
 
     Args:
         config: names network and options; with REPA, the foundation model whose width the projector has.
-        latent_shape: (C, h, w) of the tokenizer's latents, h = w.
+        latent_shape: of `generator_shape`; h = w.
         num_classes: of the data set.
     """
-    channels, side, _ = latent_shape
+    channels, side = latent_shape[:2]
     repa = config.repa
     options: dict[str, Any] = {}
     if repa is not None:
@@ -142,6 +148,7 @@ def fresh_generator(
         label_dropout=config.label_dropout,
         path=config.path,
         qk_norm=config.qk_norm,
+        one_dimensional=len(latent_shape) == 2,
         **options,
     )
 

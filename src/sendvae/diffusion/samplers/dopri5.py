@@ -28,12 +28,12 @@ SMALLEST_STEP = 1e-10
 
 def dopri5(
     velocity: Velocity,
-    x: Float[Tensor, "B C h w"],
+    x: Float[Tensor, "B C *n"],
     steps: int,
     noise: Noise,
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
-) -> Float[Tensor, "B C h w"]:
+) -> Float[Tensor, "B C *n"]:
     """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
 
     A step is kept if the root mean square over the batch of error / (ATOL + RTOL |x|) is at most 1, so the steps

@@ -14,12 +14,12 @@ from sendvae.diffusion.samplers.times import descending
 
 def euler(
     velocity: Velocity,
-    x: Float[Tensor, "B C h w"],
+    x: Float[Tensor, "B C *n"],
     steps: int,
     noise: Noise,
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
-) -> Float[Tensor, "B C h w"]:
+) -> Float[Tensor, "B C *n"]:
     """t from 1 to 0 in `steps` steps, equal before the shift: x <- x + dt v(x, t)."""
     del noise, path
     times = descending(steps + 1, 0.0, shift)

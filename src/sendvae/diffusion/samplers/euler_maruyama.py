@@ -16,12 +16,12 @@ LAST_STEP = 0.04  # size of the final, noiseless step (SiT's "Mean", REPA)
 
 def euler_maruyama(
     velocity: Velocity,
-    x: Float[Tensor, "B C h w"],
+    x: Float[Tensor, "B C *n"],
     steps: int,
     noise: Noise,
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
-) -> Float[Tensor, "B C h w"]:
+) -> Float[Tensor, "B C *n"]:
     """dx = (v - w s / 2) dt + sqrt(w) dW with the path's s and w, t from 1 down to 0.04, then one step to 0.
 
     `steps` network evaluations. `noise` is called once in each noisy step.

@@ -14,12 +14,12 @@ from sendvae.diffusion.samplers.times import descending
 
 def heun(
     velocity: Velocity,
-    x: Float[Tensor, "B C h w"],
+    x: Float[Tensor, "B C *n"],
     steps: int,
     noise: Noise,
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
-) -> Float[Tensor, "B C h w"]:
+) -> Float[Tensor, "B C *n"]:
     """Trapezoidal correction on all steps but the last, which is an Euler step (REPA)."""
     del noise, path
     times = descending(steps + 1, 0.0, shift)

@@ -23,12 +23,12 @@ class Sampler(Protocol):
     def __call__(
         self,
         velocity: Velocity,
-        x: Float[Tensor, "B C h w"],
+        x: Float[Tensor, "B C *n"],
         steps: int,
         noise: Noise,
         path: Path = PATHS[LINEAR],
         shift: float = 1.0,
-    ) -> Float[Tensor, "B C h w"]:
+    ) -> Float[Tensor, "B C *n"]:
         """Return the state at t = 0.
 
         Args:

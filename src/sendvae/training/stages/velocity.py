@@ -12,8 +12,8 @@ from sendvae.training.parts import Losses
 
 
 def time_and_noise(
-    piece: MicroBatch, z: Float[Tensor, "B C h w"], config: DiffusionConfig | JointConfig
-) -> tuple[Float[Tensor, " B"], Float[Tensor, "B C h w"]]:
+    piece: MicroBatch, z: Float[Tensor, "B C *n"], config: DiffusionConfig | JointConfig
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B C *n"]]:
     """Return the interpolant's draw for latents z of a micro-batch: always the same within a step.
 
     Args:
@@ -30,7 +30,7 @@ def time_and_noise(
 
 def velocity_losses(
     generator: Generator,
-    z: Float[Tensor, "B C h w"],
+    z: Float[Tensor, "B C *n"],
     piece: MicroBatch,
     tokens: Float[Tensor, "B N D"] | None,
     config: DiffusionConfig | JointConfig,
