@@ -51,6 +51,8 @@ def run(small: Autoencoder, tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "send"
     folder.mkdir(parents=True)
     config = {
+        "kind": "tokenizer",
+        "statistics_images": 2000,
         "init": "demo-f8d16",
         "data": {"source": "shards/imagenet", "split": "train"},
         "alignment": {"backbone": "dinov2-b", "method": "send"},
@@ -125,6 +127,12 @@ def test_card_of_a_run(run: Path, command: Command, tmp_path: Path) -> None:
         "method: send",
     ):
         assert expected in card
+
+
+def test_the_card_says_where_statistics_are_from(run: Path, command: Command, tmp_path: Path) -> None:
+    command(run, "--to", "diffusers", "--output", tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text()
+    assert "## latent statistics\n\nmeasured on 2,000 training images" in card
 
 
 def test_card_of_a_name_and_of_a_bare_file(small: Autoencoder, command: Command, tmp_path: Path) -> None:

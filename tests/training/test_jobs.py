@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sendvae.diffusion import Generator, LightningDiT, load_generator, load_sit
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import load_model
 from sendvae.evaluation.sampling import draw_images
-from sendvae.runs import latest_checkpoint, read_journal
+from sendvae.runs import RunFolder, latest_checkpoint, read_journal
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
 from sendvae.tokenizers.export import export_tokenizer
 from sendvae.training import (
@@ -31,6 +32,7 @@ from sendvae.training import (
     train_joint,
     train_tokenizer,
 )
+from sendvae.training.export import export_generator
 from sendvae.training.jobs import open_training_images
 from sendvae.training.source import Source, batches
 from sendvae.vision import load_backbone
@@ -375,6 +377,9 @@ def test_statistics_that_nobody_declared_are_measured_and_kept(tmp_path: Path) -
     assert found is not None
     assert torch.equal(found.mean, measured.mean)
     assert torch.equal(found.std, measured.std)
+    sit_run = RunFolder(tmp_path / "run")
+    export_generator(sit_run, sit_run.path, tmp_path / "exported")
+    assert json.dumps(measured.document()) in (tmp_path / "exported/README.md").read_text()
     first = read_journal(tmp_path / "run/metrics.jsonl")["velocity"]
     bare.latent_stats = measured
     save_tokenizer(bare, tmp_path / "bare-2")
