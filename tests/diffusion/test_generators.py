@@ -51,6 +51,9 @@ def test_every_size_belongs_to_a_network(name: str) -> None:
     parsed = GeneratorName.parse(f"{name}/2")
     assert parsed.network in GENERATORS
     assert parsed.patch_size == 2
+    assert parsed.grid(6) == 3
+    with pytest.raises(UserError, match="patches of 2 do not divide"):
+        parsed.grid(7)
     assert parsed.size.width % (4 * parsed.size.heads) == 0
     assert parsed.size.repa_depth <= parsed.size.depth
 

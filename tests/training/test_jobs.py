@@ -244,6 +244,13 @@ def test_lightningdit_is_trained_and_sampled_like_a_sit(job: str, tmp_path: Path
         assert len(images.unique()) > 10
 
 
+@pytest.mark.parametrize("job", ["diffusion", "joint"])
+def test_patches_that_do_not_divide_the_latent_are_refused_before_any_work(job: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"patches of 3(?s:.*)8 positions"):
+        run(job, tmp_path, "model=LightningDiT-Tiny/3")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_joint_training_does_not_shard(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"loop\.parallel=ddp"):
         run("joint", tmp_path, "loop.parallel=fsdp")

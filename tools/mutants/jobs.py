@@ -35,9 +35,9 @@ MUTANTS = [
         "The SiT's first weights do not depend on the seed.",
         "training/jobs.py",
         """        torch.manual_seed(config.seed)
-        shape =""",
+        backbone =""",
         """        torch.manual_seed(0)
-        shape =""",
+        backbone =""",
         ("training/test_jobs.py::test_a_sits_first_weights_follow_the_seed",),
     ),
     Mutant(

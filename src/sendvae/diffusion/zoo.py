@@ -106,6 +106,20 @@ class GeneratorName:
             )
         return cls(size_name.partition("-")[0], size, int(patch))
 
+    def grid(self, latent_size: int) -> int:
+        """Return the tokens along one side of a latent.
+
+        Raises:
+            UserError: the patches do not divide it.
+        """
+        if latent_size % self.patch_size:
+            raise UserError(
+                f"patches of {self.patch_size} do not divide the latent",
+                given=f"{latent_size} positions along one side",
+                next_step="choose a model with another patch, or another tokenizer",
+            )
+        return latent_size // self.patch_size
+
 
 def build_generator(
     name: str,

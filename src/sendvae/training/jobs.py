@@ -114,12 +114,13 @@ def train_diffusion(
         tokenizer = load_tokenizer(config.tokenizer)
         check_fit(tokenizer, images[0].image)
         shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
+        grid = GeneratorName.parse(config.model).grid(shape[-1])
         find_weights_of(config)
         record_classes(run, images)
         stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
         tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
-        backbone, grid = None, shape[-1] // GeneratorName.parse(config.model).patch_size
+        backbone = None
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
         _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
@@ -165,13 +166,13 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
         check_fit(tokenizer, images[0].image)
+        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
+        grid = GeneratorName.parse(config.model).grid(shape[-1])
         record_classes(run, images)
         if tokenizer.latent_stats is None:
             tokenizer.latent_stats = measure_statistics(
                 tokenizer, images, config.statistics_images, config.seed, device
             )
-        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
-        grid = shape[-1] // GeneratorName.parse(config.model).patch_size
         target = _target(load_backbone(config.repa.backbone), grid, images, config.data, cache, device)
         torch.manual_seed(config.seed)
         generator = fresh_generator(config, shape, len(images.class_names))

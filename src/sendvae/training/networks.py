@@ -109,6 +109,7 @@ def generator_shape(
     shape = tokenizer.latent_shape(size)
     name = GeneratorName.parse(config.model)
     if len(shape) == 3:
+        name.grid(shape[-1])  # patches that do not divide it are an error
         return shape
     if GENERATORS[name.network].needs_grid or name.patch_size != 1 or config.repa is not None:
         raise UserError(
