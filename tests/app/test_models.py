@@ -10,11 +10,13 @@ import torch
 import yaml
 from tests.evaluation.samplable import save_run, small_tokenizer
 
+import sendvae
 from sendvae.app.models import RUNS_SHOWN, finished_runs, open_models, shipped, titles
 from sendvae.errors import UserError
 from sendvae.tokenizers import save_tokenizer
 
 CPU = torch.device("cpu")
+PACKAGE = Path(sendvae.__file__).parent
 
 
 @pytest.fixture
@@ -77,10 +79,11 @@ def test_without_a_name_what_ships_and_the_newest_finished_runs(
     config_of(place / "runs/demo", "demo")
     found = open_models([], CPU, place / "runs")
     assert list(found.diffusion) == ["sit"]
-    assert list(found.tokenizers) == ["demo-f8d16", "vae"]
-    assert shipped() == ["demo-f8d16"]
+    ours = shipped()
+    assert set(ours) == {path.name for path in (PACKAGE / "tokenizers/weights").iterdir()}
+    assert list(found.tokenizers) == [*ours, "vae"]
     (place / "vae/model.safetensors").unlink()  # of a run that nobody named, this is no error
-    assert list(open_models([], CPU, place / "runs").tokenizers) == ["demo-f8d16"]
+    assert list(open_models([], CPU, place / "runs").tokenizers) == ours
     assert "note: " in capsys.readouterr().err
 
 

@@ -18,10 +18,12 @@ from sendvae.cli.main import app, main
 from sendvae.metrics import FEATURE_WEIGHTS, load_mobilenet_v2
 from sendvae.tokenizers import TOKENIZERS, TrainableTokenizer
 from sendvae.vision import BACKBONES
+from sendvae.weights import Shipped
 
 Command = Callable[..., tuple[int, str, str]]
 runner = CliRunner()
-PACKAGED = ["effnet-lite0", "effnet-lite1-perceptual", "mobilenet-v2", "demo-f8d16"]
+SHIPPED = [name for name, spec in TOKENIZERS.items() if isinstance(spec.weights.source, Shipped)]
+PACKAGED = ["effnet-lite0", "effnet-lite1-perceptual", "mobilenet-v2", *SHIPPED]
 REMOTE = [name for name in [*TOKENIZERS, *BACKBONES, "lpips-vgg", "inception"] if name not in PACKAGED]
 
 

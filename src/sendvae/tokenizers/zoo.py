@@ -14,6 +14,7 @@ from sendvae.tokenizers.zoo_diffusers import ROWS
 from sendvae.weights import Shipped, Weights
 
 F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
+DEMO_F8D16 = 2_768_355
 MAETOK = 173_102_624  # of the 173,891,360 in its file the others are read by nothing
 
 
@@ -22,20 +23,31 @@ def _repa_e_files(stem: str) -> tuple[str, ...]:
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
 
 
+def _shipped(name: str, description: str) -> TokenizerSpec:
+    """Return a row whose weights are part of this package, all of one architecture."""
+    weights = Weights(
+        name=name,
+        source=Shipped(Path(__file__).parent / "weights" / name),
+        files=("model.safetensors", "config.json"),
+        licence="Apache-2.0",
+        parameters=DEMO_F8D16,
+        choose=choose_files,
+    )
+    return TokenizerSpec(partial(build_tokenizer, "demo-f8d16"), weights, description)
+
+
 TOKENIZERS: Registry[TokenizerSpec] = Registry(
     "tokenizer",
     {
-        "demo-f8d16": TokenizerSpec(
-            partial(build_tokenizer, "demo-f8d16"),
-            Weights(
-                name="demo-f8d16",
-                source=Shipped(Path(__file__).parent / "weights" / "demo-f8d16"),
-                files=("model.safetensors", "config.json"),
-                licence="Apache-2.0",
-                parameters=2_768_355,
-                choose=choose_files,
-            ),
+        "demo-f8d16": _shipped(
+            "demo-f8d16",
             "the demo's base: f8, 16 channels, trained on 64-pixel emoji by the preset demo/base",
+        ),
+        "demo-plain": _shipped(
+            "demo-plain", "the demo's base, fine-tuned without alignment by the preset shipped/demo-plain"
+        ),
+        "demo-send-vae": _shipped(
+            "demo-send-vae", "the demo's base, fine-tuned as Send-VAE by the preset shipped/demo-send-vae"
         ),
         "sd-vae-ft-mse": TokenizerSpec(
             partial(build_tokenizer, "f8d4"),
