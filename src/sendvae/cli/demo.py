@@ -18,7 +18,7 @@ def demo(
         typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The same path in under 2 minutes; numbers mean nothing.")
+        bool, typer.Option("--quick", help="The same path in one to three minutes; numbers mean nothing.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Train everything this many times.")] = 1,
     minutes: Annotated[
