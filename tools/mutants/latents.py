@@ -221,8 +221,8 @@ MUTANTS = [
         "structure-of-raw-channels",
         "A channel of large values drowns the others.",
         "latents/scores/grid.py",
-        "yield (values - mean.to(values.device)) / std.to(values.device)",
-        "yield values - mean.to(values.device)",
+        "yield (values - mean.to(values)) / std.to(values)",
+        "yield values - mean.to(values)",
         ("latents/scores/test_structure.py",),
     ),
     Mutant(

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sendvae.nn import time_shift
 from sendvae.registry import Registry
 
 DIMENSION = "dimension"
-SHIFT_DIMENSION = 4096  # RAE: of the latents that need no shift
 
 
 @runtime_checkable
@@ -142,7 +142,7 @@ def shift_of(given: float | str, latent_shape: Sequence[int]) -> float:
         ValueError: another word.
     """
     if given == DIMENSION:
-        return math.sqrt(math.prod(latent_shape) / SHIFT_DIMENSION)
+        return time_shift(math.prod(latent_shape))
     return float(given)
 
 

@@ -18,7 +18,6 @@ from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import LatentRows, TensorRows
 from sendvae.latents.score import MIRRORED, Evidence, Found, Measured, Score
-from sendvae.latents.scores.dimension import time_shift
 from sendvae.latents.scores.equivariance import equivariance
 from sendvae.latents.scores.spectrum import Spectrum, spectrum
 from sendvae.latents.scores.structure import structure
@@ -31,6 +30,7 @@ from sendvae.latents.uniformity import (
     uniformity,
     uniformity_repeats,
 )
+from sendvae.nn import time_shift
 
 __all__ = [
     "MIRRORED",

@@ -7,6 +7,7 @@ from sendvae.nn.mlp import MLP, projector
 from sendvae.nn.moments import Moments, channel_rows
 from sendvae.nn.patches import PatchEmbed, unpatchify
 from sendvae.nn.positions import sincos_positions, token_positions
+from sendvae.nn.time_shift import time_shift
 
 __all__ = [
     "MLP",
@@ -17,6 +18,7 @@ __all__ = [
     "channel_rows",
     "projector",
     "sincos_positions",
+    "time_shift",
     "token_positions",
     "unpatchify",
     "weights_digest",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sendvae.latents import Evidence
-from sendvae.latents.scores.dimension import score_dimension, time_shift
+from sendvae.latents.scores.dimension import score_dimension
+from sendvae.nn import time_shift
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import prod
 
 from sendvae.latents.score import Evidence, Found, Score
-
-BASE = 4096  # dimensions for which no shift is needed (RAE, after SD3)
-
-
-def time_shift(dimensions: int) -> float:
-    """Return RAE's shift s of t to s t / (1 + (s - 1) t), in which t = 1 is noise: sqrt(dimensions / 4096)."""
-    return sqrt(dimensions / BASE)
+from sendvae.nn import time_shift
 
 
 def score_dimension(evidence: Evidence) -> Found:

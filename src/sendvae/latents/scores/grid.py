@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from jaxtyping import Float
+from jaxtyping import Float64
 from torch import Tensor
 
 from sendvae.latents.rows import BATCH, LatentRows, batches
@@ -23,19 +23,21 @@ def without_grid(evidence: Evidence, score: str) -> Found | None:
     return Found(details={f"no {score}": f"latents are {count} tokens of {width} dimensions without a grid"})
 
 
-def channel_moments(rows: LatentRows) -> tuple[Float[Tensor, "C 1 1"], Float[Tensor, "C 1 1"]]:
-    """Return mean and standard deviation of every channel over images and positions.
+def channel_moments(rows: LatentRows) -> tuple[Float64[Tensor, "C ..."], Float64[Tensor, "C ..."]]:
+    """Return mean and standard deviation of every channel over images and positions, in a latent's dimensions.
 
     Raises:
         ValueError: a channel does not vary.
     """
-    moments = Moments("diagonal")
+    moments, dimensions = Moments("diagonal"), 2
     for _, values in batches(rows):
         moments.update(channel_rows(values))
-    mean, std = moments.mean.float(), moments.std.float()
+        dimensions = values.ndim
+    mean, std = moments.mean, moments.std
     if not bool((std > 0).all()):
         raise ValueError(f"channels without variation: {(std <= 0).nonzero().flatten().tolist()}")
-    return mean[:, None, None], std[:, None, None]
+    shape = (-1, *[1] * (dimensions - 2))
+    return mean.view(shape), std.view(shape)
 
 
 def normalised(rows: LatentRows, moments: tuple[Tensor, Tensor], most: int = VALUES) -> Iterator[Tensor]:
@@ -47,4 +49,4 @@ def normalised(rows: LatentRows, moments: tuple[Tensor, Tensor], most: int = VAL
     mean, std = moments
     first = next(batches(rows, 1))[1]
     for _, values in batches(rows, max(1, min(BATCH, most // prod(first.shape)))):
-        yield (values - mean.to(values.device)) / std.to(values.device)
+        yield (values - mean.to(values)) / std.to(values)

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sendvae.latents.rows import LatentRows, checked
+from sendvae.latents.rows import LatentRows, TensorRows, checked
 from sendvae.latents.score import Evidence, Found, Measured, Score, quantity
-from sendvae.nn import Moments, channel_rows
+from sendvae.latents.scores.grid import channel_moments
 from sendvae.randomness import stream
 
 # Ours. The floor depends on how many latents there are, so that it is compared at equal N only.
@@ -98,12 +98,8 @@ def _normalised_latents(rows: LatentRows) -> Float64[Tensor, "N D"]:
     """Return latents spread evenly over all, flattened, every channel with mean 0 and standard deviation 1."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(LATENTS, len(rows))).round().astype(np.int64))
     chosen = checked(rows.batch(places), 0).double().cpu()
-    moments = Moments("diagonal")
-    moments.update(channel_rows(chosen))
-    if not bool((moments.std > 0).all()):
-        raise ValueError(f"channels without variation: {(moments.std <= 0).nonzero().flatten().tolist()}")
-    shape = (-1, *[1] * (chosen.ndim - 2))
-    return ((chosen - moments.mean.view(shape)) / moments.std.view(shape)).flatten(1)
+    mean, std = channel_moments(TensorRows(chosen))
+    return ((chosen - mean) / std).flatten(1)
 
 
 SCORE = Score(
