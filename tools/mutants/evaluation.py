@@ -24,6 +24,22 @@ MUTANTS = [
         ("evaluation/test_encoded.py",),
     ),
     Mutant(
+        "class-probe-on-wrong-split",
+        "The class probe is tested on the images that trained it.",
+        "evaluation/class_probe.py",
+        "return ClassProbe(*map(labelled, probe_images(reference, protocol, size)))",
+        "return ClassProbe(*map(labelled, probe_images(reference, protocol, size)[:1] * 2))",
+        ("evaluation/test_class_probe.py",),
+    ),
+    Mutant(
+        "class-probe-real-for-samples",
+        "The class metric reports real images instead of samples.",
+        "evaluation/generation.py",
+        "hits[0] if hits else None",
+        "hits[1] if hits else None",
+        ("evaluation/test_class_probe.py",),
+    ),
+    Mutant(
         "psnr-unchecked",
         "Images of another shape broadcast.",
         "metrics/psnr_ssim.py",
@@ -51,8 +67,8 @@ MUTANTS = [
         "precision-is-recall",
         "Recall stands in precision's column.",
         "metrics/table.py",
-        "_share(_covered(e, s)[0], s)",
-        "_share(_covered(e, s)[1], s)",
+        '_share(_covered(e, s)[0], s, "balls")',
+        '_share(_covered(e, s)[1], s, "balls")',
         ("evaluation/test_generation.py::test_numbers_by_their_definitions",),
     ),
     Mutant(

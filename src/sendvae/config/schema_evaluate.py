@@ -27,7 +27,7 @@ class GenerationConfig(Section):
     )
     metrics: Annotated[list[str], NameOf("metric")] = Field(
         ["fd", "sfd", "is", "precision", "recall"],
-        description="what is computed, in the order of the table; kd is another",
+        description="what is computed, in the order of the table; kd and class are others",
         min_length=1,
     )
     precision: Precision = Field("fp32", description="of the feature network")
@@ -53,6 +53,13 @@ class GenerationConfig(Section):
     precision_recall_reference: PositiveInt | None = Field(
         10_000,
         description="reference images for precision and recall, spread evenly (ADM: 10,000); null: all",
+    )
+    class_splits: list[str] = Field(
+        ["train", "test"],
+        min_length=2,
+        max_length=2,
+        description="of the reference: labelled images that train the probe of the metric class, and others that tell"
+        " how often it finds the class of real images",
     )
     distances: Literal["float32", "adm-float16"] = Field(
         "float32", description="of precision and recall; adm-float16 rounds as ADM's evaluator does"

@@ -9,6 +9,7 @@ import torch
 from sendvae.config.schema_evaluate import GenerationConfig
 from sendvae.data import AdmArchive, ImageSet, open_images
 from sendvae.errors import UserError
+from sendvae.evaluation.class_probe import open_class_probe, probe_images
 from sendvae.evaluation.collect import feature_rows
 from sendvae.evaluation.inputs import Images, as_images, describe_input, name_of, source_of
 from sendvae.evaluation.measuring import check_metrics, choose, settings_of
@@ -57,6 +58,9 @@ def measure_generation(
         if isinstance(reference, Reference)
         else open_reference(reference, protocol, device, size=_size(shown), cache=cache, network=network)
     )
+    probe = None
+    if chosen.needs("class hits") and isinstance(reference, str):
+        probe = open_class_probe(reference, protocol, network, device, _size(shown), cache)
     given = describe_input(samples, shown)
     labels, sampling = sampling_of(given, protocol.labels)
     precision = resolve_precision(protocol.precision, device)
@@ -71,6 +75,7 @@ def measure_generation(
     if collected is None:
         return None
     rows, near = collected.rows, held_against.features
+    hits = probe.hits(rows.pool, shown.labels_of(range(len(shown)))) if probe else None
     found = chosen.measure(
         SetEvidence(
             rows.pool,
@@ -79,12 +84,15 @@ def measure_generation(
             held_against.pool,
             held_against.spatial,
             near,
+            hits[0] if hits else None,
         ),
         collected.values,
         settings,
     )
     if near is not None:
         found.details["images for precision and recall"] = len(near)
+    if hits is not None:
+        found.details["classes found in real images"] = float(hits[1].double().mean())
     subject = Subject(
         name=name or name_of(source_of(samples)),
         input=given,
@@ -117,6 +125,8 @@ def check_reference(reference: str, protocol: GenerationConfig) -> None:
         AdmArchive(Path(reference))
     else:
         open_images(reference, protocol.reference_split, preferred=SPLITS)
+    if "class" in protocol.metrics:
+        probe_images(reference, protocol)
 
 
 def open_reference(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from sendvae.latents.bootstrap import Bootstrap, weighted_mean
@@ -30,10 +30,12 @@ class ClassProbeResult:
     """Share of test images whose label is guessed; of every resample too, where there is a bootstrap.
 
     Attributes:
+        hits: whether the label of each test image is guessed.
         method, fit: how the probe was fitted, and how near it lies to its optimum.
     """
 
     accuracy: float
+    hits: Bool[Tensor, " M"]
     resampled: Float64[Tensor, " R"] | None
     method: str
     fit: Fitted
@@ -107,7 +109,7 @@ def class_probe(
     guesses = scores.topk(top, dim=1).indices
     hits = (guesses == test_labels[:, None]).any(1)
     resampled = bootstrap.scores(len(hits), {"accuracy": weighted_mean(hits)}) if bootstrap else {}
-    return ClassProbeResult(float(hits.double().mean()), resampled.get("accuracy"), method, fit)
+    return ClassProbeResult(float(hits.double().mean()), hits, resampled.get("accuracy"), method, fit)
 
 
 class Pooled:

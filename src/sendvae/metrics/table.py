@@ -24,7 +24,7 @@ from sendvae.quantities import Estimate, Quantity
 from sendvae.registry import Registry
 
 CPU = torch.device("cpu")
-SetNeed = Literal["features", "spatial", "logits", "reference features"]
+SetNeed = Literal["features", "spatial", "logits", "reference features", "class hits"]
 ImageNeed = Literal["pixels", "pairs"]
 
 
@@ -63,6 +63,7 @@ class SetEvidence:
         features, spatial, logits: (N, D), (N, S) and (N, K) of the set, in its order; None where there are none.
         reference, reference_spatial: Gaussians of the other set's features.
         reference_features: (M, D) of the other set's images; None where only its statistics are known.
+        class_hits: (N,), whether a probe trained on real images finds the class of each image; None without one.
         shared: what several metrics compute from the same evidence, once.
     """
 
@@ -72,6 +73,7 @@ class SetEvidence:
     reference: Gaussian | None = None
     reference_spatial: Gaussian | None = None
     reference_features: Float[Tensor, "M D"] | None = None
+    class_hits: Bool[Tensor, " N"] | None = None
     shared: dict[Any, Any] = field(default_factory=dict)
 
     def missing(self, need: SetNeed) -> str | None:
@@ -83,6 +85,8 @@ class SetEvidence:
             return "the reference has no statistics of these features"
         if need == "reference features" and self.reference_features is None:
             return "the reference has no images"
+        if need == "class hits" and self.class_hits is None:
+            return "the reference has no labelled images to train a probe on"
         return None
 
 
@@ -186,10 +190,15 @@ def _covered(evidence: SetEvidence, settings: Settings) -> tuple[Bool[Tensor, " 
     return evidence.shared[key]
 
 
-def _share(inside: Tensor, settings: Settings) -> Estimate:
+def _share(inside: Tensor, settings: Settings, fixed: str) -> Estimate:
     interval = bootstrap_mean(inside, settings.bootstrap, settings.seed)
-    method = "bootstrap over images, balls fixed" if interval is not None else None
+    method = f"bootstrap over images, {fixed} fixed" if interval is not None else None
     return Estimate(float(inside.double().mean()), interval, method)
+
+
+def _class_accuracy(evidence: SetEvidence, settings: Settings) -> Estimate:
+    assert evidence.class_hits is not None
+    return _share(evidence.class_hits, settings, "probe")
 
 
 def _pairs(evidence: ImageEvidence) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -256,7 +265,7 @@ METRICS: Registry[SetMetric | ImageMetric] = Registry(
         "precision": SetMetric(
             "precision{suffix}",
             "reference features",
-            lambda e, s: _share(_covered(e, s)[0], s),
+            lambda e, s: _share(_covered(e, s)[0], s, "balls"),
             Quantity(
                 "Precision", "generation", True, 3, "share of {samples} near {reference}, in {network} features"
             ),
@@ -264,9 +273,18 @@ METRICS: Registry[SetMetric | ImageMetric] = Registry(
         "recall": SetMetric(
             "recall{suffix}",
             "reference features",
-            lambda e, s: _share(_covered(e, s)[1], s),
+            lambda e, s: _share(_covered(e, s)[1], s, "balls"),
             Quantity(
                 "Recall", "generation", True, 3, "share of {reference} near {samples}, in {network} features"
+            ),
+        ),
+        "class": SetMetric(
+            "class_accuracy{suffix}",
+            "class hits",
+            _class_accuracy,
+            Quantity(
+                "Class", "generation", True, 3,
+                "share of {samples} whose class a linear probe finds, in {network} features; trained on real images",
             ),
         ),
         "psnr": ImageMetric(

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from tests.evaluation.small import pictures, save_npz, small_network
+
+from sendvae.config import GenerationConfig
+from sendvae.config.schema_evaluate import IntervalConfig
+from sendvae.data import open_embedded
+from sendvae.errors import UserError
+from sendvae.evaluation import measure_generation
+from sendvae.evaluation.class_probe import ClassProbe, Labelled
+from sendvae.evaluation.generation import check_reference
+
+CPU = torch.device("cpu")
+CONFIG = GenerationConfig(
+    metrics=["class"], limit=160, samples_split="val", intervals=IntervalConfig(bootstrap=200, jackknife=0)
+)
+
+
+def clusters(count: int, seed: int) -> Labelled:
+    """Three classes far apart, unsorted and of unequal numbers, at a scale and an offset of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 5, (count,), generator=generator) % 3
+    noise = torch.randn(count, 4, generator=generator)
+    return Labelled(700.0 + 30.0 * (5.0 * torch.eye(4)[labels] + 0.3 * noise), labels)
+
+
+def test_hits_are_told_apart_and_in_order() -> None:
+    probe = ClassProbe(clusters(90, 0), clusters(40, 1))
+    own = clusters(25, 2)
+    wrong = own.labels.clone()
+    wrong[[3, 11]] = (wrong[[3, 11]] + 1) % 3
+    samples, real = probe.hits(own.features, wrong)
+    assert [i for i, hit in enumerate(samples.tolist()) if not hit] == [3, 11]
+    assert real.tolist() == [True] * 40
+
+
+def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(tmp_path: Path) -> None:
+    network = small_network()
+    result = measure_generation(
+        "embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=tmp_path, network=network
+    )
+    assert result is not None
+    features, labels = {}, {}
+    for split, count in (("train", None), ("test", None), ("val", 160)):
+        images = open_embedded("emoji", split, count)
+        batch = images.batch(range(len(images)))
+        labels[split] = batch.labels.numpy()
+        features[split] = torch.cat([network.rows(part).pool for part in batch.images.split(64)]).numpy()
+    mean, std = features["train"].mean(0), features["train"].std(0)
+    standardised = {split: (x - mean) / std for split, x in features.items()}
+    count = len(labels["train"])
+    # sendvae's weight decay is beside the mean of the loss, scikit-learn's C beside its sum.
+    fit = LogisticRegression(C=1 / (1e-2 * count), max_iter=500).fit(standardised["train"], labels["train"])
+    (subject,) = result.subjects
+    (number,) = subject.numbers.values()
+    found = {
+        split: float((fit.predict(standardised[split]) == labels[split]).mean()) for split in ("val", "test")
+    }
+    assert number.value == pytest.approx(found["val"], abs=1.5 / 160)
+    assert subject.details["classes found in real images"] == pytest.approx(found["test"], abs=2e-3)
+    assert found["val"] != pytest.approx(found["test"], abs=1e-3)  # so that one cannot pass for the other
+    assert number.interval is not None
+    assert number.interval[0] < number.value < number.interval[1]
+
+
+def test_a_reference_without_other_labelled_images_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tested on the images that trained it(?s:.*)\[test, test\]"):
+        check_reference("embedded:emoji", CONFIG.model_copy(update={"class_splits": ["test", "test"]}))
+    archive = save_npz(tmp_path / "reference.npz", pictures(20, seed=1))
+    with pytest.raises(UserError, match="tested on the images that trained it"):
+        check_reference(archive, CONFIG)
+
+
+def test_images_in_memory_have_no_probe() -> None:
+    images = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
+    config = CONFIG.model_copy(update={"samples_split": None, "metrics": ["fd", "class"]})
+    result = measure_generation(images, images, config, CPU, network=small_network())
+    assert result is not None
+    reasons = result.subjects[0].details
+    assert [text for name, text in reasons.items() if name.startswith("no class_accuracy")] == [
+        "the reference has no labelled images to train a probe on"
+    ]
