@@ -294,7 +294,7 @@ def _known(names: list[str], gfid: list[str] | None, published: str | None) -> l
         raise UserError(
             "--gfid and --published", given=", ".join([*gfid, published]), expected="gFIDs of one protocol"
         )
-    from sendvae.evaluation.published import PUBLISHED
+    from sendvae.published import PUBLISHED
 
     return PUBLISHED[published].known(names)
 

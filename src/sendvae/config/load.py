@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from sendvae.config.schema_cell import Expected
 from sendvae.config.schema_common import Section
 from sendvae.errors import UserError
+from sendvae.published import reported
 from sendvae.registry import unknown_name
 
 Config = TypeVar("Config", bound=Section)
@@ -84,13 +85,28 @@ def to_yaml(config: Section) -> str:
 def load_expected(source: str | Path) -> list[Expected]:
     """Return the numbers that a preset or file says are reported for what it trains; not those that it extends.
 
+    An entry is "PROTOCOL/ROW" of the published numbers, or one of your own with metric, value and source.
+
     Raises:
-        UserError: unknown preset, unreadable file, or entries without metric, value and source.
+        UserError: unknown preset or row, unreadable file, or entries without metric, value and source.
     """
     given = _read_own(source)[0].get(EXPECTED, [])
     if not isinstance(given, list):
-        raise UserError(f"{source}: {EXPECTED} must be a list of metric, value and source", given=given)
-    return [validate(Expected, one) for one in given]
+        raise UserError(
+            f"{source}: {EXPECTED} must be a list of PROTOCOL/ROW, or of metric, value and source",
+            given=given,
+        )
+    found: list[Expected] = []
+    for one in given:
+        if isinstance(one, str):
+            row = reported(one)
+            found += [
+                Expected(metric=metric, value=value, source=row.source)
+                for metric, value in row.values.items()
+            ]
+        else:
+            found.append(validate(Expected, one))
+    return found
 
 
 def _read(source: str | Path) -> dict[str, Any]:

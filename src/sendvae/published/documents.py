@@ -1,0 +1,64 @@
+"""The YAML files of this room as they are written: strict, so that a slip of the pen is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RowText(_Part):
+    """A row of a protocol.
+
+    Attributes:
+        label: as the source calls it.
+        values: in the order of the protocol's metrics; None: not reported.
+        tokenizer: its name in our table of tokenizers, where it is certain which is meant.
+        of: of a whole system, the row of its tokenizer in other protocols; None: the row's own name.
+        generator, epochs, parameters: of a whole system.
+        note: what to know of it.
+    """
+
+    label: str
+    values: list[float | None]
+    tokenizer: str | None = None
+    of: str | None = None
+    generator: str | None = None
+    epochs: int | None = None
+    parameters: str | None = None
+    note: str | None = None
+
+
+class ProtocolText(_Part):
+    """Numbers that compare with each other."""
+
+    description: str
+    metrics: list[str]
+    rows: dict[str, RowText]
+
+
+class TableText(_Part):
+    """A table of the source: protocol -> metrics, and row -> what the table calls it."""
+
+    caption: str
+    columns: dict[str, list[str]]
+    rows: dict[str, str]
+
+
+class Document(_Part):
+    """A file."""
+
+    source: str
+    protocols: dict[str, ProtocolText]
+    tables: dict[str, TableText] = {}
+
+
+DOCUMENTS = [
+    Document.model_validate(yaml.safe_load(path.read_text()))
+    for path in sorted(Path(__file__).parent.glob("*.yaml"))
+]

@@ -1,0 +1,135 @@
+"""Published numbers by protocol and row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sendvae.errors import UserError
+from sendvae.published.documents import DOCUMENTS, Document, ProtocolText
+from sendvae.registry import Registry
+
+FID = "fid"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What somebody reports for a tokenizer, or for a whole system.
+
+    Attributes:
+        label: as the source calls it.
+        values: by metric, those that are reported.
+        source: who reports it, and in which tables.
+        tokenizer: its name in our table of tokenizers; None where it is not there, or where it is not certain which
+            is meant.
+        of: the row of a system's tokenizer in other protocols.
+        facts: of a system: generator, epochs, parameters; what to know of the row.
+    """
+
+    label: str
+    values: Mapping[str, float]
+    source: str
+    tokenizer: str | None = None
+    of: str | None = None
+    facts: Mapping[str, str | int] | None = None
+
+
+@dataclass(frozen=True)
+class PublishedProtocol:
+    """Numbers that compare with each other.
+
+    Attributes:
+        description: of what, how long, how sampled.
+        source: who reports them.
+        metrics: in the source's order.
+        rows: by name.
+    """
+
+    description: str
+    source: str
+    metrics: Sequence[str]
+    rows: Registry[Reported]
+
+    def known(self, names: Sequence[str]) -> list[float | None]:
+        """Return the gFID of each tokenizer that is called as in our table; None of the others.
+
+        Raises:
+            UserError: it has none of them.
+        """
+        known = {
+            row.tokenizer: row.values[FID]
+            for row in self.rows.values()
+            if row.tokenizer is not None and FID in row.values
+        }
+        if not known.keys() & set(names):
+            raise UserError(
+                "no gFID of these tokenizers is published under that protocol",
+                given=", ".join(names),
+                expected=f"some of {', '.join(known)}" if known else None,
+                next_step="name tokenizers as `sendvae models` does, or give the gFIDs that you know: --gfid",
+            )
+        return [known.get(name) for name in names]
+
+
+def reported(reference: str) -> Reported:
+    """Return the row that "PROTOCOL/ROW" names.
+
+    Raises:
+        UserError: there is none.
+    """
+    protocol, slash, row = reference.partition("/")
+    if not slash:
+        raise UserError(
+            "a published row is named PROTOCOL/ROW", given=reference, expected="send-vae-sit-b1-80/send-vae"
+        )
+    return PUBLISHED[protocol].rows[row]
+
+
+def _tables_of(document: Document, protocol: str, row: str) -> str:
+    """Where a row is printed: "Tables 4, 6"; a system's tokenizer is where the system is."""
+    systems = {
+        name for one in document.protocols.values() for name, text in one.rows.items() if text.of == row
+    }
+    shown = [
+        table.caption.partition(":")[0].partition(",")[0].removeprefix("Table ")
+        for table in document.tables.values()
+        if protocol in table.columns and table.rows.keys() & {row, *systems}
+    ]
+    numbers = list(dict.fromkeys(shown))
+    return f", Table{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
+
+
+def _protocol(document: Document, name: str, text: ProtocolText) -> PublishedProtocol:
+    rows = {}
+    for key, row in text.rows.items():
+        facts = {
+            "generator": row.generator,
+            "epochs": row.epochs,
+            "parameters": row.parameters,
+            "note": row.note,
+        }
+        rows[key] = Reported(
+            row.label,
+            {
+                metric: value
+                for metric, value in zip(text.metrics, row.values, strict=True)
+                if value is not None
+            },
+            f"{document.source}{_tables_of(document, name, key)}; {text.description}",
+            row.tokenizer,
+            row.of,
+            {fact: value for fact, value in facts.items() if value is not None},
+        )
+    return PublishedProtocol(
+        text.description, document.source, tuple(text.metrics), Registry(f"row of {name}", rows)
+    )
+
+
+PUBLISHED: Registry[PublishedProtocol] = Registry(
+    "published protocol",
+    {
+        name: _protocol(document, name, text)
+        for document in DOCUMENTS
+        for name, text in document.protocols.items()
+    },
+)
