@@ -110,6 +110,24 @@ def test_training_finds_cached_latents_and_restarts_add_what_is_missing(
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept
 
 
+def test_lightningdits_layout(prepared: Path, tokenizer: Path, tmp_path: Path) -> None:
+    output = cache(tokenizer, prepared, tmp_path, "--layout", "lightningdit", "--shard-size", "4")
+    assert "10 train latents, 16 x 2 x 2, latents, latents_flip, labels" in output
+    assert {path.name for path in (tmp_path / "val").iterdir()} == {
+        "cache.json",
+        "classes.json",
+        "latents_stats.pt",
+        "shard-00000.safetensors",
+    }
+    arguments = ["data", "cache-latents", str(tokenizer), str(prepared), str(tmp_path)]
+    for options, problem in (
+        (["--layout", "lightningdit", "--flip"], "--flip"),
+        (["--layout", "x"], "unknown layout"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            runner.invoke(app, [*arguments, *options], catch_exceptions=False)
+
+
 @pytest.mark.slow
 def test_two_processes_write_what_one_does(prepared: Path, tokenizer: Path, tmp_path: Path) -> None:
     options = ["--shard-size", "4", "--split", "train"]

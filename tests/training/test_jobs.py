@@ -33,7 +33,7 @@ from sendvae.training import (
     train_tokenizer,
 )
 from sendvae.training.export import export_generator
-from sendvae.training.jobs import open_training_images
+from sendvae.training.images import open_training_images
 from sendvae.training.source import Source, batches
 from sendvae.vision import load_backbone
 

@@ -41,7 +41,7 @@ MUTANTS = [
     Mutant(
         "crop-ignored",
         "data.crop=random is ignored.",
-        "training/jobs.py",
+        "training/images.py",
         'if config.crop == "random":',
         "if False:",
         ("training/test_jobs.py::test_random_crops_are_a_function_of_the_position",),
@@ -109,5 +109,31 @@ MUTANTS = [
         '{total.hexdigest()}, {self.view}"',
         '{total.hexdigest()}"',
         ("data/test_opening.py::test_crops_are_part_of_the_content",),
+    ),
+    Mutant(
+        "given-latents-unmirrored",
+        "The mirrored latents of LightningDiT's layout are never shown.",
+        "data/lightningdit.py",
+        "views = np.zeros(len(indices), bool) if mirrored is None else mirrored",
+        "views = np.zeros(len(indices), bool)",
+        ("data/test_lightningdit.py",),
+    ),
+    Mutant(
+        "mirrored-latents-of-the-image",
+        "LightningDiT's latents_flip are latents of the image itself.",
+        "training/given_latents.py",
+        "(LATENTS + FLIP, pixels.flip(-1))",
+        "(LATENTS + FLIP, pixels)",
+        ("training/test_given_latents.py::test_their_reader_gets_normalised_samples_of_both_views",),
+    ),
+    Mutant(
+        "given-latents-of-anything",
+        "A folder of another tokenizer's latents is gone on with.",
+        "data/latent_cache.py",
+        'if recorded["fingerprint"] != fingerprint:',
+        "if False:",
+        (
+            "training/test_given_latents.py::test_a_restart_adds_what_is_missing_and_another_tokenizer_is_refused",
+        ),
     ),
 ]

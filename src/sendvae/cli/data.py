@@ -12,6 +12,7 @@ app = typer.Typer(
 )
 
 CLASSES_SHOWN = 20
+LAYOUTS = ("sendvae", "lightningdit")  # of cached latents
 DataArgument = Annotated[str, typer.Argument(help="embedded:emoji, or a folder or URL of prepared images.")]
 
 
@@ -96,8 +97,15 @@ def cache_latents(
         bool, typer.Option("--flip", help="Also of the mirrored images, for data.flip=true.")
     ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; a restart repeats one.")] = 4096,
+    layout: Annotated[
+        str, typer.Option(help="sendvae; or lightningdit: DST/SPLIT as that project reads it.")
+    ] = "sendvae",
 ) -> None:
     """Compute posterior mean and std of every image once, in fp16.
+
+    LightningDiT's layout holds samples of the posteriors instead, in float32, of the images and of their mirror
+    images, with classes and latents_stats.pt: its data_path is DST/SPLIT. sendvae train diffusion reads such a
+    folder, whoever wrote it, as data.source=lightningdit:DST/SPLIT repa=null.
 
     Under torchrun each process takes its share of the shards, in a folder that all of them see. Killed at any
     time, the same command goes on, with as many processes as you like; the result is one cache.
@@ -106,20 +114,33 @@ def cache_latents(
 
         sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
 
+        sendvae data cache-latents runs/send-vae data/imagenet256 latents --split train --layout lightningdit
+
         torchrun --nproc-per-node 8 --no-python -- sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
     """
     from sendvae.data import open_images, split_names
     from sendvae.distributed import is_main, process_group
+    from sendvae.errors import UserError
+    from sendvae.registry import unknown_name
     from sendvae.tokenizers import load_tokenizer
-    from sendvae.training import cached_latents
+    from sendvae.training import cached_latents, write_lightningdit
 
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, list(LAYOUTS))
+    if layout == "lightningdit" and flip:
+        raise UserError(
+            "--flip belongs to sendvae's layout", next_step="leave it out: the other has both views"
+        )
     with process_group() as device:
         network = load_tokenizer(tokenizer)
         for name in split or split_names(data):
             images = open_images(data, name)
-            cache = cached_latents(folder, network, images, device, f"{name} latents", flip, shard_size)
+            if layout == "lightningdit":
+                cache = write_lightningdit(folder, network, images, device, shard_size)
+            else:
+                cache = cached_latents(folder, network, images, device, f"{name} latents", flip, shard_size)
             if is_main():
-                shape = " x ".join(map(str, cache.shape("mean")))
+                shape = " x ".join(map(str, cache.shape(cache.names[0])))
                 typer.echo(f"{folder}: {len(cache):,} {name} latents, {shape}, {', '.join(cache.names)}")
 
 

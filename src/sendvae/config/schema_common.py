@@ -42,7 +42,8 @@ class DataConfig(Section):
     """Training images, and whether the foundation model's features of them are kept on disk."""
 
     source: str = Field(
-        "embedded:emoji", description="'embedded:emoji', or a folder or URL of prepared shards"
+        "embedded:emoji",
+        description="'embedded:emoji', a folder or URL of prepared shards; of generators also 'lightningdit:FOLDER' of latents",
     )
     split: Literal["train", "val", "test"] = "train"
     limit: PositiveInt | None = Field(None, description="use only the first so many images of the split")

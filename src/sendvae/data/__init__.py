@@ -16,7 +16,9 @@ from sendvae.data.images import (
     to_float,
     to_uint8,
 )
-from sendvae.data.latent_cache import FLIP, LatentCache, LatentCacheWriter
+from sendvae.data.latent_cache import LatentCache, LatentCacheWriter
+from sendvae.data.lightningdit import LIGHTNINGDIT, LabelledLatents, open_lightningdit
+from sendvae.data.mapped_rows import FLIP, MappedRows
 from sendvae.data.opening import AttributeOptions, open_images, open_splits, split_names
 from sendvae.data.random_crops import CroppedImages
 from sendvae.data.sampler import batch_crops, batch_indices, batch_mirrored
@@ -24,6 +26,7 @@ from sendvae.data.shards import ShardWriter
 
 __all__ = [
     "FLIP",
+    "LIGHTNINGDIT",
     "AdmArchive",
     "AttributeOptions",
     "AttributeTable",
@@ -32,8 +35,10 @@ __all__ = [
     "FirstImages",
     "ImageBatch",
     "ImageSet",
+    "LabelledLatents",
     "LatentCache",
     "LatentCacheWriter",
+    "MappedRows",
     "Sample",
     "ShardImages",
     "ShardWriter",
@@ -45,6 +50,7 @@ __all__ = [
     "decode",
     "open_embedded",
     "open_images",
+    "open_lightningdit",
     "open_splits",
     "split_names",
     "to_float",

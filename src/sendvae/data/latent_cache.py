@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from sendvae.data.mapped_rows import MappedRows
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
 MANIFEST = "cache.json"
-FLIP = "_flip"  # ends the name of a field that is of the mirrored images
 Fields = Mapping[str, tuple[int, ...]]
 
 
@@ -118,10 +118,8 @@ class LatentCacheWriter:
             raise ValueError(f"{self.pending_rows} rows do not fill a shard: {self.folder} is not complete")
 
 
-class LatentCache:
+class LatentCache(MappedRows):
     """Rows of a complete cache, read by position.
-
-    Shards are mapped into memory: what is not read is not loaded, and what is read the system may drop again.
 
     Args:
         folder: of a writer.
@@ -133,8 +131,6 @@ class LatentCache:
     def __init__(self, folder: Path) -> None:
         manifest = read_manifest(folder)
         self.fingerprint: str = manifest["fingerprint"]
-        self.shard_size: int = manifest["shard_size"]
-        self.count: int = manifest["count"]
         found = shard_states(folder, manifest)
         for state in ("missing", "damaged"):
             if numbers := [number for number, one in enumerate(found) if one == state]:
@@ -143,45 +139,8 @@ class LatentCache:
                     given=f"{len(numbers)} of {len(found)} shards are {state}, the first {shard_path(folder, numbers[0]).name}",
                     next_step="run the command that began it again; it goes on",
                 )
-        self.shards = [load_file(shard_path(folder, number)) for number in range(len(found))]
-        self.names = list(manifest["fields"])
-
-    @property
-    def fields(self) -> dict[str, Tensor]:
-        """Everything, in memory."""
-        return {name: torch.cat([shard[name] for shard in self.shards]) for name in self.names}
-
-    def __len__(self) -> int:
-        return self.count
-
-    def shape(self, field: str) -> tuple[int, ...]:
-        """Return the shape of one row."""
-        return tuple(self.shards[0][field].shape[1:])
-
-    def batch(self, indices: np.ndarray, mirrored: np.ndarray | None = None) -> dict[str, Tensor]:
-        """Return the rows at `indices`, in their order.
-
-        Args:
-            mirrored: which rows (bool) to read from the fields "..._flip"; the keys stay those without.
-        """
-        picked = np.asarray(indices)
-        if mirrored is None:
-            names, views = self.names, {"": np.arange(len(picked))}
-        else:
-            names = [name for name in self.names if not name.endswith(FLIP)]
-            views = {"": np.flatnonzero(~mirrored), FLIP: np.flatnonzero(mirrored)}
-        found = {
-            name: torch.empty((len(picked), *self.shape(name)), dtype=self.shards[0][name].dtype)
-            for name in names
-        }
-        for view, places in views.items():
-            numbers, rows = np.divmod(picked[places], self.shard_size)
-            for number in np.unique(numbers):
-                here = numbers == number
-                target, source = torch.from_numpy(places[here]), torch.from_numpy(rows[here])
-                for name, tensor in found.items():
-                    tensor[target] = self.shards[number][name + view][source]
-        return found
+        paths = [shard_path(folder, number) for number in range(len(found))]
+        super().__init__(paths, list(manifest["fields"]))
 
 
 def shard_states(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
@@ -228,15 +187,34 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> None:
         write_text(path, json.dumps(manifest, indent=1) + "\n")
         return
     recorded = read_manifest(folder)
-    if recorded["count"] != manifest["count"]:
-        raise wrong_rows(folder, f"{recorded['count']:,}", manifest["count"])
-    if any(recorded[name] != manifest[name] for name in ("fingerprint", "fields")):
-        raise UserError(
-            f"{folder} is a cache of something else",
-            given=recorded["fingerprint"],
-            expected=manifest["fingerprint"],
-            next_step="choose another folder",
-        )
+    check_content(folder, recorded, manifest["count"], manifest["fingerprint"])
+    if recorded["fields"] != manifest["fields"]:
+        raise _something_else(folder, recorded["fields"], str(manifest["fields"]))
+
+
+def check_content(folder: Path, recorded: Mapping[str, Any], count: int, fingerprint: str) -> None:
+    """Refuse a cache that holds other rows than these.
+
+    Args:
+        recorded: the manifest that is there.
+        count, fingerprint: of the rows that are asked for.
+
+    Raises:
+        UserError: it does.
+    """
+    if recorded["fingerprint"] != fingerprint:
+        raise _something_else(folder, recorded["fingerprint"], fingerprint)
+    if recorded["count"] != count:
+        raise wrong_rows(folder, f"{recorded['count']:,}", count)
+
+
+def _something_else(folder: Path, given: object, expected: str) -> UserError:
+    return UserError(
+        f"{folder} is a cache of something else",
+        given=given,
+        expected=expected,
+        next_step="choose another folder",
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

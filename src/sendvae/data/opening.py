@@ -11,6 +11,7 @@ from sendvae.data.attribute_sets import SPLITS, AnnotatedImages, is_attribute_se
 from sendvae.data.crop import CROPS, as_pixels
 from sendvae.data.files import FileImages
 from sendvae.data.images import EMBEDDED, FirstImages, ImageSet, ShardImages, open_embedded
+from sendvae.data.lightningdit import LIGHTNINGDIT, no_images
 from sendvae.data.locations import exists
 from sendvae.data.shards import MANIFEST, open_shards, read_manifest
 from sendvae.data.sources import Columns, list_source
@@ -62,6 +63,8 @@ def open_images(
     Raises:
         UserError: nothing there, not images, no such split, one that must be named, or classes of only some images.
     """
+    if source.startswith(LIGHTNINGDIT):
+        raise no_images(source)
     if is_attribute_set(source) or _is_prepared(source):
         chosen = split or _default_split(source, options, preferred)
         (images,) = open_splits(source, (chosen,), limit, size=size, options=options).values()

@@ -9,7 +9,7 @@ from sendvae.runs.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from sendvae.runs.classes import Classes, load_classes
+from sendvae.runs.classes import Classes, load_classes, recorded_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder, remove_empty, try_folder
 from sendvae.runs.journal import Journal, images_in_journal, read_journal
@@ -44,6 +44,7 @@ __all__ = [
     "optimizer_tensors",
     "progress",
     "read_journal",
+    "recorded_classes",
     "remove_empty",
     "save_checkpoint",
     "save_measured",

@@ -66,16 +66,30 @@ def load_classes(folder: Path, count: int) -> Classes:
     Raises:
         UserError: the file is damaged, or is of another number of classes.
     """
+    recorded = recorded_classes(folder)
+    if recorded is not None and recorded.count != count:
+        raise UserError(
+            f"{folder / CLASSES} is of another model", given=f"{recorded.count} classes", expected=f"{count}"
+        )
+    return recorded or Classes(count)
+
+
+def recorded_classes(folder: Path) -> Classes | None:
+    """Return the classes that `classes.json` in a folder records; None without that file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = folder / CLASSES
     if not path.is_file():
-        return Classes(count)
+        return None
     try:
         document = json.loads(path.read_text())
         names, images = tuple(map(str, document["names"])), tuple(map(int, document["images"]))
+        if len(names) != len(images):
+            raise ValueError(f"{len(names)} names, {len(images)} counts")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged", given=error, next_step="remove it: classes then go by number"
         ) from None
-    if not count == len(names) == len(images):
-        raise UserError(f"{path} is of another model", given=f"{len(names)} classes", expected=f"{count}")
-    return Classes(count, names, images)
+    return Classes(len(names), names, images)

@@ -15,10 +15,10 @@ from sendvae.data.latent_cache import (
     Fields,
     LatentCache,
     LatentCacheWriter,
+    check_content,
     read_manifest,
     shard_path,
     shard_states,
-    wrong_rows,
 )
 from sendvae.distributed import barrier, is_main, main_value, rank, world_size
 from sendvae.errors import UserError
@@ -38,8 +38,9 @@ class RowCache:
         key: what the rows are.
         fields: name -> shape of one row.
         count: rows in all.
-        dtype: on disk.
+        dtype: of floating-point values on disk.
         shard_size: of a cache that is begun.
+        name: of its folder, where people name it; by default the key's.
     """
 
     cache: Path
@@ -48,11 +49,12 @@ class RowCache:
     count: int
     dtype: torch.dtype
     shard_size: int = SHARD
+    name: str | None = None
 
     @property
     def folder(self) -> Path:
         """Where it lies."""
-        return self.cache / self.key.name
+        return self.cache / (self.name or self.key.name)
 
     def missing_bytes(self) -> int:
         """Return how much is still to be written."""
@@ -114,8 +116,11 @@ class RowCache:
         with writer, progress(name, writer.share, start=writer.position) as bar:
             for rows in writer.rows(batch):
                 values = compute(rows)
-                writer.append({field: value.to("cpu", self.dtype) for field, value in values.items()})
+                writer.append({field: self._on_disk(value) for field, value in values.items()})
                 bar.advance(len(rows))
+
+    def _on_disk(self, value: Tensor) -> Tensor:
+        return value.to("cpu", self.dtype) if value.is_floating_point() else value.cpu()
 
     def _whole(self) -> bool:
         """Whether everything is there; only the main process looks."""
@@ -125,8 +130,7 @@ class RowCache:
             manifest = read_manifest(self.folder)
         except UserError:
             return False
-        if manifest["count"] != self.count:
-            raise wrong_rows(self.folder, f"{manifest['count']:,}", self.count)
+        check_content(self.folder, manifest, self.count, self.key.fingerprint)
         return set(shard_states(self.folder, manifest)) <= {"whole"}
 
     def _mend(self) -> None:

@@ -33,6 +33,8 @@ class LatentStats:
             raise ValueError(
                 f"mean and std must both be (C,) or (C, h, w), got {self.mean.shape} and {self.std.shape}"
             )
+        if not bool(self.mean.isfinite().all()):
+            raise ValueError("mean must be finite")
         if not bool((self.std > 0).all()):
             raise ValueError("std must be positive in every channel; a constant channel cannot be normalised")
 
@@ -75,16 +77,25 @@ def read_latent_stats(path: Path) -> LatentStats:
     """Return the statistics of a side file: `latents_scale`, `latents_bias` (REPA-E) or `mean`, `std` (LightningDiT).
 
     Raises:
-        UserError: the file cannot be read, or holds neither pair.
+        UserError: the file cannot be read, holds neither pair, or no statistics in it.
     """
     content = read_weight_file(path)
-    if "latents_scale" in content and "latents_bias" in content:
-        scale, shift = content["latents_scale"].flatten().float(), content["latents_bias"].flatten().float()
-        return LatentStats(shift, scale.reciprocal())  # of (z - bias) * scale
-    if "mean" in content and "std" in content:
-        return LatentStats(content["mean"].flatten().float(), content["std"].flatten().float())
+    try:
+        if "latents_scale" in content and "latents_bias" in content:
+            scale, shift = _values(content["latents_scale"]), _values(content["latents_bias"])
+            return LatentStats(shift, scale.reciprocal())  # of (z - bias) * scale
+        if "mean" in content and "std" in content:
+            return LatentStats(_values(content["mean"]), _values(content["std"]))
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} holds no latent statistics", given=error) from None
     raise UserError(
         f"{path} holds no latent statistics",
         given=", ".join(map(str, content)),
         expected="latents_scale and latents_bias, or mean and std",
     )
+
+
+def _values(tensor: Tensor) -> Tensor:
+    """Return (C,), or (C, h, w) of statistics that differ between positions, of what broadcasts over a batch."""
+    per_position = tensor.ndim == 4 and tensor.shape[-1] > 1
+    return tensor[0].float() if per_position else tensor.flatten().float()

@@ -11,10 +11,14 @@ import torch
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
 from sendvae.config.schema_common import DataConfig
 from sendvae.config.schema_diffusion import DiffusionDataConfig
-from sendvae.data import CroppedImages, ImageSet, LatentCache, ShardImages, open_images
+from sendvae.data import (
+    ImageSet,
+    LabelledLatents,
+    LatentCache,
+    MappedRows,
+)
 from sendvae.diffusion import Generator, GeneratorName, load_generator, save_generator
 from sendvae.distributed import barrier, is_main, whole
-from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
 from sendvae.runs import (
     Classes,
@@ -28,7 +32,6 @@ from sendvae.runs import (
 from sendvae.tokenizers import (
     LatentStats,
     Tokenizer,
-    check_fit,
     load_tokenizer,
     save_tokenizer,
 )
@@ -39,6 +42,8 @@ from sendvae.training.caching import (
     measure_statistics,
     token_rows,
 )
+from sendvae.training.given_latents import given_size, given_statistics, open_given
+from sendvae.training.images import fitting_size, open_training_images
 from sendvae.training.loop import train
 from sendvae.training.networks import fresh_generator, generator_shape, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
@@ -73,12 +78,12 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         find_weights_of(config)
         torch.manual_seed(config.seed)
         tokenizer = starting_tokenizer(config.init)
-        check_fit(tokenizer, images[0].image)
+        size = fitting_size(tokenizer, images)
         target = _Target()
         if config.alignment is not None:
             a = config.alignment
             target = _target(load_backbone(a.backbone), a.grid, images, config.data, cache, device)
-        networks = tokenizer_networks(config, tokenizer, images[0].image.shape[-1], target.width)
+        networks = tokenizer_networks(config, tokenizer, size, target.width)
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         stage = TokenizerStage(config, networks, source, device, target.backbone, name)
         train(stage, run, config.loop, config.seed, config.data.workers)
@@ -110,22 +115,24 @@ def train_diffusion(
     with open_run(folder, config, "sit") as run:
         if is_exported(run, exported, load_generator):
             return exported
-        images = open_training_images(config.data)
+        given = open_given(config)
+        images = given.images if given else open_training_images(config.data)
         tokenizer = load_tokenizer(config.tokenizer)
-        check_fit(tokenizer, images[0].image)
-        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
+        size = given_size(given, tokenizer, config.data.size) if given else fitting_size(tokenizer, images)
+        shape = generator_shape(config, tokenizer, size)
         grid = GeneratorName.parse(config.model).grid(shape[-1])
         find_weights_of(config)
         record_classes(run, images)
-        stats = tokenizer.latent_stats or _measured(run, config, tokenizer, images, device)
+        stats = tokenizer.latent_stats or _measured(run, config, tokenizer, given or images, device)
         tokenizer.latent_stats = stats
         torch.manual_seed(config.seed)
         backbone = None
         if config.repa is not None:
             backbone = load_backbone(config.repa.backbone)
-        _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
-        latents = None
-        if config.data.latents == "cached":
+        latents: MappedRows | None = given
+        if given is None:
+            _check_space(config.data, cache, tokenizer, backbone, grid, images, device)
+        if given is None and config.data.latents == "cached":
             latents = cached_latents(cache, tokenizer, images, device, f"{name}: latents", config.data.flip)
         target = _Target()
         if backbone is not None:
@@ -165,8 +172,7 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         images = open_training_images(config.data)
         find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
-        check_fit(tokenizer, images[0].image)
-        shape = generator_shape(config, tokenizer, images[0].image.shape[-1])
+        shape = generator_shape(config, tokenizer, fitting_size(tokenizer, images))
         grid = GeneratorName.parse(config.model).grid(shape[-1])
         record_classes(run, images)
         if tokenizer.latent_stats is None:
@@ -192,35 +198,6 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
     return folder
 
 
-def open_training_images(config: DataConfig) -> ImageSet:
-    """Return the data set, if it has the size and the classes that the configuration counts on.
-
-    Raises:
-        UserError: it has not, or there is none.
-    """
-    images = open_images(config.source, config.split, config.limit, labelled=True)
-    if config.crop == "random":
-        assert config.size is not None  # the configuration sees to it
-        if not isinstance(images, ShardImages):
-            raise UserError(
-                "random crops are taken of prepared images",
-                given=f"data.source={config.source}",
-                next_step=f"sendvae data prepare {config.source} DST --crop short-side --size {config.size}",
-            )
-        images = CroppedImages(images, config.size)
-    found = {"size": images[0].image.shape[-1], "classes": len(images.class_names)}
-    for name, value in found.items():
-        expected = getattr(config, name)
-        if expected not in (None, value):
-            raise UserError(
-                f"{config.source} is another data set than the configuration is for",
-                given=f"{name} {value}",
-                expected=f"data.{name}={expected}",
-                next_step=f"choose another data.source, or set data.{name}={value}",
-            )
-    return images
-
-
 def record_classes(run: RunFolder, images: ImageSet) -> None:
     """Keep the names of the classes with the run, so that sampling from it needs no data."""
     if is_main():
@@ -228,15 +205,24 @@ def record_classes(run: RunFolder, images: ImageSet) -> None:
 
 
 def _measured(
-    run: RunFolder, config: DiffusionConfig, tokenizer: Tokenizer, images: ImageSet, device: torch.device
+    run: RunFolder,
+    config: DiffusionConfig,
+    tokenizer: Tokenizer,
+    data: ImageSet | LabelledLatents,
+    device: torch.device,
 ) -> LatentStats:
     """Return the statistics of latents of which nothing was declared; they are kept with the run."""
     resumed = latest_checkpoint(run.checkpoints) is not None
     if resumed and (stats := load_measured(run.path)) is not None:
         return stats
-    count = min(config.statistics_images, len(images))
-    say(f"{config.tokenizer} declares no latent statistics: they are measured on {count:,} training images")
-    stats = measure_statistics(tokenizer, images, count, config.seed, device)
+    count = min(config.statistics_images, len(data))
+    if isinstance(data, LabelledLatents):
+        stats = given_statistics(data, count)
+    else:
+        say(
+            f"{config.tokenizer} declares no latent statistics: they are measured on {count:,} training images"
+        )
+        stats = measure_statistics(tokenizer, data, count, config.seed, device)
     if is_main():
         save_measured(stats, count, run.path)
     barrier()

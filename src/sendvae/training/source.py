@@ -15,7 +15,7 @@ from sendvae import distributed
 from sendvae.data import (
     CroppedImages,
     ImageSet,
-    LatentCache,
+    MappedRows,
     batch_crops,
     batch_indices,
     batch_mirrored,
@@ -62,8 +62,8 @@ class Source(Dataset[Batch]):
 
     Args:
         images: the image set (gives the labels too).
-        latents: cache with fields "mean" and "std".
-        tokens: cache with the field "tokens".
+        latents: rows with fields "mean" and "std".
+        tokens: rows with the field "tokens".
         pixels: whether the images themselves are read; by default only where their latents are not cached.
         flip: whether images are mirrored at random; caches then have fields "..._flip", too.
 
@@ -74,8 +74,8 @@ class Source(Dataset[Batch]):
     def __init__(
         self,
         images: ImageSet,
-        latents: LatentCache | None = None,
-        tokens: LatentCache | None = None,
+        latents: MappedRows | None = None,
+        tokens: MappedRows | None = None,
         pixels: bool | None = None,
         flip: bool = False,
     ) -> None:
