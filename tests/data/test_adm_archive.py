@@ -125,3 +125,19 @@ def test_pickles_do_not_run(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         AdmArchive(tmp_path / "ref.npz").statistics("pool")
     assert not (tmp_path / "ran").exists()
+
+
+def test_numbers_beside_the_images_are_their_classes(tmp_path: Path) -> None:
+    images = pictures(5)
+    archive = AdmArchive(Path(save_npz(tmp_path / "s.npz", images, arr_1=np.array([3, 0, 2, 2, 1]))))
+    assert archive.labels_of([4, 0, 2]).tolist() == [1, 3, 2]
+    assert archive.batch([3, 1]).labels.tolist() == [2, 0]
+    assert archive[0].label == 3
+    assert archive.class_names == ("0", "1", "2", "3")
+
+
+@pytest.mark.parametrize("other", [np.eye(5), np.arange(4), np.array([0, -1, 0, 0, 0])])
+def test_other_arrays_beside_the_images_are_no_classes(tmp_path: Path, other: np.ndarray) -> None:
+    archive = AdmArchive(Path(save_npz(tmp_path / "s.npz", pictures(5), arr_1=other)))
+    assert archive.class_names == ("unlabelled",)
+    assert archive.labels_of([4, 0]).tolist() == [0, 0]

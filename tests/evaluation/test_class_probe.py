@@ -76,6 +76,23 @@ def test_a_reference_without_other_labelled_images_is_refused_before_any_work(tm
         check_reference(archive, CONFIG)
 
 
+def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path) -> None:
+    images, labels = open_embedded("emoji", "val").batch(range(160))
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    found = {}
+    for name, given in (("right", labels.numpy()), ("wrong", (labels.numpy() + 1) % 10)):
+        samples = save_npz(tmp_path / f"{name}.npz", pixels, arr_1=given)
+        config = CONFIG.model_copy(update={"samples_split": None})
+        result = measure_generation(
+            samples, "embedded:emoji", config, CPU, cache=tmp_path / "cache", network=small_network()
+        )
+        assert result is not None
+        (number,) = result.subjects[0].numbers.values()
+        found[name] = number.value
+    assert found["right"] > 0.5
+    assert found["wrong"] < 0.1
+
+
 def test_images_in_memory_have_no_probe() -> None:
     images = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
     config = CONFIG.model_copy(update={"samples_split": None, "metrics": ["fd", "class"]})
@@ -83,5 +100,5 @@ def test_images_in_memory_have_no_probe() -> None:
     assert result is not None
     reasons = result.subjects[0].details
     assert [text for name, text in reasons.items() if name.startswith("no class_accuracy")] == [
-        "the reference has no labelled images to train a probe on"
+        "no classes of the samples, or no labelled real images to train a probe on"
     ]

@@ -16,9 +16,10 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from sendvae.data.images import ImageBatch, Indices, Sample
+from sendvae.data.sources.listing import UNLABELLED
 from sendvae.errors import UserError
 
-IMAGES = "arr_0"
+IMAGES, LABELS = "arr_0", "arr_1"
 STATISTICS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 LAYOUT = f"{IMAGES}: uint8 (N, H, W, 3)"
 
@@ -27,7 +28,7 @@ class AdmArchive:
     """An image set of `arr_0`, read from the archive as needed; and the statistics beside it, where there are any.
 
     Reading is quick in ascending order: the archive is read forwards, and from its beginning again when positions
-    fall. There are no classes.
+    fall. Classes are the numbers in `arr_1`, where there is one, as in ADM's files of samples.
 
     Args:
         limit: only the first so many images.
@@ -38,7 +39,6 @@ class AdmArchive:
 
     def __init__(self, path: Path, limit: int | None = None) -> None:
         self.path, self.source, self.split = path, str(path), "all"
-        self.class_names = ("unlabelled",)
         try:
             with zipfile.ZipFile(path) as archive:
                 self.names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -48,6 +48,9 @@ class AdmArchive:
             raise self._damaged("not a whole npz file: truncated, or something else") from None
         self.shape = self._image_shape() if IMAGES in self.names else (0, 0, 0, 3)
         self.count = self.shape[0] if limit is None else min(limit, self.shape[0])
+        self._labels = self._read_labels() if LABELS in self.names else None
+        count = 0 if self._labels is None else int(self._labels.max()) + 1
+        self.class_names = tuple(map(str, range(count))) or (UNLABELLED,)
         self._file: Any = None  # stands behind the image that was read last
         self._start = 0
 
@@ -69,7 +72,8 @@ class AdmArchive:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return Sample(self.batch([index]).images[0], 0, self.keys[index])
+        images, labels = self.batch([index])
+        return Sample(images[0], int(labels[0]), self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
         """The images at positions, in their order.
@@ -87,8 +91,23 @@ class AdmArchive:
         return ImageBatch(images.permute(0, 3, 1, 2).contiguous(), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
-        """Return zeros, the one class there is."""
-        return torch.zeros(len(indices), dtype=torch.int64)
+        """Return the class numbers at positions, zeros where the file has none."""
+        positions = np.asarray(indices)
+        if self._labels is None:
+            return torch.zeros(len(positions), dtype=torch.int64)
+        return torch.from_numpy(self._labels[positions])
+
+    def _read_labels(self) -> np.ndarray | None:
+        """Return `arr_1` if it is one number from 0 on for every image."""
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{LABELS}.npy") as file:
+                labels = np.lib.format.read_array(file, allow_pickle=False)
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            raise self._damaged(f"{LABELS}: {error}") from None
+        fits = (
+            labels.shape == self.shape[:1] != (0,) and labels.dtype.kind in "iu" and bool((labels >= 0).all())
+        )
+        return labels.astype(np.int64) if fits else None
 
     def _read(self, position: int) -> UInt8[Tensor, "H W 3"]:
         if self._file is None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from sendvae.data.attributes import AttributeTable
 from sendvae.data.locations import exists, is_local
 from sendvae.data.shards import ShardIndex, open_shards
+from sendvae.data.sources.listing import UNLABELLED
 from sendvae.errors import UserError
 from sendvae.registry import Registry
 
@@ -162,7 +163,7 @@ class TensorImages:
 
     def __init__(self, pixels: UInt8[Tensor, "N 3 H W"], split: str = "all") -> None:
         self.pixels, self.split, self.source = pixels.cpu().contiguous(), split, "in memory"
-        self.class_names = ("unlabelled",)
+        self.class_names = (UNLABELLED,)
         self.keys = [str(i) for i in range(len(pixels))]
 
     @cached_property

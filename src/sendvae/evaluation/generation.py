@@ -59,7 +59,7 @@ def measure_generation(
         else open_reference(reference, protocol, device, size=_size(shown), cache=cache, network=network)
     )
     probe = None
-    if chosen.needs("class hits") and isinstance(reference, str):
+    if chosen.needs("class hits") and isinstance(reference, str) and len(shown.class_names) > 1:
         probe = open_class_probe(reference, protocol, network, device, _size(shown), cache)
     given = describe_input(samples, shown)
     labels, sampling = sampling_of(given, protocol.labels)

@@ -86,7 +86,7 @@ class SetEvidence:
         if need == "reference features" and self.reference_features is None:
             return "the reference has no images"
         if need == "class hits" and self.class_hits is None:
-            return "the reference has no labelled images to train a probe on"
+            return "no classes of the samples, or no labelled real images to train a probe on"
         return None
 
 

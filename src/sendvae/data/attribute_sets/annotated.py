@@ -26,7 +26,6 @@ from sendvae.errors import UserError
 
 SPLITS = ("train", "val", "test")
 TEST_SHARE, VAL_SHARE = 0.2, 0.1  # where a set has no split of its own
-UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)

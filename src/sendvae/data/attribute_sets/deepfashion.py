@@ -10,13 +10,13 @@ import numpy as np
 
 from sendvae.data.attribute_sets.annotated import (
     SPLITS,
-    UNLABELLED,
     Annotations,
     digest_of,
     find_file,
     folder_reader,
     malformed,
 )
+from sendvae.data.sources.listing import UNLABELLED
 from sendvae.errors import UserError
 
 

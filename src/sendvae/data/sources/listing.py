@@ -38,8 +38,8 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-UNLABELLED = "unlabelled"  # the one class of images that have none
 CLASS_DIGITS = 6  # longer numbers are identifiers, not positions in a list of classes
+UNLABELLED = "unlabelled"  # the one class of images that have none
 MAX_FILE_BYTES = 2**29  # of one encoded image: what inflates beyond is an attack or a mistake
 
 
