@@ -257,4 +257,23 @@ MUTANTS = [
         "draw_missing(blocks, models[0].to(device),",
         ("evaluation/test_sample_job.py::test_a_grid_of_two_models",),
     ),
+    Mutant(
+        "pipeline-ignores-its-seed",
+        "The pipeline of diffusers draws seed 0, whichever was asked for.",
+        "evaluation/pipeline.py",
+        "labels[some], sampling, seed",
+        "labels[some], sampling, 0",
+        ("evaluation/test_pipeline.py::test_images_are_those_of_sendvae_sample",),
+    ),
+    Mutant(
+        "pipeline-without-the-runs-statistics",
+        "A pipeline's tokenizer forgets the statistics that its generator was trained with.",
+        "evaluation/pipeline.py",
+        "load_measured(folder) or tokenizer.latent_stats",
+        "tokenizer.latent_stats",
+        (
+            "evaluation/test_pipeline.py::test_measured_statistics_travel_with_it",
+            "evaluation/test_pipeline.py::test_tokenizers_of_other_kinds_come_along",
+        ),
+    ),
 ]

@@ -16,6 +16,7 @@ from sendvae.cli.names import short_name
 DEFAULT_FOLDER = Path("exports")
 # What an export may consist of; a folder with anything else is never replaced.
 OURS = (".md", ".json", ".safetensors", ".pt")
+PIPELINE, PIPELINE_CODE, PIPELINE_PARTS = "pipeline", "pipeline.py", ("generator", "vae")
 
 
 def export(
@@ -25,7 +26,9 @@ def export(
             help="A finished run, a name of `sendvae models`, a file or a folder; or a generator's checkpoint."
         ),
     ],
-    to: Annotated[str, typer.Option(help="diffusers, ldm or safetensors.")],
+    to: Annotated[
+        str, typer.Option(help="diffusers, ldm or safetensors; pipeline: a generator with its tokenizer.")
+    ],
     output: Annotated[Path | None, typer.Option(help="Folder to write; default exports/NAME-LAYOUT.")] = None,
     licence: Annotated[
         str | None, typer.Option(help="Licence of the weights; default: of what they were trained from.")
@@ -47,7 +50,8 @@ def export(
 ) -> None:
     """Write a tokenizer in another project's layout, with a model card, and print how to load it.
 
-    A diffusion run, or one of its checkpoints, gives its averaged generator in one file (--to safetensors).
+    A diffusion run, or one of its checkpoints, gives its averaged generator in one file (--to safetensors), or together
+    with its tokenizer as a folder from which diffusers draws the images of sendvae sample (--to pipeline).
 
     Examples:
 
@@ -57,11 +61,17 @@ def export(
 
         sendvae export runs/sit-xl1/checkpoints/step-000100000 --to safetensors
 
+        sendvae export runs/sit-xl1 --to pipeline
+
         sendvae export runs/send-vae --to diffusers --licence mit --push-to-hub somebody/send-vae --dry-run
     """
     folder = output or DEFAULT_FOLDER / f"{short_name(run)}-{to}"
     _check_free(folder, force)
     check_hub(push_to_hub, private, dry_run)
+    if to == PIPELINE:
+        _export_pipeline(run, folder, licence, half)
+        push(folder, push_to_hub, private, dry_run)
+        return
     if _export_generator(Path(run), folder, to, licence, half):
         push(folder, push_to_hub, private, dry_run)
         return
@@ -84,6 +94,20 @@ def export(
     push(folder, push_to_hub, private, dry_run)
 
 
+def _export_pipeline(source: str, folder: Path, licence: str | None, half: bool) -> None:
+    from sendvae.errors import UserError
+
+    if half:
+        raise UserError("a pipeline is exported as it is", given="--half", next_step="leave it out")
+    from sendvae.evaluation.diffusion_model import load_model
+    from sendvae.evaluation.pipeline_folder import pipeline_usage, write_pipeline
+
+    with _warnings_as_lines():
+        model = load_model(source)
+    write_pipeline(model, folder, licence)
+    typer.echo(f"pipeline: {folder}\n\n{pipeline_usage(model, folder)}")
+
+
 def _export_generator(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
     """Exports the generator of a diffusion run; False where `source` is none."""
     if not source.is_dir():
@@ -96,7 +120,9 @@ def _export_generator(source: Path, folder: Path, to: str, licence: str | None, 
         return False
     if to != "safetensors" or half:
         given = f"--to {to}" + (" --half" if half else "")
-        raise UserError("a generator is exported as it is", given=given, expected="--to safetensors")
+        raise UserError(
+            "a generator is exported as it is", given=given, expected="--to safetensors, or --to pipeline"
+        )
     from sendvae.training.export import export_generator
 
     export_generator(run, source, folder, licence)
@@ -121,13 +147,20 @@ def _check_free(folder: Path, force: bool) -> None:
             expected="a new folder",
             next_step="choose another --output, or replace it with --force",
         )
-    foreign = [entry.name for entry in entries if not entry.is_file() or entry.suffix not in OURS]
+    foreign = [entry.name for entry in entries if not _is_ours(entry)]
     if foreign or not (folder / CARD).is_file():
         raise UserError(
             "--force replaces an earlier export only",
             given=f"{folder} holds {', '.join(sorted(foreign)[:3]) or 'no README.md'}",
             next_step="choose another --output",
         )
+
+
+def _is_ours(entry: Path) -> bool:
+    """Whether a file or folder can be part of an export."""
+    if entry.is_dir() and not entry.is_symlink():
+        return entry.name in PIPELINE_PARTS and all(map(_is_ours, entry.iterdir()))
+    return entry.suffix in OURS or entry.name == PIPELINE_CODE
 
 
 @contextmanager

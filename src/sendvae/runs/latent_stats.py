@@ -1,4 +1,4 @@
-"""The latent statistics that a diffusion run measured itself, kept with it so that sampling needs no data."""
+"""The latent statistics that a generator was trained with, kept with it so that sampling needs no data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sendvae.tokenizers import LatentStats
 MEASURED = "latent-stats.json"
 
 
-def save_measured(stats: LatentStats, images: int, folder: Path) -> None:
-    """Write `latent-stats.json` into the folder of a run.
+def save_measured(stats: LatentStats, images: int | None, folder: Path) -> None:
+    """Write `latent-stats.json` into the folder of a run, or of a tokenizer.
 
     Args:
-        images: of the training set that were measured.
+        images: of the training set that were measured; None where the statistics are the tokenizer's own.
     """
     write_text(folder / MEASURED, json.dumps({"images": images, **stats.document()}) + "\n")
 

@@ -15,6 +15,7 @@ from sendvae.files import new_folder
 from sendvae.registry import Registry
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.batch_norm import to_batch_norm
+from sendvae.tokenizers.diffusers import DiffusersTokenizer
 from sendvae.tokenizers.diffusers_keys import to_diffusers_state_dict
 from sendvae.tokenizers.diffusers_layout import (
     PACKED_CLASS,
@@ -109,6 +110,22 @@ def _safetensors(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dt
 LAYOUTS: Registry[Callable[[Autoencoder, Path, str, Card, torch.dtype], None]] = Registry(
     "export layout", {"diffusers": _diffusers, "ldm": _ldm, "safetensors": _safetensors}
 )
+
+
+def write_component(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a tokenizer of any kind into an existing folder, from which `load_tokenizer` reads it.
+
+    What diffusers has a class for is in diffusers' layout. Of other kinds the latent statistics are not kept.
+
+    Raises:
+        UserError: a network that packs its latents has no statistics.
+    """
+    if isinstance(tokenizer, Autoencoder):
+        _diffusers(tokenizer, folder, folder.name, {}, torch.float32)
+    elif isinstance(tokenizer, DiffusersTokenizer):
+        tokenizer.network.save_pretrained(folder)
+    else:
+        write_folder(tokenizer, folder, None, torch.float32)
 
 
 def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> str:

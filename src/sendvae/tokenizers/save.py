@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sendvae.files import new_folder
 from sendvae.tokenizers.files import CONFIG, WEIGHTS
-from sendvae.tokenizers.protocol import TrainableTokenizer
+from sendvae.tokenizers.protocol import Tokenizer, TrainableTokenizer
 
 
 def save_tokenizer(
@@ -33,7 +33,7 @@ def save_tokenizer(
 
 
 def write_folder(
-    tokenizer: TrainableTokenizer, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
+    tokenizer: Tokenizer, folder: Path, card: Mapping[str, Any] | None, dtype: torch.dtype
 ) -> None:
     """Write `config.json` and `model.safetensors` into an existing folder."""
     stats = tokenizer.latent_stats
@@ -54,7 +54,7 @@ def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str
     path.chmod(permissions)
 
 
-def stored(tokenizer: TrainableTokenizer, dtype: torch.dtype) -> dict[str, Tensor]:
+def stored(tokenizer: Tokenizer, dtype: torch.dtype) -> dict[str, Tensor]:
     """Return the state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
     return {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
