@@ -110,6 +110,15 @@ def test_folders_have_splits_and_classes(tmp_path: Path) -> None:
         open_images(str(tmp_path), "val")
 
 
+def test_images_of_no_split_are_for_training(tmp_path: Path) -> None:
+    """As `sendvae data prepare` takes them."""
+    folder = str(write(tmp_path / "set", [(16, 16)] * 3))
+    found = open_images(folder, "train", labelled=True)
+    assert (len(found), found.split, found.class_names) == (3, "train", ("unlabelled",))
+    with pytest.raises(UserError, match=r"no split 'test'(?s:.*)one of train"):
+        open_images(folder, "test")
+
+
 def test_classes_of_only_some_images_matter_where_labels_do(tmp_path: Path) -> None:
     write(tmp_path / "set", [(16, 16)] * 2)
     write(tmp_path / "set/cats", [(16, 16)])

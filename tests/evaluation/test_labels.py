@@ -124,3 +124,15 @@ def test_classes_of_a_data_set() -> None:
     assert found.images is not None
     assert sum(found.images) == 40
     assert found.images[int(images.labels_of([7])[0])] > 0
+
+
+def test_a_model_without_classes_is_not_guided() -> None:
+    for rule in ("random", "balanced", "0"):
+        values = {"labels": rule, "images": 5}
+        alone = choose_labels(validate(SamplingConfig, values), Classes(1), 0)
+        assert alone.values.tolist() == [0] * 5
+        for guidance in (2.0, 0.5):
+            guided = validate(SamplingConfig, {**values, "guidance_scale": guidance})
+            with pytest.raises(UserError, match="unconditional"):
+                choose_labels(guided, Classes(1), 0)
+            choose_labels(guided, Classes(2), 0)

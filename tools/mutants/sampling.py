@@ -276,4 +276,12 @@ MUTANTS = [
             "evaluation/test_pipeline.py::test_tokenizers_of_other_kinds_come_along",
         ),
     ),
+    Mutant(
+        "guided-towards-nothing",
+        "A model without classes is guided.",
+        "evaluation/labels.py",
+        "if classes.count == 1 and sampling.guidance_scale != 1.0:",
+        "if False:",
+        ("evaluation/test_labels.py::test_a_model_without_classes_is_not_guided",),
+    ),
 ]

@@ -67,7 +67,7 @@ def prepare(
     import os
 
     from sendvae.data.prepare import SKIPPED, Preparation, Recipe
-    from sendvae.data.sources import Columns
+    from sendvae.data.sources import UNLABELLED, Columns
     from sendvae.runs import progress
 
     typer.echo(f"listing {source} ...", err=True)
@@ -82,7 +82,9 @@ def prepare(
         manifest = job.run(bar.advance, processes or len(os.sched_getaffinity(0)))
     splits = ", ".join(f"{count:,} {name}" for name, count in manifest["splits"].items())
     skipped = f"; {manifest['skipped']:,} skipped, see {folder / SKIPPED}" if manifest["skipped"] else ""
-    typer.echo(f"{folder}: {splits}; {len(manifest['class_names']):,} classes{skipped}")
+    names = manifest["class_names"]
+    classes = "no classes" if names == [UNLABELLED] else f"{len(names):,} classes"
+    typer.echo(f"{folder}: {splits}; {classes}{skipped}")
 
 
 @app.command("cache-latents")

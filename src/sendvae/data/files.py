@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sendvae.data.encode import UnreadableImage, load_rgb
 from sendvae.data.images import ImageBatch, Indices, Sample
-from sendvae.data.sources import Listing, number_classes
+from sendvae.data.sources import DEFAULT_SPLIT, Listing, number_classes
 from sendvae.errors import UserError
 
 Transform = Callable[[Image.Image], Tensor]
@@ -29,7 +29,8 @@ class FileImages:
         listing: what it holds.
         transform: an RGB image to (3, H, W): uint8, or float in [-1, 1].
         view: what `transform` does, for the fingerprint: other crops of the same files are other images.
-        split: only the images of this one.
+        split: only the images of this one; those that are of none count as "train", as in what `sendvae data prepare`
+            makes of them.
         labelled: whether every image must have a class, or none; otherwise a set with some of either has no classes.
 
     Raises:
@@ -47,12 +48,12 @@ class FileImages:
     ) -> None:
         self.source, self.reader, self.split = source, listing.reader, split or "all"
         self.transform, self.view = transform, view
-        found = [image for image in listing.images if split is None or image.split == split]
+        found = [i for i in listing.images if split is None or (i.split or DEFAULT_SPLIT) == split]
         if not found:
-            names = sorted({image.split for image in listing.images if image.split})
+            names = sorted({image.split or DEFAULT_SPLIT for image in listing.images})
             raise UserError(
                 f"{source} has no split '{split}'",
-                expected="one of " + ", ".join(names) if names else "prepared images, or folders of splits",
+                expected="one of " + ", ".join(names) if names else "images",
                 next_step="prepare it: sendvae data prepare",
             )
         if not labelled and any(image.label is None for image in found):

@@ -22,6 +22,7 @@ from sendvae.data.images import ATTRIBUTES
 from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
 from sendvae.data.shards import MANIFEST, Row, write_index
 from sendvae.data.sources import (
+    DEFAULT_SPLIT,
     Columns,
     Found,
     ImageTable,
@@ -34,7 +35,7 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 
 SKIPPED = "skipped.jsonl"
-DEFAULT_SPLIT, HELD_OUT = "train", "val"
+HELD_OUT = "val"
 
 
 class Preparation:

@@ -45,8 +45,10 @@ def choose_labels(sampling: SamplingConfig, classes: Classes, seed: int) -> Labe
         seed: of "random" labels, and of the order of the others.
 
     Raises:
-        UserError: a label that is no class; a file of another length; proportions that nobody recorded.
+        UserError: a label that is no class; a file of another length; proportions that nobody recorded; guidance of
+            a model without classes.
     """
+    check_guidance(sampling, classes)
     count, given = sampling.images, sampling.labels
     if given == "random":
         generator = stream(seed, 0, "labels")
@@ -69,6 +71,20 @@ def choose_labels(sampling: SamplingConfig, classes: Classes, seed: int) -> Labe
         digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
         return Labels(torch.tensor(values), f"file, sha256:{digest}")
     return _listed(_numbers(given.split(","), classes, "labels"), count)
+
+
+def check_guidance(sampling: SamplingConfig, classes: Classes) -> None:
+    """Refuse guidance where there is nothing to guide towards.
+
+    Raises:
+        UserError: the model has one class, of which all its training images are: it is unconditional.
+    """
+    if classes.count == 1 and sampling.guidance_scale != 1.0:
+        raise UserError(
+            "the model is unconditional: guidance has no class to guide towards",
+            given=f"guidance_scale={sampling.guidance_scale:g}",
+            expected="guidance_scale=1",
+        )
 
 
 def read_labels(path: Path, classes: Classes) -> list[int]:

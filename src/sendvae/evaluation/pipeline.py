@@ -17,6 +17,7 @@ from PIL import Image
 from sendvae.config import SampleConfig, load_config, validate
 from sendvae.diffusion import Generator, load_generator
 from sendvae.errors import UserError
+from sendvae.evaluation.labels import check_guidance
 from sendvae.evaluation.sampling import draw_images
 from sendvae.runs import Classes, load_classes, load_measured
 from sendvae.tokenizers import Tokenizer, load_tokenizer
@@ -92,7 +93,8 @@ class SendVAEPipeline(DiffusionPipeline):
 
         Raises:
             ValueError: an output type that does not exist.
-            UserError: a setting or a preset that does not exist, or a class that the generator does not have.
+            UserError: a setting or a preset that does not exist, a class that the generator does not have,
+                or guidance of a generator without classes.
         """
         if output_type not in ("pil", "np"):
             raise ValueError(f"output_type must be pil or np, got {output_type}")
@@ -102,6 +104,7 @@ class SendVAEPipeline(DiffusionPipeline):
         if num_inference_steps is not None:
             settings["steps"] = num_inference_steps
         sampling = validate(SampleConfig, load_config(SampleConfig, preset).model_dump() | settings)
+        check_guidance(sampling, self.generator.classes)
         labels = torch.tensor([_number(label, self.generator.classes) for label in wanted])
         batches = [
             draw_images(

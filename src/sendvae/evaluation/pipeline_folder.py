@@ -85,13 +85,14 @@ def write_pipeline(model: DiffusionModel, folder: Path, licence: str | None = No
 def pipeline_usage(model: DiffusionModel, folder: Path) -> str:
     """Return Python that draws an image from a folder of `write_pipeline`, to paste."""
     label = min(207, model.classes.count - 1)
+    guidance = "guidance_scale=2.5, " if model.classes.count > 1 else ""  # without classes there is none
     return "\n".join(
         [
             "from diffusers import DiffusionPipeline",
             "",
             f'folder = "{folder}"',
             "pipeline = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)",
-            f"image = pipeline(class_labels=[{label}], guidance_scale=2.5, seed=0).images[0]",
+            f"image = pipeline(class_labels=[{label}], {guidance}seed=0).images[0]",
         ]
     )
 

@@ -130,7 +130,8 @@ def fresh_generator(
     Args:
         config: names network and options; with REPA, the foundation model whose width the projector has.
         latent_shape: of `generator_shape`; h = w.
-        num_classes: of the data set.
+        num_classes: of the data set; with one, all images are of it: the generator is unconditional, and no label is
+            dropped.
     """
     channels, side = latent_shape[:2]
     repa = config.repa
@@ -146,7 +147,7 @@ def fresh_generator(
         latent_channels=channels,
         latent_size=side,
         num_classes=num_classes,
-        label_dropout=config.label_dropout,
+        label_dropout=config.label_dropout if num_classes > 1 else 0.0,
         path=config.path,
         qk_norm=config.qk_norm,
         one_dimensional=len(latent_shape) == 2,

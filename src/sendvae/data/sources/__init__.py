@@ -9,11 +9,22 @@ from sendvae.data.shards import INDEX
 from sendvae.data.sources.archives import list_tars, list_zip, tar_ending
 from sendvae.data.sources.folder import list_folder
 from sendvae.data.sources.huggingface import HUB, is_saved, list_huggingface
-from sendvae.data.sources.listing import Columns, Found, Listing, Reader, number_classes, unique_keys
+from sendvae.data.sources.listing import (
+    DEFAULT_SPLIT,
+    UNLABELLED,
+    Columns,
+    Found,
+    Listing,
+    Reader,
+    number_classes,
+    unique_keys,
+)
 from sendvae.data.sources.table import ImageTable, known_split
 from sendvae.errors import UserError
 
 __all__ = [
+    "DEFAULT_SPLIT",
+    "UNLABELLED",
     "Columns",
     "Found",
     "ImageTable",

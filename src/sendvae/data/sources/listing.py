@@ -39,6 +39,7 @@ SPLITS = {
     "testing": "test",
 }
 CLASS_DIGITS = 6  # longer numbers are identifiers, not positions in a list of classes
+DEFAULT_SPLIT = "train"  # of images that are of none
 UNLABELLED = "unlabelled"  # the one class of images that have none
 MAX_FILE_BYTES = 2**29  # of one encoded image: what inflates beyond is an attack or a mistake
 
