@@ -15,13 +15,14 @@ from sendvae.config import (
     LatentsConfig,
     ReconstructionConfig,
     SampleConfig,
+    ScaleConfig,
     TokenizerConfig,
+    kind_of,
     load_config,
     preset_names,
     to_yaml,
     validate,
 )
-from sendvae.config.load import PRESETS
 from sendvae.errors import UserError
 
 SCHEMAS = {
@@ -33,17 +34,13 @@ SCHEMAS = {
     "evaluate-reconstruction": ReconstructionConfig,
     "evaluate-latents": LatentsConfig,
     "sample": SampleConfig,
+    "scale": ScaleConfig,
 }
-
-
-def kind_of(preset: str) -> str:
-    values = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
-    return values["kind"] if "kind" in values else kind_of(values["extends"])
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_valid_and_round_trips(name: str) -> None:
-    schema = SCHEMAS[kind_of(name)]
+    schema = SCHEMAS[kind_of(name) or ""]
     config = load_config(schema, name)
     assert validate(schema, yaml.safe_load(to_yaml(config))) == config
 

@@ -13,13 +13,15 @@ from sendvae.config import (
     DiffusionConfig,
     EvaluationConfig,
     Expected,
+    JointConfig,
+    MilestoneConfig,
     SamplingConfig,
     TokenizerConfig,
     load_config,
 )
 from sendvae.data import open_embedded, open_images, to_float, to_uint8
 from sendvae.evaluation.networks import load_network
-from sendvae.experiments.cell import Cell, build_cell
+from sendvae.experiments.cell import Cell, Stage, build_cell
 from sendvae.experiments.record import load_cells
 from sendvae.experiments.runner import run
 from sendvae.latents import semantic_gap
@@ -135,3 +137,39 @@ def test_resampled_scores_belong_to_the_same_test_images(folder: Path) -> None:
     (cell, *_) = load_cells(folder)
     low, high = cell.metrics["f1_macro"].interval or (0, 0)
     assert np.quantile(cell.resampled["f1_macro"], [0.025, 0.975]) == pytest.approx([low, high], abs=1e-5)
+
+
+def test_joint_training_milestones_and_probes(tmp_path: Path) -> None:
+    """A new SiT on the tokenizer of a joint training, sampled on its way; the tokenizer's latents of other images."""
+    shared = [f"seed={SEED}", f"data.limit={LIMIT}", "loop.batch_size=8", "loop.precision=fp32"]
+    joint = Stage(
+        "joint",
+        "joint",
+        load_config(JointConfig, "demo/joint", [*shared, "loop.images=8"]),
+        {"init": "demo-f8d16"},
+    )
+    diffusion = load_config(
+        DiffusionConfig,
+        "demo/sit-tiny",
+        [*shared, "loop.images=24", "loop.checkpoint_every=8", "loop.milestone_every=8", "loop.keep_last=1"],
+    )
+    cell = build_cell("joint", joint, diffusion, EVALUATION, SAMPLING, seed=SEED)
+    last = cell.stages["samples"]
+    config = MilestoneConfig(**last.config.model_dump(exclude={"kind"}), at=8, batch_size=8)
+    early = Cell(
+        "early", "early", SEED, {"samples": Stage("milestone-samples", "early", config, last.inputs)}
+    )
+    protocol = EVALUATION.latents.model_copy(update={"scores": ["gap"]})
+    probe = Cell("probe", "probe", SEED, {"probe": Stage("probe", "probe", protocol, {"tokenizer": joint})})
+    run([cell, early, probe], tmp_path)
+    whole, sooner, probed = load_cells(tmp_path)
+    assert {*whole.states.values(), *sooner.states.values(), *probed.states.values()} == {"finished"}
+    records = {
+        path.parent.name.split("-0")[0]: json.loads(path.with_suffix(".json").read_text())["content"]
+        for path in tmp_path.glob("stages/*samples-*/samples.npz")
+    }
+    assert sorted(record["checkpoint"] for record in records.values()) == ["1", "last"]
+    assert whole.metrics["fd-mobilenet-v2"].value != sooner.metrics["fd-mobilenet-v2"].value
+    assert probed.metrics["gap_flatten"].value == pytest.approx(whole.metrics["gap_flatten"].value, abs=0.04)
+    (trained,) = tmp_path.glob("stages/joint-*/tokenizer")
+    assert all(record["tokenizer"].startswith(str(trained)) for record in records.values())

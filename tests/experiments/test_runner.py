@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sendvae.experiments.graph import Graph
 from sendvae.experiments.record import load_cells
 from sendvae.experiments.runner import StagesFailed, run
 from sendvae.experiments.stages import STAGES
+from sendvae.training import Stopped
 
 HERE = Path(__file__).parent
 
@@ -234,6 +236,7 @@ from sendvae.cli.stopping import graceful
 from sendvae.experiments.runner import run
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.experiments.stages import STAGES
+from sendvae.training import Stopped
 
 STAGES["source"], STAGES["toy"] = toys.SOURCE, toys.kind()
 quick, waits = Stage("source", "quick", toys.Toy()), Stage("source", "waits", toys.Toy(does="wait"))
@@ -328,7 +331,7 @@ def test_killed_leaves_no_orphan_and_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_run_on_the_folder_waits(tmp_path: Path) -> None:
+def test_two_runs_on_the_folder_share_the_work(tmp_path: Path) -> None:
     process = begin(tmp_path)
     second = subprocess.Popen(
         command(tmp_path),
@@ -336,11 +339,38 @@ def test_a_second_run_on_the_folder_waits(tmp_path: Path) -> None:
         text=True,
     )
     assert second.stderr is not None
-    assert "waiting for it" in second.stderr.readline()
-    (path,) = tmp_path.glob("stages/*/waits")
-    (path.parent / "checkpoint").touch()
-    process.terminate()
+    assert any("being done by another process" in line for line in second.stderr)
+    assert waiting(tmp_path)  # still the first one's
+    process.terminate()  # it writes its checkpoint, and the second one goes on from there
     process.communicate(timeout=60)
     _, told = second.communicate(timeout=60)
     assert second.returncode == 0, told
     assert counts(tmp_path) == {"quick": 1, "waits": 1, "top": 1}
+
+
+def test_stages_of_a_lists_side_by_side_in_two_threads_run_once(tmp_path: Path) -> None:
+    base = source("base", does="sleep", seconds=1.0)
+    cells = [cell(f"c{i}", base=base, top=joined(f"top{i}", base, value=i)) for i in range(4)]
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(run, cells, tmp_path, cores=1) for _ in range(2)]:
+            one.result()
+    assert counts(tmp_path) == {"base": 1, **{f"top{i}": 1 for i in range(4)}}
+
+
+def test_what_another_run_failed_at_is_not_tried_again(tmp_path: Path) -> None:
+    cells = [cell("c", bad=source("bad", does="fail", seconds=0.5))]
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(run, cells, tmp_path, cores=1) for _ in range(2)]:
+            with pytest.raises(StagesFailed, match="the toy bad is broken"):
+                one.result()
+    (log,) = tmp_path.glob("stages/source-bad-*/log.txt")
+    assert log.read_text().count("bad prints") == 1
+
+
+def test_a_budget_stops_what_runs_and_keeps_what_is_done(tmp_path: Path) -> None:
+    quick, slow = source("quick", value=1), source("slow", does="sleep", seconds=60)
+    began = time.monotonic()
+    with pytest.raises(Stopped, match="stopped: 1 of 2 stages are done"):
+        run([cell("c", quick=quick, slow=slow)], tmp_path, cores=2, seconds=4)
+    assert time.monotonic() - began < 30
+    assert counts(tmp_path) == {"quick": 1}

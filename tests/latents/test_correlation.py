@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, pearsonr, spearmanr, t
 
-from sendvae.latents import leave_one_out, pearson, predict_linear, spearman
+from sendvae.latents import leave_one_out, pearson, predict_linear, spearman, strength_difference
 
 
 def test_agrees_with_scipy() -> None:
@@ -143,3 +143,40 @@ def test_points_that_are_left_out_are_predicted_from_the_others() -> None:
     assert found.of_mean == pytest.approx(np.sqrt(np.mean(np.square(of_mean))))
     assert leave_one_out([1.0, 2.0, 3.0], [1.0, 2.0, 3.5]) is None
     assert leave_one_out([1.0, 1.0, 1.0, 2.0], [1.0, 2.0, 3.5, 4.0]) is None  # without the last, no line
+
+
+def test_strengths_are_compared_on_the_same_points() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=30)
+    close, far = -y + 0.2 * rng.normal(size=30), y + 2.0 * rng.normal(size=30)
+    found = strength_difference(list(close), list(far), list(y))
+    assert found is not None
+    assert found.interval is not None
+    assert found.value == pytest.approx(abs(pearsonr(close, y)[0]) - abs(pearsonr(far, y)[0]))
+    assert 0 < found.interval[0] < found.value < found.interval[1]
+    other = strength_difference(list(far), list(close), list(y))
+    assert other is not None
+    assert other.interval == pytest.approx((-found.interval[1], -found.interval[0]))
+    ranks = strength_difference(list(np.exp(close)), list(far), list(y), ranks=True)
+    assert ranks is not None
+    assert ranks.value == pytest.approx(abs(spearmanr(close, y)[0]) - abs(spearmanr(far, y)[0]))
+
+
+def test_what_two_scores_share_cancels() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=12)
+    a = y + rng.normal(size=12)
+    found = strength_difference(list(a), list(a + 1e-3 * rng.normal(size=12)), list(y))
+    assert found is not None
+    assert found.interval is not None
+    assert max(map(abs, found.interval)) < 0.01  # far narrower than the interval of either
+
+
+def test_strengths_of_too_few_points() -> None:
+    assert strength_difference([1.0, 2.0], [2.0, 1.0], [0.0, 1.0]) is None
+    assert strength_difference([1.0] * 5, [1.0, 2, 3, 4, 5], [1.0, 2, 3, 4, 6]) is None
+    found = strength_difference([1.0, 2, 3, 4], [1.0, 3, 2, 4], [1.0, 2, 3, 5])
+    assert found is not None
+    assert found.interval is None
+    with pytest.raises(ValueError, match="differ in length"):
+        strength_difference([1.0], [1.0, 2.0], [1.0, 2.0])

@@ -13,6 +13,7 @@ from sendvae.metrics import (
     frechet_distance,
     frechet_interval,
     jackknife_interval,
+    mean_interval,
 )
 from sendvae.nn import Moments
 
@@ -89,3 +90,11 @@ def test_an_interval_of_few_chunks_covers_95_percent(count: int) -> None:
     intervals = [chunk_interval(row.mean(), row.std(), count) for row in chunks]
     covered = np.mean([interval[0] < 3.0 < interval[1] for interval in intervals if interval])
     assert covered == pytest.approx(0.95, abs=0.006)
+
+
+def test_a_mean_of_few_values_has_students_interval() -> None:
+    values = [1.0, 2.0, 4.0, 4.0]
+    half = student.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    assert mean_interval(values) == pytest.approx((2.75 - half, 2.75 + half))
+    assert mean_interval([1.0]) is None
+    assert mean_interval([3.0, 3.0]) == (3.0, 3.0)

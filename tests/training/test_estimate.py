@@ -14,7 +14,7 @@ from sendvae.diffusion import GENERATORS, build_sit
 from sendvae.errors import UserError
 from sendvae.tokenizers import build_tokenizer, load_tokenizer
 from sendvae.training.cost import Estimate, Network
-from sendvae.training.estimate import estimate
+from sendvae.training.estimate import estimate, estimate_passes
 from sendvae.training.meta import COUNTED, META, Counter
 from sendvae.training.networks import tokenizer_networks, vae_networks
 from sendvae.training.source import Batch, Source
@@ -194,3 +194,15 @@ def test_no_weight_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(
         p.device.type == "cpu" for p in build_tokenizer("demo-f8d16").parameters()
     )  # META is left again
+
+
+def test_passes_are_those_of_the_networks() -> None:
+    config = load_config(DiffusionConfig, "demo/sit-tiny", SMALL)
+    found = estimate_passes(config)
+    tokenizer = load_tokenizer("demo-f8d16").eval()
+    generator = build_sit("SiT-Tiny/2", latent_channels=16, latent_size=8, num_classes=7).eval()
+    latent, labels = torch.randn(2, 16, 8, 8), torch.zeros(2, dtype=torch.int64)
+    with torch.no_grad():
+        assert counted(tokenizer.encode, torch.zeros(2, 3, 64, 64)) == 2 * found["encode"]
+        assert counted(tokenizer.decode, latent) == 2 * found["decode"]
+        assert counted(generator, latent, torch.full((2,), 0.5), labels) == 2 * found["network"]

@@ -13,12 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tools.mutants import data, evaluation, experiments, jobs, latents, networks, sampling, training, weights
+from tools.mutants import (
+    data,
+    evaluation,
+    experiments,
+    jobs,
+    latents,
+    networks,
+    reproduction,
+    sampling,
+    training,
+    weights,
+)
 from tools.mutants.mutant import Mutant
 
 MUTANTS: list[Mutant] = [
     mutant
-    for room in (data, networks, training, jobs, sampling, evaluation, latents, experiments, weights)
+    for room in (
+        data,
+        networks,
+        training,
+        jobs,
+        sampling,
+        evaluation,
+        latents,
+        experiments,
+        reproduction,
+        weights,
+    )
     for mutant in room.MUTANTS
 ]
 

@@ -34,22 +34,22 @@ def print_costs(config: TrainingConfig, given: Assumptions) -> None:
     for network in found.networks:
         state = "trained" if network.trained else "frozen"
         typer.echo(f"  {network.name:<{width}}  {network.parameters:>13,}  {state}")
-    typer.echo(f"an image: {_flops(found.flops_per_image)} ({_parts(found.flops)})")
+    typer.echo(f"an image: {flops_text(found.flops_per_image)} ({_parts(found.flops)})")
     if found.once:
         typer.echo(f"  and once an image of the data set, before training: {_parts(found.once)}")
-    typer.echo(f"a step of {found.batch_size:,} images: {_flops(found.flops_per_step)}")
-    typer.echo(f"the run: {found.images:,} images, {found.steps:,} steps, {_flops(found.flops_total)}")
+    typer.echo(f"a step of {found.batch_size:,} images: {flops_text(found.flops_per_step)}")
+    typer.echo(f"the run: {found.images:,} images, {found.steps:,} steps, {flops_text(found.flops_total)}")
     _print_memory(found, given.processes)
     typer.echo(
         f"a checkpoint: {found.checkpoint / 1e9:.2f} GB, every {config.loop.checkpoint_every:,} images"
     )
     if given.images_per_second is not None:
         hours = found.hours(images_per_second=given.images_per_second)
-        typer.echo(f"time at {given.images_per_second:g} images/s: {_time(hours)}")
+        typer.echo(f"time at {given.images_per_second:g} images/s: {time_text(hours)}")
     if given.tflops is not None:
         hours = found.hours(tflops=given.tflops * given.processes)
         typer.echo(
-            f"time at {given.tflops:g} TFLOP/s, sustained, on each of {given.processes}: {_time(hours)}"
+            f"time at {given.tflops:g} TFLOP/s, sustained, on each of {given.processes}: {time_text(hours)}"
             f", {hours * given.processes:,.1f} device hours"
         )
 
@@ -66,14 +66,15 @@ def _print_memory(found: Estimate, processes: int) -> None:
 
 
 def _parts(flops: dict[str, float]) -> str:
-    return ", ".join(f"{name} {_flops(count)}" for name, count in flops.items())
+    return ", ".join(f"{name} {flops_text(count)}" for name, count in flops.items())
 
 
-def _flops(count: float) -> str:
+def flops_text(count: float) -> str:
     """With three digits and the prefix that fits."""
     power = max((p for p in PREFIXES if count >= p), default=min(PREFIXES))
     return f"{count / power:.3g} {PREFIXES[power]}FLOP"
 
 
-def _time(hours: float) -> str:
+def time_text(hours: float) -> str:
+    """In hours, or minutes where it is less than one."""
     return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"

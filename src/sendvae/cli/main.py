@@ -18,6 +18,7 @@ from sendvae.cli import (
     models,
     reconstruct,
     report,
+    reproduce,
     sample,
     train,
 )
@@ -34,6 +35,7 @@ app.command("demo")(demo.demo)
 app.command("export")(export.export)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("report")(report.report)
+app.command("reproduce")(reproduce.reproduce)
 app.command("sample")(sample.sample)
 app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")

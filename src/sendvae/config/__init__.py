@@ -2,14 +2,21 @@
 
 from typing import TypeAlias
 
-from sendvae.config.load import load_config, load_expected, preset_names, to_yaml, validate
-from sendvae.config.schema_cell import EvaluationConfig, Expected, SamplesConfig, TokenizerScoresConfig
+from sendvae.config.load import kind_of, load_config, load_expected, preset_names, to_yaml, validate
+from sendvae.config.schema_cell import (
+    EvaluationConfig,
+    Expected,
+    MilestoneConfig,
+    SamplesConfig,
+    TokenizerScoresConfig,
+)
 from sendvae.config.schema_common import NameOf, Section
 from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_joint import JointConfig
 from sendvae.config.schema_sample import SampleConfig, SamplingConfig
+from sendvae.config.schema_scale import GeneratorConfig, ScaleConfig, VariantConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
 
 TrainingConfig: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
@@ -21,17 +28,22 @@ __all__ = [
     "EvaluationConfig",
     "Expected",
     "GenerationConfig",
+    "GeneratorConfig",
     "JointConfig",
     "LatentsConfig",
+    "MilestoneConfig",
     "NameOf",
     "ReconstructionConfig",
     "SampleConfig",
     "SamplesConfig",
     "SamplingConfig",
+    "ScaleConfig",
     "Section",
     "TokenizerConfig",
     "TokenizerScoresConfig",
     "TrainingConfig",
+    "VariantConfig",
+    "kind_of",
     "load_config",
     "load_expected",
     "preset_names",

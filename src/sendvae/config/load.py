@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -44,6 +44,15 @@ def load_config(schema: type[Config], source: str | Path, overrides: Sequence[st
     for override in overrides:
         _apply(values, override)
     return validate(schema, values)
+
+
+def kind_of(source: str | Path) -> str | None:
+    """Return what a preset or file is for: "tokenizer", "diffusion", ...; None where it does not say.
+
+    Raises:
+        UserError: unknown preset, or unreadable file.
+    """
+    return _read(source).get("kind")
 
 
 def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
@@ -163,12 +172,18 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the fields of a nested section."""
+    """Names of the fields of a nested section; keys of a dictionary, which are names of one's own, lead no deeper."""
     for part in path:
-        annotation = schema.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
-        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if part in schema.model_fields:
+            schema = next(_sections_in(schema.model_fields[part].annotation))
     return list(schema.model_fields)
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections_in(inner)
 
 
 class _Loader(yaml.SafeLoader):

@@ -47,6 +47,19 @@ class SamplesConfig(Section):
     shown: PositiveInt = Field(32, description="samples in the picture")
 
 
+class MilestoneConfig(SamplesConfig):
+    """The same of a checkpoint that a training keeps on its way."""
+
+    kind: Literal["milestone-samples"] = "milestone-samples"  # type: ignore[assignment]
+    at: PositiveInt = Field(description="images of the training after which the checkpoint was written")
+    batch_size: PositiveInt = Field(description="of the training, which tells the step")
+
+    @property
+    def step(self) -> int:
+        """Return the step of the checkpoint: the first at which so many images were seen."""
+        return -(-self.at // self.batch_size)
+
+
 class Expected(Section):
     """A number that somebody reports for a cell.
 

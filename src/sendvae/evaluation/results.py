@@ -124,20 +124,22 @@ def check_comparable(first: Result, second: Result, names: tuple[str, str]) -> N
     Raises:
         UserError: lists the fields that differ.
     """
-    before, after = (dict(_flatten(_identity(result))) for result in (first, second))
-    differing = [key for key in before | after if before.get(key) != after.get(key)]
-    if differing:
-        lines = [
-            f"{key}: {before.get(key, '(none)')} | {after.get(key, '(none)')}"
-            for key in differing[:FIELDS_SHOWN]
-        ]
-        if len(differing) > FIELDS_SHOWN:
-            lines.append(f"and {len(differing) - FIELDS_SHOWN} more")
+    if differing := differing_fields(_identity(first), _identity(second)):
         raise UserError(
             f"{names[0]} and {names[1]} were measured differently: their numbers do not compare",
-            given="\n            ".join(lines),
+            given="\n            ".join(differing),
             next_step="evaluate both with the same protocol and data",
         )
+
+
+def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return "field: value | other value" of nested values, for the first fields that differ; nothing if none does."""
+    before, after = (dict(_flatten(values)) for values in (first, second))
+    differing = [key for key in before | after if before.get(key) != after.get(key)]
+    lines = [
+        f"{key}: {before.get(key, '(none)')} | {after.get(key, '(none)')}" for key in differing[:FIELDS_SHOWN]
+    ]
+    return [*lines, f"and {len(differing) - FIELDS_SHOWN} more"] if len(differing) > FIELDS_SHOWN else lines
 
 
 def _identity(result: Result) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def build_cell(
     seed: int = 0,
     method: str | None = None,
     init: Stage | None = None,
+    reference: str | None = None,
     expected: Sequence[Expected] = (),
 ) -> Cell:
     """Return the cell of a tokenizer, and of a diffusion model on its latents.
@@ -71,10 +72,11 @@ def build_cell(
         tokenizer: to train; or one that another stage trains, or that is there by name.
         diffusion: trained on the tokenizer's latents, whatever its field `tokenizer` says; None: the tokenizer is
             only scored.
-        evaluation: the protocols. Samples are held against the images of `evaluation.latents.data`.
+        evaluation: the protocols.
         sampling: of the diffusion model.
         seed: of the samples; those of the trainings stand in their configurations.
         init: the stage that trains the tokenizer to start from; None: what the configuration says.
+        reference: what samples are held against; None: the images of `evaluation.latents.data`.
     """
     stages: dict[str, Stage] = {}
     if isinstance(tokenizer, TokenizerConfig):
@@ -85,7 +87,9 @@ def build_cell(
         stages["diffusion"] = Stage("diffusion", name, diffusion, {"tokenizer": tokenizer})
         drawn = SampleConfig(**(sampling or SamplingConfig()).model_dump(), seed=seed)
         samples = SamplesConfig(
-            sampling=drawn, generation=evaluation.generation, reference=evaluation.latents.data
+            sampling=drawn,
+            generation=evaluation.generation,
+            reference=reference or evaluation.latents.data,
         )
         stages["samples"] = Stage(
             "samples", name, samples, {"run": stages["diffusion"], "tokenizer": tokenizer}

@@ -16,6 +16,7 @@ from sendvae.experiments.stages import STAGES, Job, StageKind, config_of
 
 STAGE_FOLDER, CACHE = "stages", "cache"
 DONE, FAILED = "done.json", "failed.json"  # of a stage: written last
+RESULTS = "results"  # of the experiment: files of finished cells
 TIMES = "times.jsonl"  # of the experiment: every attempt
 FORMAT = 1  # of what is in a stage's folder; another one gives other names
 DIGITS = 16

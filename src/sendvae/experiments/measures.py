@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sendvae.config import SamplesConfig, TokenizerScoresConfig
+from sendvae.config import LatentsConfig, SamplesConfig, TokenizerScoresConfig
 from sendvae.data import ImageSet, open_images
 from sendvae.evaluation import (
     Encoded,
@@ -84,6 +84,16 @@ def score_tokenizer(
     _draw(config, tokenizer, images["test"], latents["test"], folder)
 
 
+def probe_latents(
+    config: LatentsConfig, source: str, folder: Path, cache: Path, device: torch.device
+) -> None:
+    """Measure what a tokenizer's latents of other images hold; the folder gets `latents` with the result."""
+    _save(
+        measure_latents([source], config.data, config, device, folder=folder / "latents", cache=cache),
+        folder / "latents",
+    )
+
+
 def _draw(
     config: TokenizerScoresConfig, tokenizer: Tokenizer, images: ImageSet, latents: Tensor, folder: Path
 ) -> None:
@@ -108,6 +118,7 @@ def draw_and_measure(
     cache: Path,
     device: torch.device,
     name: str,
+    step: int | None = None,
 ) -> None:
     """Draw samples of a run, and hold them against a reference.
 
@@ -118,9 +129,10 @@ def draw_and_measure(
         tokenizer: which decodes.
         cache: of what is measured of the reference.
         name: of the samples in tables.
+        step: of a checkpoint of the run; None: its end.
     """
     target = folder / SAMPLES
-    write_samples(load_model(run, tokenizer), config.sampling, target, device)
+    write_samples(load_model(run, tokenizer, step), config.sampling, target, device)
     shown = range(min(config.shown, config.sampling.images))
     save_grid(open_images(str(target)).batch(shown).images, folder / "samples.png", COLUMNS)
     result = measure_generation(

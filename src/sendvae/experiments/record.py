@@ -118,21 +118,35 @@ def save_record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe_environment(),
         about=about or About(),
-        cells=[
-            CellRecord(
-                name=cell.name,
-                method=cell.method,
-                seed=cell.seed,
-                stages={
-                    role: StageRecord(kind=node.kind, folder=node.folder.relative_to(folder).as_posix())
-                    for role, node in stages.items()
-                },
-                expected=list(cell.expected),
-            )
-            for cell, stages in zip(cells, nodes, strict=True)
-        ],
+        cells=[_record_of(cell, stages, folder) for cell, stages in zip(cells, nodes, strict=True)],
     )
     write_text(folder / CELLS, record.model_dump_json(indent=1) + "\n")
+
+
+def _record_of(cell: Cell, nodes: Mapping[str, Node], folder: Path) -> CellRecord:
+    return CellRecord(
+        name=cell.name,
+        method=cell.method,
+        seed=cell.seed,
+        stages={
+            role: StageRecord(kind=node.kind, folder=node.folder.relative_to(folder).as_posix())
+            for role, node in nodes.items()
+        },
+        expected=list(cell.expected),
+    )
+
+
+def result_of(cell: Cell, nodes: Mapping[str, Node], folder: Path) -> CellResult:
+    """Return what is there of one cell, whichever cells were run last.
+
+    Args:
+        nodes: of its stages, by role.
+        folder: of the experiment.
+
+    Raises:
+        UserError: a finished stage whose result is damaged.
+    """
+    return _result_of(_record_of(cell, nodes, folder), folder)
 
 
 def load_record(folder: Path) -> Record:

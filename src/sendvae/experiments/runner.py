@@ -19,15 +19,17 @@ import torch
 from sendvae.errors import UserError
 from sendvae.experiments.about import About
 from sendvae.experiments.cell import Cell
-from sendvae.experiments.graph import DONE, FAILED, STAGE_FOLDER, TIMES, Graph, Node
+from sendvae.experiments.graph import CACHE, DONE, FAILED, RESULTS, STAGE_FOLDER, TIMES, Graph, Node
 from sendvae.experiments.process import LOG, Task, prepare, reason, start
 from sendvae.experiments.record import CELLS, save_record
 from sendvae.files import write_text
-from sendvae.runs import RunFolder, locked, progress, say, try_folder
+from sendvae.runs import Lock, RunFolder, progress, say, try_folder
 from sendvae.training import Stopped
 
 POLL_SECONDS = 0.5
 WATCH_SECONDS = 10.0  # between two calls while nothing ends
+OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS}  # that may lie in a folder before `cells.json` does
+FOREIGN_SHOWN = 5
 GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
 
 
@@ -50,51 +52,62 @@ def run(
     about: About | None = None,
     cores: int | None = None,
     watch: Callable[[], object] = lambda: None,
+    seconds: float | None = None,
 ) -> None:
     """Do whatever is missing of some cells, stages that are ready side by side in the order of the cells.
 
     A stage lies in a folder named by everything that its result depends on: it is done once for all cells that
     share it, and found again by later calls, also with other cells. Trainings go on from their last checkpoint.
-    `cells.json` in the folder says which stages belong to which cell (see `load_cells`).
+    `cells.json` in the folder says which stages belong to which cell (see `load_cells`). Several processes may run
+    the same cells, or others, in one folder: they share the work.
 
     Args:
         folder: of the experiment.
         about: what its page says besides.
         cores: to share among the stages; None: the threads that torch would use. On a GPU stages run one by one.
         watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`.
+        seconds: after which it stops as after SIGTERM; None: never.
 
     Raises:
         UserError: cells that ask for something that is not there; nothing was run.
         StagesFailed: at the end, if a stage failed.
-        Stopped: after SIGTERM or Ctrl-C, once the trainings have written their checkpoints.
+        Stopped: after SIGTERM, Ctrl-C or `seconds`, once the trainings have written their checkpoints.
     """
     prepare()
     folder = folder.resolve()
     _check_place(folder)
     cores = cores or torch.get_num_threads()
-    with locked(folder / STAGE_FOLDER):
-        graph = Graph(folder)
-        save_record(folder, cells, graph.add_cells(cells), about)
-        watch()
-        most = 1 if torch.cuda.is_available() else cores
-        schedule = _Schedule(list(graph.nodes.values()), cores, most, folder / TIMES, watch)
-        schedule.run()
+    graph = Graph(folder)
+    save_record(folder, cells, graph.add_cells(cells), about)
+    watch()
+    most = 1 if torch.cuda.is_available() else cores
+    _Schedule(list(graph.nodes.values()), cores, most, folder / TIMES, watch, seconds).run()
 
 
 def _check_place(folder: Path) -> None:
     """Make the folder of an experiment.
 
     Raises:
-        UserError: it cannot be written, or holds a run of another command.
+        UserError: it cannot be written, or holds something else.
     """
     try_folder(folder)
-    if RunFolder(folder).config_path.is_file() and not (folder / CELLS).is_file():
-        raise UserError(
-            f"{folder} holds a run of another command",
-            given=RunFolder(folder).config_path,
-            expected="a folder of an experiment, or a new one",
-            next_step="choose another folder",
+    if (folder / CELLS).is_file():
+        return
+    if RunFolder(folder).config_path.is_file():
+        problem, given = f"{folder} holds a run of another command", str(RunFolder(folder).config_path)
+    elif foreign := sorted(path.name for path in folder.iterdir() if path.name not in OWN):
+        problem, given = (
+            f"{folder} holds something else than an experiment",
+            ", ".join(foreign[:FOREIGN_SHOWN]),
         )
+    else:
+        return
+    raise UserError(
+        problem,
+        given=given,
+        expected="a folder of an experiment, or a new one",
+        next_step="choose another folder",
+    )
 
 
 @dataclass
@@ -103,6 +116,7 @@ class _Running:
     process: ForkServerProcess
     threads: int
     began: float
+    lock: Lock
 
 
 class _Schedule:
@@ -113,17 +127,25 @@ class _Schedule:
         cores: shared among what runs.
         most: stages at a time.
         times: file to which every attempt adds a line.
-        watch: as of `run` of the module.
+        watch, seconds: as of `run` of the module.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], cores: int, most: int, times: Path, watch: Callable[[], object]
+        self,
+        nodes: Sequence[Node],
+        cores: int,
+        most: int,
+        times: Path,
+        watch: Callable[[], object],
+        seconds: float | None = None,
     ) -> None:
         self.nodes, self.cores, self.most, self.times, self.watch = nodes, cores, most, times, watch
+        self.began, self.seconds = time.time(), seconds
         self.done = {node.digest for node in nodes if node.finished}
         self.waiting = [node for node in nodes if node.digest not in self.done]
         self.running: list[_Running] = []
         self.failed: list[tuple[Node, str]] = []
+        self.elsewhere = 0  # stages that are ready and held by another process
 
     def run(self) -> None:
         """Run everything that can be.
@@ -138,10 +160,12 @@ class _Schedule:
         with _signals() as received, progress("stages", total, "units", worked) as bar:
             try:
                 self._begin()
-                while self.running and not received:
+                while (self.running or self.elsewhere) and not received:
                     wait([one.process.sentinel for one in self.running], POLL_SECONDS)
                     ended = self._end()
                     self._begin()
+                    if self.seconds is not None and time.time() - self.began > self.seconds:
+                        received.append(signal.SIGTERM)
                     if ended or time.monotonic() - watched > WATCH_SECONDS:
                         self.watch()
                         watched = time.monotonic()
@@ -154,21 +178,50 @@ class _Schedule:
                 for one in self.running:
                     one.process.kill()
                     one.process.join()
+                    one.lock.release()
         if self.failed:
             raise StagesFailed(self.failed, self.waiting)
 
     def _begin(self) -> None:
-        """Start what is ready, and share the free cores among it."""
-        ready = [node for node in self.waiting if set(node.needs) <= self.done]
+        """Start what is ready and nobody else works on, and share the free cores among it."""
         free = self.cores - sum(one.threads for one in self.running)
-        chosen = ready[: max(0, min(free, self.most - len(self.running)))]
-        for node in chosen:
+        room = max(0, min(free, self.most - len(self.running)))
+        chosen: list[tuple[Node, Lock]] = []
+        elsewhere = 0
+        for node in [node for node in self.waiting if set(node.needs) <= self.done]:
+            lock = Lock(node.folder)
+            if self._settled(node):
+                continue
+            if len(chosen) == room:
+                continue
+            if not lock.take():
+                elsewhere += 1
+            elif self._settled(node):  # between the look and the lock
+                lock.release()
+            else:
+                chosen.append((node, lock))
+        if elsewhere > self.elsewhere:
+            say(f"{elsewhere} stage{'s are' if elsewhere > 1 else ' is'} being done by another process")
+        self.elsewhere = elsewhere
+        for node, lock in chosen:
             threads = free // len(chosen)
             (node.folder / FAILED).unlink(missing_ok=True)
             task = Task(node.title, node.row.compute, node.job, node.folder / DONE, threads, str(Path.cwd()))
             say(f"begins    {node.title} ({threads} thread{'s' if threads > 1 else ''})")
-            self.running.append(_Running(node, start(task), threads, time.monotonic()))
+            self.running.append(_Running(node, start(task), threads, time.monotonic(), lock))
             self.waiting.remove(node)
+
+    def _settled(self, node: Node) -> bool:
+        """Whether another process has finished a stage that waits, or failed at it since this one began."""
+        failed = node.folder / FAILED
+        if node.finished:
+            self.done.add(node.digest)
+        elif failed.is_file() and failed.stat().st_mtime > self.began:
+            self.failed.append((node, json.loads(failed.read_text())["error"]))
+        else:
+            return False
+        self.waiting.remove(node)
+        return True
 
     def _end(self) -> bool:
         """See which have ended, and how; return whether any has."""
@@ -184,6 +237,7 @@ class _Schedule:
                 self.failed.append((one.node, error))
                 write_text(one.node.folder / FAILED, json.dumps({"error": error}) + "\n")
                 ended = "failed"
+            one.lock.release()
             self._note(one, ended, seconds)
             say(f"{ended:9} {one.node.title}, {seconds:.0f} s; {len(self.done)} of {len(self.nodes)} done")
         return bool(over)

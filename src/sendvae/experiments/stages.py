@@ -8,14 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sendvae.config import DiffusionConfig, SamplesConfig, Section, TokenizerConfig, TokenizerScoresConfig
+from sendvae.config import (
+    DiffusionConfig,
+    JointConfig,
+    LatentsConfig,
+    SamplesConfig,
+    Section,
+    TokenizerConfig,
+    TokenizerScoresConfig,
+    TrainingConfig,
+)
 from sendvae.evaluation import PROTOCOL_VERSION, Preview
 from sendvae.evaluation.latents import SPLITS
 from sendvae.experiments.contents import Contents
-from sendvae.experiments.measures import draw_and_measure, score_tokenizer
+from sendvae.experiments.measures import draw_and_measure, probe_latents, score_tokenizer
 from sendvae.registry import Registry
 from sendvae.runs import images_in_journal
-from sendvae.training import default_device, train_diffusion, train_tokenizer
+from sendvae.training import default_device, train_diffusion, train_joint, train_tokenizer
 
 JOURNAL = "metrics.jsonl"
 # Work in units of one training image of a small SiT, measured on 2 CPU cores with embedded images of 64 pixels.
@@ -80,6 +89,11 @@ def _train_tokenizer(job: Job) -> None:
     train_tokenizer(config, job.folder, job.cache, job.name)
 
 
+def _train_joint(job: Job) -> None:
+    config: JointConfig = job.config.model_copy(update={"init": job.inputs["init"]})
+    train_joint(config, job.folder, job.cache, job.name)
+
+
 def _train_diffusion(job: Job) -> None:
     config: DiffusionConfig = job.config.model_copy(update={"tokenizer": job.inputs["tokenizer"]})
     preview = partial(Preview, config.preview, seed=config.seed) if config.preview else None
@@ -90,7 +104,11 @@ def _score_tokenizer(job: Job) -> None:
     score_tokenizer(job.config, job.inputs["tokenizer"], job.folder, job.cache, default_device(), job.name)
 
 
-def _sample(job: Job) -> None:
+def _probe_latents(job: Job) -> None:
+    probe_latents(job.config, job.inputs["tokenizer"], job.folder, job.cache, default_device())
+
+
+def _sample(job: Job, step: int | None = None) -> None:
     draw_and_measure(
         job.config,
         job.inputs["run"],
@@ -99,14 +117,19 @@ def _sample(job: Job) -> None:
         job.cache,
         default_device(),
         job.name,
+        step,
     )
 
 
-def _training_images(contents: Contents, config: TokenizerConfig | DiffusionConfig) -> str:
+def _sample_milestone(job: Job) -> None:
+    _sample(job, job.config.step)
+
+
+def _training_images(contents: Contents, config: TrainingConfig) -> str:
     return contents.images(config.data.source, config.data.split, config.data.limit)
 
 
-def _tokenizer_reads(contents: Contents, config: TokenizerConfig) -> str:
+def _tokenizer_reads(contents: Contents, config: TokenizerConfig | JointConfig) -> str:
     discriminator = config.losses.discriminator_init
     known = contents.tokenizer(discriminator) if discriminator is not None else "none"
     return f"{_training_images(contents, config)}, discriminator {known}"
@@ -116,12 +139,16 @@ def _scores_read(contents: Contents, config: TokenizerScoresConfig) -> str:
     return contents.splits(config.latents)
 
 
+def _probe_reads(contents: Contents, config: LatentsConfig) -> str:
+    return contents.splits(config)
+
+
 def _samples_read(contents: Contents, config: SamplesConfig) -> str:
     protocol = config.generation
     return contents.images(config.reference, protocol.reference_split, protocol.reference_limit)
 
 
-def _trained(config: TokenizerConfig | DiffusionConfig, folder: Path) -> float:
+def _trained(config: TrainingConfig, folder: Path) -> float:
     return min(1.0, images_in_journal(folder / JOURNAL) / config.loop.images)
 
 
@@ -129,12 +156,20 @@ def _tokenizer_work(config: TokenizerConfig) -> float:
     return TRAINING + TOKENIZER_IMAGE * config.loop.images
 
 
+def _joint_work(config: JointConfig) -> float:
+    return TRAINING + (TOKENIZER_IMAGE + 1.0) * config.loop.images
+
+
 def _diffusion_work(config: DiffusionConfig) -> float:
     return TRAINING + config.loop.images
 
 
 def _scores_work(config: TokenizerScoresConfig) -> float:
-    limit = config.latents.limit
+    return _latents_work(config.latents)
+
+
+def _latents_work(config: LatentsConfig) -> float:
+    limit = config.limit
     return SCORES + SCORED_IMAGE * (SCORED if limit is None else limit * len(SPLITS))
 
 
@@ -160,11 +195,33 @@ STAGES: Registry[StageKind] = Registry(
             work=_diffusion_work,
             done=_trained,
         ),
+        "joint": StageKind(
+            _train_joint,
+            {"init": Contents.tokenizer},
+            output="tokenizer",
+            reads=_tokenizer_reads,
+            work=_joint_work,
+            done=_trained,
+        ),
         "tokenizer-scores": StageKind(
             _score_tokenizer,
             {"tokenizer": Contents.tokenizer},
             reads=_scores_read,
             work=_scores_work,
+            version=PROTOCOL_VERSION,
+        ),
+        "probe": StageKind(
+            _probe_latents,
+            {"tokenizer": Contents.tokenizer},
+            reads=_probe_reads,
+            work=_latents_work,
+            version=PROTOCOL_VERSION,
+        ),
+        "milestone-samples": StageKind(
+            _sample_milestone,
+            {"run": Contents.run, "tokenizer": Contents.tokenizer},
+            reads=_samples_read,
+            work=_samples_work,
             version=PROTOCOL_VERSION,
         ),
         "samples": StageKind(

@@ -6,10 +6,12 @@ from sendvae.latents.correlation import (
     Correlation,
     LeaveOneOut,
     Prediction,
+    StrengthDifference,
     leave_one_out,
     pearson,
     predict_linear,
     spearman,
+    strength_difference,
 )
 from sendvae.latents.discrimination import Discrimination, MixtureScore, discrimination, mixture_scores
 from sendvae.latents.f1_recall import f1_scores, recall_at, recall_variants
@@ -51,6 +53,7 @@ __all__ = [
     "Score",
     "Spectrum",
     "StreamingRidge",
+    "StrengthDifference",
     "TensorRows",
     "Uniformity",
     "VelocityFloor",
@@ -72,6 +75,7 @@ __all__ = [
     "semantic_gap",
     "spearman",
     "spectrum",
+    "strength_difference",
     "structure",
     "time_shift",
     "uniformity",

@@ -27,7 +27,13 @@ from sendvae.metrics.table import (
     Settings,
     mean_estimate,
 )
-from sendvae.metrics.uncertainty import bootstrap_mean, chunk_interval, frechet_interval, jackknife_interval
+from sendvae.metrics.uncertainty import (
+    bootstrap_mean,
+    chunk_interval,
+    frechet_interval,
+    jackknife_interval,
+    mean_interval,
+)
 
 __all__ = [
     "FEATURE_WEIGHTS",
@@ -55,6 +61,7 @@ __all__ = [
     "load_inception",
     "load_mobilenet_v2",
     "mean_estimate",
+    "mean_interval",
     "precision_recall",
     "psnr",
     "ssim",

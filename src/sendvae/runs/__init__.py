@@ -1,6 +1,14 @@
 """Runs on disk: folder, checkpoints, journal, trackers, environment, progress; and caches that runs share."""
 
-from sendvae.runs.caches import CacheKey, check_space, list_caches, load_statistics, locked, save_statistics
+from sendvae.runs.caches import (
+    CacheKey,
+    Lock,
+    check_space,
+    list_caches,
+    load_statistics,
+    locked,
+    save_statistics,
+)
 from sendvae.runs.checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -25,6 +33,7 @@ __all__ = [
     "Checkpoint",
     "Classes",
     "Journal",
+    "Lock",
     "RowCache",
     "RunFolder",
     "Tracker",

@@ -91,7 +91,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     While another command holds it they wait, and say so.
     """
-    lock, said = _Lock(folder.with_name(f".{folder.name}.lock")), False
+    lock, said = Lock(folder), False
     # All processes ask the main one every second: none waits in one long collective operation, which would end
     # with a time-out.
     while not main_value(is_main() and lock.take()):
@@ -105,14 +105,19 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-class _Lock:
-    """An advisory lock on a file that may be removed while somebody waits for it."""
+class Lock:
+    """An advisory lock of a folder, which need not exist, on a file beside it; the file may be removed while somebody waits.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        folder: that is held.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder.with_name(f".{folder.name}.lock")
         self.file: TextIO | None = None
 
     def take(self) -> bool:
+        """Hold it, and return True; return False at once while another process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("w")
         try:
@@ -127,6 +132,7 @@ class _Lock:
         return True
 
     def release(self) -> None:
+        """Let it go, if it is held."""
         if self.file is not None:
             self.path.unlink(missing_ok=True)
             self.file.close()
@@ -242,7 +248,7 @@ def remove(path: Path) -> bool:
     """
     if not is_cache(path):
         raise ValueError(f"{path} is no cache")
-    lock = _Lock(path.with_name(f".{path.name}.lock"))
+    lock = Lock(path)
     if not lock.take():
         return False
     try:

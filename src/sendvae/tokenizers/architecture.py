@@ -54,6 +54,11 @@ class Architecture:
         ]
 
 
+def _demo(channels: int) -> Architecture:
+    """Return one of ours, for 64-pixel images on a CPU."""
+    return Architecture(channels, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8)
+
+
 # f8d4 is Stable Diffusion's VAE; f16d32 that of VA-VAE, IN-VAE, E2E-VAE and Send-VAE; f8d16 that of SD3, SD3.5 and
 # FLUX.1; f16d128 that of FLUX.2, whose 32 channels at 1/8 of the resolution are packed.
 ARCHITECTURES: Registry[Architecture] = Registry(
@@ -65,9 +70,6 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         "f16d16": Architecture(z_channels=16, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
         "f16d32": Architecture(z_channels=32, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
         "f16d64": Architecture(z_channels=64, ch_mult=(1, 1, 2, 2, 4), attn_resolutions=(16,)),
-        # Ours, for 64-pixel images on a CPU.
-        "demo-f8d16": Architecture(
-            z_channels=16, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8
-        ),
+        **{f"demo-f8d{channels}": _demo(channels) for channels in (4, 16, 32)},
     },
 )

@@ -58,6 +58,31 @@ def estimate(config: TrainingConfig) -> Estimate:
     return _estimate_diffusion(_plain(config), size, classes)
 
 
+def estimate_passes(config: DiffusionConfig) -> dict[str, float]:
+    """Return the FLOPs of an image of single passes: "encode", "decode", and "network", one evaluation of the generator.
+
+    Raises:
+        UserError: as `estimate`.
+    """
+    size, classes = _size_and_classes(config)
+    tokenizer = blank_tokenizer(config.tokenizer)
+    generator = _generator(_plain(config), tokenizer, size, classes)
+    images = torch.zeros(COUNTED, 3, size, size, device=META)
+    latent = torch.zeros(COUNTED, *generator.latent_shape, device=META)
+    passes = {
+        "encode": lambda: tokenizer.encode(images),
+        "decode": lambda: tokenizer.decode(latent),
+        "network": lambda: generator(
+            latent, torch.zeros(COUNTED, device=META), torch.zeros(COUNTED, dtype=torch.int64, device=META)
+        ),
+    }
+    count = Counter()
+    for name, run in passes.items():
+        with count(name), torch.no_grad():
+            run()
+    return count.flops
+
+
 def _estimate_tokenizer(config: TokenizerConfig, size: int) -> Estimate:
     tokenizer, a = trainable(blank_tokenizer(config.init), config.init), config.alignment
     width = BACKBONES[a.backbone].width if a else None

@@ -1,0 +1,186 @@
+"""Results of finished cells as files of a few kilobytes, which a repository can hold and pages are drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sendvae.errors import UserError
+from sendvae.evaluation.results import Number, differing_fields
+from sendvae.experiments.cell import Cell, Stage
+from sendvae.experiments.record import CellResult
+from sendvae.experiments.stages import STAGES, config_of
+from sendvae.files import write_text
+from sendvae.quantities import Quantity
+from sendvae.runs import describe_environment
+
+Digests = Mapping[str, Mapping[str, str]]  # content addresses of stages, by name of the cell and role
+
+DIGITS = 7  # significant, of a number in a file
+SUFFIX = ".json"
+
+
+class KeptStage(BaseModel):
+    """A stage that was done: its content address, and how long it took."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digest: str
+    seconds: float
+
+
+class Kept(BaseModel):
+    """What is kept of a finished cell.
+
+    Attributes:
+        declaration: every choice that its numbers depend on; a cell that is declared otherwise is another one.
+        stages: by role.
+        numbers: value, and interval where there is one.
+        quantities: how each is read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    cell: str
+    method: str
+    seed: int
+    declaration: dict[str, Any]
+    stages: dict[str, KeptStage]
+    numbers: dict[str, Number]
+    quantities: dict[str, Quantity]
+    environment: dict[str, str | int]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Return the numbers without their intervals."""
+        return {name: number.value for name, number in self.numbers.items()}
+
+
+def declaration_of(cell: Cell) -> dict[str, Any]:
+    """Return every choice that a cell's numbers depend on but for the content of files, ready for JSON."""
+    roles = {id(stage): role for role, stage in cell.stages.items()}
+
+    def declared(stage: Stage) -> dict[str, Any]:
+        return {
+            "kind": stage.kind,
+            "version": STAGES[stage.kind].version,
+            "config": config_of(stage.config, stage.inputs),
+            "inputs": {name: named(given) for name, given in stage.inputs.items()},
+        }
+
+    def named(given: Stage | str) -> Any:
+        if isinstance(given, str):
+            return given
+        return f"the cell's {roles[id(given)]}" if id(given) in roles else declared(given)
+
+    return json.loads(json.dumps({role: declared(stage) for role, stage in cell.stages.items()}))
+
+
+def keep(folder: Path, cell: Cell, result: CellResult, digests: Mapping[str, str]) -> Path | None:
+    """Write a cell's result into a folder; None where a stage is not finished.
+
+    Args:
+        digests: content addresses of its stages, by role.
+    """
+    if any(state != "finished" for state in result.states.values()):
+        return None
+    kept = Kept(
+        cell=cell.name,
+        method=cell.method,
+        seed=cell.seed,
+        declaration=declaration_of(cell),
+        stages={role: KeptStage(digest=digests[role], seconds=result.seconds[role]) for role in cell.stages},
+        numbers={name: _rounded(number) for name, number in result.metrics.items()},
+        quantities=result.quantities,
+        environment=describe_environment(),
+    )
+    path = folder / f"{cell.name}{SUFFIX}"
+    content = kept.model_dump() | {
+        "quantities": {name: asdict(quantity) for name, quantity in kept.quantities.items()}
+    }
+    # A line for each part and each number: what changed can be read in a diff.
+    lines = [f' "{key}": {_text(value)}' for key, value in content.items()]
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    if not path.is_file() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    return path
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values()):
+        return "{\n" + ",\n".join(f'  "{key}": {json.dumps(inner)}' for key, inner in value.items()) + "\n }"
+    return json.dumps(value)
+
+
+def _rounded(number: Number) -> Number:
+    def short(value: float) -> float:
+        return float(f"{value:.{DIGITS}g}")
+
+    interval = None if number.interval is None else (short(number.interval[0]), short(number.interval[1]))
+    return Number(value=short(number.value), interval=interval, method=number.method)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder of kept results has of some cells.
+
+    Attributes:
+        results: by name of the cell, those that were declared alike.
+        others: by name of the cell, in which fields the one that is kept was declared otherwise.
+    """
+
+    results: dict[str, Kept]
+    others: dict[str, list[str]]
+
+
+def find_kept(folder: Path, cells: Sequence[Cell], digests: Digests | None = None) -> Found:
+    """Return the kept results of cells; those of another declaration, or other files, are named and never used.
+
+    Args:
+        digests: content addresses that stages have here, by name of the cell and role, where they are known.
+
+    Raises:
+        UserError: a file that is no kept result.
+    """
+    results, others = {}, {}
+    for cell in {cell.name: cell for cell in cells}.values():
+        path = folder / f"{cell.name}{SUFFIX}"
+        if not path.is_file():
+            continue
+        kept = load_kept(path)
+        differing = differing_fields(kept.declaration, declaration_of(cell))
+        if not differing and digests is not None and cell.name in digests:
+            theirs = {role: stage.digest for role, stage in kept.stages.items()}
+            differing = [
+                f"images or weights that it was made from: {line}"
+                for line in differing_fields(theirs, digests[cell.name])
+            ]
+        if differing:
+            others[cell.name] = differing
+        else:
+            results[cell.name] = kept
+    return Found(results, others)
+
+
+def load_kept(path: Path) -> Kept:
+    """Return a kept result.
+
+    Raises:
+        UserError: the file is none.
+    """
+    try:
+        return Kept.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UserError(
+            f"{path} is no result of a cell",
+            given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}",
+            next_step="remove the file, or restore it; the cell is then computed anew",
+        ) from None

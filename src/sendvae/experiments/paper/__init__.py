@@ -1,0 +1,45 @@
+"""The tables and figures of the Send-VAE paper as declarations: a file and a row each."""
+
+from sendvae.experiments.declaration import Experiment
+from sendvae.experiments.paper import (
+    figure1,
+    figure2,
+    figure4,
+    figure5,
+    figure6,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    table6_512,
+    table7,
+    table8,
+)
+from sendvae.registry import Registry
+
+EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment",
+    {
+        one.EXPERIMENT.name: one.EXPERIMENT
+        for one in (
+            table1,
+            table2,
+            table3,
+            table4,
+            table5,
+            table6,
+            table6_512,
+            table7,
+            table8,
+            figure1,
+            figure2,
+            figure4,
+            figure5,
+            figure6,
+        )
+    },
+)
+
+__all__ = ["EXPERIMENTS"]

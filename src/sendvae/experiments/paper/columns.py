@@ -1,0 +1,8 @@
+"""Columns that several experiments judge by."""
+
+from __future__ import annotations
+
+from sendvae.experiments.declaration import Column
+
+GFID = Column("fid", protocol="send-vae-sit-b1-80")  # gFID of SiT-B without guidance
+SYSTEM = "send-vae-systems"

@@ -1,0 +1,289 @@
+"""Ours beside the paper's: an experiment at a scale with whatever results are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+
+from sendvae.evaluation.wording import figure, heading
+from sendvae.experiments.cell import Cell
+from sendvae.experiments.declaration import WHOLE, Column, Experiment, Row, View
+from sendvae.experiments.kept import Digests, Kept, find_kept
+from sendvae.experiments.scale import Place, Scale
+from sendvae.experiments.verdicts import Verdict, judge
+from sendvae.published import PUBLISHED, TABLES, PublishedTable
+from sendvae.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Of a column: ours, and where it is looked at from."""
+
+    label: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table of ours.
+
+    Attributes:
+        label: what the paper's table calls it, else its name.
+        entries: a number for every column, or "–".
+        seeds: how many have been measured.
+        note: how it differs from the paper's.
+    """
+
+    label: str
+    entries: Sequence[str]
+    seeds: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table of the paper, as printed."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    protocols: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Of a row: means over seeds against the share of the training."""
+
+    label: str
+    shares: Sequence[float]
+    means: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Samples of a row, of the first seed."""
+
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """An experiment at a scale.
+
+    Attributes:
+        done, wanted: cells that have a result, of all.
+        missing: why rows are not there at all.
+        refused: of cells whose kept result was declared otherwise, the fields that differ.
+        curves: of a figure of curves.
+        points: of a figure of points: every row with its means, by label of the column.
+        pictures: of a figure of samples.
+    """
+
+    experiment: Experiment
+    scale: Scale
+    headings: Sequence[Heading]
+    lines: Sequence[Line]
+    verdicts: Sequence[Verdict]
+    printed: Printed | None
+    done: int
+    wanted: int
+    missing: Sequence[str] = ()
+    refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    curves: Sequence[Curve] = ()
+    points: Sequence[tuple[str, Mapping[str, float]]] = ()
+    pictures: Sequence[Picture] = ()
+
+    @property
+    def command(self) -> str:
+        """That makes it."""
+        return f"sendvae reproduce {self.experiment.name} --scale {self.scale.config.title}"
+
+
+def reproduce(
+    experiment: Experiment,
+    scale: Scale,
+    folders: Sequence[Path],
+    digests: Digests | None = None,
+    pictures: Mapping[str, Path] | None = None,
+) -> Reproduction:
+    """Return what is there of an experiment.
+
+    Args:
+        folders: of kept results; the first that has a cell's counts.
+        digests: content addresses that stages have here, by name of the cell and role, where they are known.
+        pictures: of samples, by name of the cell.
+
+    Raises:
+        UserError: a wrong scale, or a file that is no kept result.
+    """
+    cells = scale.cells(experiment)
+    results, refused = results_of(list(cells.values()), folders, digests)
+    numbers = {place: results[cell.name] for place, cell in cells.items() if cell.name in results}
+    columns = [column for column in experiment.columns if _has(column, experiment, scale, numbers)]
+    values = {
+        (row, column): _values(row, column, scale, numbers)
+        for row in experiment.rows
+        for column in experiment.columns
+    }
+    quantities = {name: quantity for kept in results.values() for name, quantity in kept.quantities.items()}
+    table = TABLES[experiment.table] if experiment.table is not None else None
+    present = [row for row in experiment.rows if scale.lacks(row) is None]
+    headings = [_heading(column, scale, quantities) for column in columns]
+    return Reproduction(
+        experiment,
+        scale,
+        headings,
+        [_line(row, columns, values, quantities, table, scale) for row in present],
+        [judge(claim, experiment, values) for claim in experiment.claims],
+        _printed(table) if table is not None else None,
+        done=len({cell.name for cell in cells.values()} & results.keys()),
+        wanted=len({cell.name for cell in cells.values()}),
+        missing=[
+            f"{row.name}: {reason} at this scale" for row in experiment.rows if (reason := scale.lacks(row))
+        ],
+        refused=refused,
+        curves=_curves(present, columns, values, table) if experiment.drawn == "curves" else (),
+        points=_points(present, columns, headings, values) if experiment.drawn == "scatter" else (),
+        pictures=[
+            Picture(f"{place.row.name}{_seen_from(place.view)}", pictures[cell.name])
+            for place, cell in cells.items()
+            if pictures and experiment.drawn == "samples" and place.seed == 0 and cell.name in pictures
+        ],
+    )
+
+
+def results_of(
+    cells: Sequence[Cell], folders: Sequence[Path], digests: Digests | None = None
+) -> tuple[dict[str, Kept], dict[str, list[str]]]:
+    """Return the kept results of cells by name, and in which fields those that were declared otherwise differ.
+
+    Raises:
+        UserError: a file that is no kept result.
+    """
+    results: dict[str, Kept] = {}
+    refused: dict[str, list[str]] = {}
+    for folder in folders:
+        found = find_kept(folder, cells, digests)
+        results = found.results | results
+        refused = found.others | refused
+    return results, {name: fields for name, fields in refused.items() if name not in results}
+
+
+def _has(column: Column, experiment: Experiment, scale: Scale, numbers: Mapping[Place, Kept]) -> bool:
+    """Whether a column can be shown: all can, until some result is there and tells what was measured."""
+    if all(scale.lacks(row, column.view) for row in experiment.rows):
+        return False
+    name = scale.metric(column.metric)
+    seen = [kept for place, kept in numbers.items() if place.view == column.view]
+    return not seen or any(name in kept.numbers for kept in seen)
+
+
+def _values(row: Row, column: Column, scale: Scale, numbers: Mapping[Place, Kept]) -> dict[int, float]:
+    """By seed."""
+    name = scale.metric(column.metric)
+    return {
+        place.seed: kept.numbers[name].value
+        for place, kept in numbers.items()
+        if (place.row, place.view) == (row, column.view) and name in kept.numbers
+    }
+
+
+def _heading(column: Column, scale: Scale, quantities: Mapping[str, Quantity]) -> Heading:
+    name = scale.metric(column.metric)
+    quantity = quantities.get(name)
+    label = heading(name, quantity) + _seen_from(column.view)
+    return Heading(label, quantity.explanation if quantity else "")
+
+
+def _seen_from(view: View) -> str:
+    """In brackets, what is not plain."""
+    parts = [view.sampling] if view.sampling != WHOLE.sampling else []
+    parts += [f"after {view.at:.1%}"] if view.at != WHOLE.at else []
+    parts += [view.probe] if view.probe is not None else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _points(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    headings: Sequence[Heading],
+    values: Mapping[tuple[Row, Column], Mapping[int, float]],
+) -> list[tuple[str, dict[str, float]]]:
+    """Means over seeds by label of the column, of rows that have any."""
+    found = [
+        (
+            row.name,
+            {
+                shown.label: fmean(values[row, column].values())
+                for column, shown in zip(columns, headings, strict=True)
+                if values[row, column]
+            },
+        )
+        for row in rows
+    ]
+    return [(name, means) for name, means in found if means]
+
+
+def _line(
+    row: Row,
+    columns: Sequence[Column],
+    values: Mapping[tuple[Row, Column], Mapping[int, float]],
+    quantities: Mapping[str, Quantity],
+    table: PublishedTable | None,
+    scale: Scale,
+) -> Line:
+    entries = []
+    for column in columns:
+        found = list(values[row, column].values())
+        quantity = quantities.get(scale.metric(column.metric))
+        text = figure(fmean(found), quantity) if found else "–"
+        entries.append(text + (f" ± {figure(stdev(found), quantity)}" if len(found) > 1 else ""))
+    seeds = max((len(values[row, column]) for column in columns), default=0)
+    return Line(_label(row, table), entries, seeds, scale.note(row))
+
+
+def _label(row: Row, table: PublishedTable | None) -> str:
+    """What the paper's table calls a row, with our name for it where that says more."""
+    printed = table.rows.get(row.published_row) if table is not None else None
+    return row.name if printed in (None, row.name) else f"{printed} ({row.name})"
+
+
+def _printed(table: PublishedTable) -> Printed:
+    headings = [column.metric for column in table.columns]
+    rows = [
+        (
+            label,
+            [
+                f"{value:g}" if (value := table.value(row, column)) is not None else "–"
+                for column in table.columns
+            ],
+        )
+        for row, label in table.rows.items()
+    ]
+    protocols = dict.fromkeys(column.protocol for column in table.columns)
+    shown = [
+        f"{', '.join(c.metric for c in table.columns if c.protocol == name)}: {PUBLISHED[name].description}"
+        for name in protocols
+    ]
+    return Printed(f"{table.source}, {table.caption}", headings, rows, shown)
+
+
+def _curves(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    values: Mapping[tuple[Row, Column], Mapping[int, float]],
+    table: PublishedTable | None,
+) -> list[Curve]:
+    found = []
+    for row in rows:
+        known = [
+            (column.view.at, fmean(values[row, column].values())) for column in columns if values[row, column]
+        ]
+        if known:
+            found.append(
+                Curve(_label(row, table), [share for share, _ in known], [mean for _, mean in known])
+            )
+    return found

@@ -1,0 +1,225 @@
+"""Some experiments at one scale: which of their cells have results, which are run, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sendvae.errors import UserError
+from sendvae.experiments.about import About, Method
+from sendvae.experiments.declaration import Experiment
+from sendvae.experiments.graph import RESULTS, Graph
+from sendvae.experiments.kept import find_kept, keep
+from sendvae.experiments.missing import Missing
+from sendvae.experiments.record import result_of
+from sendvae.experiments.reproduction import Reproduction, reproduce, results_of
+from sendvae.experiments.runner import run
+from sendvae.experiments.scale import Scale
+from sendvae.registry import unknown_name
+
+NAMES_SHOWN = 8  # of cells in a line
+
+
+class Study:
+    """Cells of several experiments in one folder; those that are the same work are one.
+
+    Args:
+        experiments: in the order in which their cells are begun.
+        folder: of the runs; the results of finished cells are kept in its folder `results`.
+        committed: folder of results that were kept before; None: none.
+        fresh: compute again what is there.
+        fetch: download weights that are not here.
+        only: names of cells; None: all.
+
+    Raises:
+        UserError: a wrong scale, a file of results that is none, or a cell that no experiment has.
+
+    Attributes:
+        cells: by name.
+        nodes: of those that can be run, by name of the cell and role.
+        lacking: why the others cannot be run, by name of the cell.
+        digests: content addresses of the stages of cells whose inputs are all here, by name of the cell and role.
+        wanted: cells without a result, that are to be run.
+    """
+
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        scale: Scale,
+        folder: Path,
+        committed: Path | None,
+        *,
+        fresh: bool = False,
+        fetch: bool = True,
+        only: Sequence[str] | None = None,
+    ) -> None:
+        self.experiments, self.scale, self.folder, self.committed = (
+            experiments,
+            scale,
+            folder.resolve(),
+            committed,
+        )
+        self.cells = {cell.name: cell for one in experiments for cell in scale.cells(one).values()}
+        for name in only or ():
+            if name not in self.cells:
+                raise unknown_name("cell of these experiments", name, list(self.cells))
+        graph = Graph(self.folder)
+        self.lacking = self._look(list(self.cells), Missing(graph.contents, fetch=False))
+        nodes = {
+            name: graph.add_cells([cell])[0] for name, cell in self.cells.items() if name not in self.lacking
+        }
+        self.digests = {
+            name: {role: node.digest for role, node in own.items()} for name, own in nodes.items()
+        }
+        kept, _ = results_of(list(self.cells.values()), [] if fresh else self.folders, self.digests)
+        self.wanted = {
+            name: cell
+            for name, cell in self.cells.items()
+            if name not in kept and (only is None or name in only)
+        }
+        lacking = [name for name in self.wanted if name in self.lacking]
+        self.lacking = (
+            self._look(lacking, Missing(graph.contents, fetch))
+            if fetch
+            else {n: self.lacking[n] for n in lacking}
+        )
+        runnable = [name for name in self.wanted if name not in self.lacking]
+        self.nodes = {
+            name: nodes[name] if name in nodes else graph.add_cells([self.cells[name]])[0]
+            for name in runnable
+        }
+
+    def _look(self, names: Sequence[str], missing: Missing) -> dict[str, list[UserError]]:
+        """What cells miss, by name."""
+        found = {name: missing.of(self.cells[name]) for name in names}
+        return {name: errors for name, errors in found.items() if errors}
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where results lie: those of this folder count before those that were committed."""
+        return [self.folder / RESULTS, *([self.committed] if self.committed is not None else [])]
+
+    def run(
+        self,
+        command: str,
+        jobs: int | None = None,
+        seconds: float | None = None,
+        watch: Callable[[], object] = lambda: None,
+        publish: bool = False,
+    ) -> None:
+        """Run the cells that are wanted and can be; the result of each is kept as it finishes.
+
+        Args:
+            command: for the page of the runs.
+            jobs: stages at a time, of a core each; None: as many as there are cores.
+            seconds: after which it stops; None: never.
+            watch: called whenever something has changed.
+            publish: keep results in the committed folder, too.
+
+        Raises:
+            UserError, StagesFailed, Stopped: as the runner's `run`.
+        """
+
+        def keep_and_watch() -> None:
+            self.keep(publish)
+            watch()
+
+        cells = [self.cells[name] for name in self.nodes]
+        try:
+            if cells:
+                run(cells, self.folder, self._about(command), jobs, keep_and_watch, seconds)
+        finally:
+            self.keep(publish)
+
+    def keep(self, publish: bool = False) -> None:
+        """Write the results of cells that are finished."""
+        targets = [
+            self.folder / RESULTS,
+            *([self.committed] if publish and self.committed is not None else []),
+        ]
+        for name, nodes in self.nodes.items():
+            if self.finished(name):
+                result = result_of(self.cells[name], nodes, self.folder)
+                for target in targets:
+                    keep(
+                        target, self.cells[name], result, {role: node.digest for role, node in nodes.items()}
+                    )
+
+    def finished(self, name: str) -> bool:
+        """Return whether all stages of a cell are finished."""
+        return name in self.nodes and all(node.finished for node in self.nodes[name].values())
+
+    def finished_stages(self) -> set[tuple[str, str]]:
+        """Return kind and label of every stage that is finished."""
+        nodes = [node for own in self.nodes.values() for node in own.values()]
+        return {(node.kind, node.job.name) for node in nodes if node.finished}
+
+    def reproductions(self, committed_only: bool = False) -> list[Reproduction]:
+        """Return what there is of each experiment.
+
+        Args:
+            committed_only: not what lies in the folder of the runs.
+        """
+        folders = self.folders[1:] if committed_only else self.folders
+        return [
+            reproduce(one, self.scale, folders, self.digests, self.pictures()) for one in self.experiments
+        ]
+
+    def pictures(self) -> dict[str, Path]:
+        """Return the pictures of samples that are there, by name of the cell."""
+        found = {}
+        for name, nodes in self.nodes.items():
+            if "samples" in nodes and (path := nodes["samples"].folder / "samples.png").is_file():
+                found[name] = path
+        return found
+
+    def deviations(self) -> dict[str, tuple[str, float, float]]:
+        """Return, by cell that was computed here and is committed, the number that differs most, both values.
+
+        Numbers differ relative to the half width of the committed one's interval, or to its size without one.
+        """
+        if self.committed is None:
+            return {}
+        cells = list(self.cells.values())
+        own, other = (
+            find_kept(folder, cells, self.digests).results
+            for folder in (self.folder / RESULTS, self.committed)
+        )
+        found: dict[str, tuple[str, float, float]] = {}
+        for name in own.keys() & other.keys():
+            pairs = [
+                (key, own[name].numbers[key].value, number.value, _scale_of(number.value, number.interval))
+                for key, number in other[name].numbers.items()
+                if key in own[name].numbers
+            ]
+            key, ours, theirs, _ = max(pairs, key=lambda one: abs(one[1] - one[2]) / one[3])
+            found[name] = (key, ours, theirs)
+        return found
+
+    def _about(self, command: str) -> About:
+        methods = dict.fromkeys(cell.method for cell in self.cells.values())
+        return About(
+            title=", ".join(one.name for one in self.experiments) + f" at scale {self.scale.config.title}",
+            lead=self.scale.config.limits,
+            command=command,
+            methods=[Method(name=name, label=name, description="") for name in methods],
+        )
+
+
+def _scale_of(value: float, interval: tuple[float, float] | None) -> float:
+    half = (interval[1] - interval[0]) / 2 if interval is not None else 0.0
+    return half or abs(value) or 1.0
+
+
+def lacking_texts(lacking: Mapping[str, Sequence[UserError]]) -> list[str]:
+    """Return what is missing, once for all cells that miss it, and how to get it."""
+    cells: dict[str, list[str]] = {}
+    for name, errors in lacking.items():
+        for error in errors:
+            cells.setdefault(str(error), []).append(name)
+    return [f"{text}\n  needed by {len(names)} cells: {shortened(names)}" for text, names in cells.items()]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names."""
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

@@ -1,0 +1,137 @@
+"""Claims of the paper, judged by numbers of one scale: holds, does not hold, or undecided at this scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from sendvae.experiments.declaration import Better, Claim, Column, Correlates, Experiment, Row, Strongest
+from sendvae.latents import pearson, strength_difference
+from sendvae.metrics import mean_interval
+from sendvae.published import PUBLISHED
+
+Word = Literal["holds", "does not hold", "undecided"]
+FEWEST_SEEDS, FEWEST_ROWS = 2, 4
+
+# Values by seed, of a row and a column.
+Values = Mapping[tuple[Row, Column], Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is found of a claim.
+
+    Attributes:
+        claim: in a sentence.
+        ours: the numbers that it rests on, in words.
+        paper: what the paper reports of it; empty where it reports nothing.
+    """
+
+    claim: str
+    word: Word
+    ours: str
+    paper: str
+
+
+def judge(claim: Claim, experiment: Experiment, values: Values) -> Verdict:
+    """Judge a claim by the numbers that are there; it is undecided where too few are."""
+    rows = {row.name: row for row in experiment.rows}
+    if isinstance(claim, Better):
+        return _judge_better(claim, rows, values)
+    if isinstance(claim, Correlates):
+        return _judge_correlation(claim, experiment.rows, values)
+    return _judge_strongest(claim, experiment.rows, values)
+
+
+def _judge_better(claim: Better, rows: Mapping[str, Row], values: Values) -> Verdict:
+    """By the differences of equal seeds and their interval."""
+    better, worse = (rows[name] for name in (claim.better, claim.worse))
+    paper = _reported(claim, better, worse)
+    own, other = (values.get((row, claim.column), {}) for row in (better, worse))
+    seeds = sorted(own.keys() & other.keys())
+    if not seeds:
+        return Verdict(claim.text, "undecided", "no pair has been measured", paper)
+    differences = [own[seed] - other[seed] for seed in seeds]
+    text = f"{better.name} minus {worse.name}: {fmean(differences):+.4g}"
+    interval = mean_interval(differences)
+    if interval is None:
+        return Verdict(claim.text, "undecided", f"{text}, a single pair, so without an interval", paper)
+    text += f" [{interval[0]:+.4g}, {interval[1]:+.4g}], {len(seeds)} pairs"
+    low, high = interval if claim.lower_is_better else (-interval[1], -interval[0])
+    return Verdict(claim.text, _word(low, high), text, paper)
+
+
+def _word(low: float, high: float) -> Word:
+    """Of an interval that a claim wants below zero."""
+    return "holds" if high < 0 else "does not hold" if low > 0 else "undecided"
+
+
+def _reported(claim: Better, better: Row, worse: Row) -> str:
+    """What the paper reports of both rows, under one protocol."""
+    protocol, metric = claim.column.protocol, claim.column.metric
+    if protocol is None:
+        return ""
+    rows = PUBLISHED[protocol].rows
+    found = [
+        rows[row.published_row].values.get(metric) if row.published_row in rows else None
+        for row in (better, worse)
+    ]
+    if None in found:
+        return ""
+    return f"{found[0]:g} against {found[1]:g}"
+
+
+def _points(columns: Sequence[Column], rows: Sequence[Row], values: Values) -> list[list[float]]:
+    """Of every column the means over seeds of the rows that have all of them."""
+    complete = [row for row in rows if all(values.get((row, column)) for column in columns)]
+    return [[fmean(values[row, column].values()) for row in complete] for column in columns]
+
+
+def _judge_correlation(claim: Correlates, rows: Sequence[Row], values: Values) -> Verdict:
+    """By Pearson's r over the rows and its interval."""
+    paper = f"r = {claim.published}" if claim.published is not None else _published_correlation(claim, rows)
+    x, y = _points([claim.score, claim.against], rows, values)
+    found = pearson(x, y)
+    if found.r is None:
+        return Verdict(claim.text, "undecided", f"no correlation: {found.reason}", paper)
+    text = f"r = {found.r:+.3f} over {found.n} tokenizers"
+    if found.interval is None:
+        return Verdict(claim.text, "undecided", f"{text}, too few for an interval", paper)
+    low, high = found.interval
+    text += f" [{low:+.2f}, {high:+.2f}]"
+    wanted = (low, high) if claim.sign < 0 else (-high, -low)
+    return Verdict(claim.text, _word(*wanted), text, paper)
+
+
+def _published_correlation(claim: Correlates, rows: Sequence[Row]) -> str:
+    """Pearson's r of what the paper's tables print of both, row by row; empty where they do not."""
+    protocols = (claim.score.protocol, claim.against.protocol)
+    if None in protocols:
+        return ""
+    tables = [PUBLISHED[str(protocol)].rows for protocol in protocols]
+    shared = [row.published_row for row in rows if all(row.published_row in table for table in tables)]
+    x, y = (
+        [table[row].values[column.metric] for row in shared]
+        for table, column in zip(tables, (claim.score, claim.against), strict=True)
+    )
+    found = pearson(x, y)
+    return "" if found.r is None else f"r = {found.r:+.3f} over {found.n} tokenizers, of its printed numbers"
+
+
+def _judge_strongest(claim: Strongest, rows: Sequence[Row], values: Values) -> Verdict:
+    """By the differences of |r| to every other score, over resampled rows: all must be above zero."""
+    texts, words = [], []
+    for other in claim.others:
+        a, b, y = _points([claim.score, other, claim.against], rows, values)
+        found = strength_difference(a, b, y)
+        if found is None or found.interval is None:
+            return Verdict(claim.text, "undecided", f"{len(y)} tokenizers are too few", "")
+        low, high = found.interval
+        texts.append(f"|r| minus that of {other.metric}: {found.value:+.2f} [{low:+.2f}, {high:+.2f}]")
+        words.append(_word(-high, -low))
+    word: Word = (
+        "holds" if set(words) == {"holds"} else "does not hold" if "does not hold" in words else "undecided"
+    )
+    return Verdict(claim.text, word, "; ".join(texts), "")

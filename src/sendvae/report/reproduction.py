@@ -1,0 +1,82 @@
+"""Experiments of the paper beside ours, as a page and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sendvae.experiments.reproduction import Reproduction
+from sendvae.files import write_text
+from sendvae.report.page import COLOURS, data_uri, write_page
+from sendvae.report.plots import Series, lines, scatter
+
+
+def write_reproduction(found: Sequence[Reproduction], output: Path, live: bool = False) -> Path:
+    """Draw one page of several experiments at a scale. Returns `output`.
+
+    Args:
+        live: whether cells still run; the page then follows them.
+    """
+    return write_page(
+        "reproduction.html",
+        output,
+        live,
+        found=found,
+        scale=found[0].scale.config,
+        drawings={one.experiment.name: _drawings(one) for one in found},
+        pictures={
+            one.experiment.name: [(picture.label, data_uri(picture.path)) for picture in one.pictures]
+            for one in found
+        },
+    )
+
+
+def reproduction_markdown(found: Sequence[Sequence[Reproduction]], title: str, lead: str) -> str:
+    """Return a document with a section for every experiment, ours at every scale in it.
+
+    Args:
+        found: an experiment at every scale, by experiment.
+    """
+    environment = Environment(
+        loader=PackageLoader("sendvae.report"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("reproduction.md").render(found=found, title=title, lead=lead)
+
+
+def write_markdown(found: Sequence[Sequence[Reproduction]], output: Path, title: str, lead: str) -> Path:
+    """Write what `reproduction_markdown` returns. Returns `output`."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(output, reproduction_markdown(found, title, lead))
+    return output
+
+
+def _drawings(one: Reproduction) -> list[Markup]:
+    """Curves over the training, or a cloud of points for every column against the last."""
+    if one.curves:
+        series = [
+            Series(
+                curve.label, COLOURS[i % len(COLOURS)], [100 * share for share in curve.shares], curve.means
+            )
+            for i, curve in enumerate(one.curves)
+        ]
+        return [lines(series, "% of the training", one.headings[0].label.partition(" (")[0])]
+    if not one.points:
+        return []
+    *scores, against = [heading.label for heading in one.headings]
+    drawn = []
+    for score in scores:
+        known = [(name, means) for name, means in one.points if {score, against} <= means.keys()]
+        if known:
+            series = [
+                Series(name, COLOURS[i % len(COLOURS)], [means[score]], [means[against]])
+                for i, (name, means) in enumerate(known)
+            ]
+            drawn.append(scatter(series, score, against))
+    return drawn

@@ -1,0 +1,39 @@
+"""Results of cells that nobody computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sendvae.evaluation.results import Number
+from sendvae.experiments.cell import Cell
+from sendvae.experiments.kept import keep
+from sendvae.experiments.record import CellResult
+from sendvae.quantities import Quantity
+
+DISTANCE, F1 = "fd-mobilenet-v2", "f1_macro"
+QUANTITIES = {
+    DISTANCE: Quantity("FD-MobileNetV2", "generation", False, 1, "a distance; not FID"),
+    F1: Quantity("F1 macro", "latent space", True, 3, "of probes"),
+}
+
+
+def keep_result(
+    folder: Path, cell: Cell, numbers: Mapping[str, float], digests: Mapping[str, str] | None = None
+) -> Path:
+    """Keep these numbers as the result of a finished cell."""
+    result = CellResult(
+        cell.name,
+        cell.method,
+        cell.seed,
+        [],
+        states=dict.fromkeys(cell.stages, "finished"),
+        metrics={
+            name: Number(value=value, interval=(value - 1, value + 1)) for name, value in numbers.items()
+        },
+        quantities={name: QUANTITIES[name] for name in numbers},
+        seconds=dict.fromkeys(cell.stages, 1.0),
+    )
+    path = keep(folder, cell, result, digests or dict.fromkeys(cell.stages, "0" * 16))
+    assert path is not None
+    return path
