@@ -150,8 +150,8 @@ MUTANTS = [
         "one-stage-at-a-time",
         "Ready stages run one after the other.",
         "experiments/runner.py",
-        "ready[: max(0, min(free, self.most - len(self.running)))]",
-        "ready[: 0 if self.running else 1]",
+        "room = max(0, min(free, self.most - len(self.running)))",
+        "room = 0 if self.running else 1",
         ("experiments/test_runner.py::test_ready_stages_run_side_by_side_and_a_single_one_has_all_threads",),
     ),
     Mutant(
