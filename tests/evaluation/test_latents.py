@@ -20,6 +20,7 @@ from sendvae.evaluation.encoded import cache_rows, make_encoder
 from sendvae.evaluation.latents import Encoded, measure_latents, unique_names
 from sendvae.evaluation.networks import load_network
 from sendvae.evaluation.results import Result
+from sendvae.evaluation.scorer import PixelRows
 from sendvae.evaluation.tables import print_result
 from sendvae.latents import (
     SCORES,
@@ -114,6 +115,27 @@ def test_the_numbers_are_those_of_the_library(tokenizers: list[str], tmp_path: P
     none = score(tokenizers[:1], tmp_path, bootstrap=0).subjects[0]
     assert all(number.interval is None for number in none.numbers.values())
     assert none.numbers["f1_micro"].value == subject.numbers["f1_micro"].value
+
+
+def test_what_depends_on_the_images_alone_is_computed_once_for_all_tokenizers(
+    tokenizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"scores": ["spectrum", "ifid"], "ifid": {"features": "mobilenet-v2", "samples": 20}}
+    alone = [score([name], tmp_path, **settings).subjects[0].numbers for name in tokenizers[:2]]
+    read = []
+    batch = PixelRows.batch
+
+    def counted(self: PixelRows, positions: np.ndarray) -> torch.Tensor:
+        read.append(len(positions))
+        return batch(self, positions)
+
+    monkeypatch.setattr(PixelRows, "batch", counted)
+    score(tokenizers[:1], tmp_path, **settings)
+    once = sum(read)
+    read.clear()
+    together = score(tokenizers[:2], tmp_path, **settings).subjects
+    assert sum(read) == once > 0
+    assert [subject.numbers for subject in together] == alone
 
 
 @pytest.mark.parametrize("method", ["ridge", "minibatch"])

@@ -205,8 +205,8 @@ MUTANTS = [
         "spectrum-counts-the-mean",
         "The power of the mean counts among the frequencies.",
         "latents/scores/spectrum.py",
-        "total=flat[:, 1:].sum(1)",
-        "total=flat.sum(1)",
+        "(radius > 0)[:, None]",
+        "(radius >= 0)[:, None]",
         ("latents/scores/test_spectrum.py",),
     ),
     Mutant(
@@ -272,5 +272,15 @@ MUTANTS = [
         "load_network(protocol.ifid.features, device)",
         'load_network("mobilenet-v2", device)',
         ("evaluation/test_latents.py::test_a_judge_that_is_not_here_is_missed_at_once",),
+    ),
+    Mutant(
+        "images-measured-for-every-tokenizer",
+        "What scores find of the images is found again for every tokenizer of a comparison.",
+        "evaluation/scorer.py",
+        "        shared=data.shared,\n",
+        "",
+        (
+            "evaluation/test_latents.py::test_what_depends_on_the_images_alone_is_computed_once_for_all_tokenizers",
+        ),
     ),
 ]

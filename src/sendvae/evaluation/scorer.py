@@ -35,6 +35,7 @@ class Data:
 
     Attributes:
         groups: of the test split's images, which belong together; None where nothing is known.
+        shared: what scores find of the images alone.
     """
 
     images: dict[str, ImageSet]
@@ -43,6 +44,7 @@ class Data:
     labels: dict[str, Tensor]
     groups: Sequence[str] | None
     digest: str
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class PixelRows:
@@ -112,6 +114,7 @@ def score_latents(
         bootstrap=Bootstrap(protocol.bootstrap, protocol.seed, data.groups),
         minibatch=MinibatchFit(small.epochs, small.batch_size, small.lr, protocol.seed),
         seed=protocol.seed,
+        shared=data.shared,
     )
     scored = Scored(details={"latent": list(evidence.shape)})
     for key in protocol.scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -14,6 +14,7 @@ from sendvae.latents.minibatch import MinibatchFit
 from sendvae.latents.rows import LatentRows
 from sendvae.quantities import Quantity
 
+Value = TypeVar("Value")
 MIRRORED = "train mirrored"  # rows of the mirrored training images, where uniformity asks for them
 GROUP = "latent space"
 
@@ -49,6 +50,7 @@ class Evidence:
         bootstrap: of the test images.
         minibatch: how probes are fitted that do not fit into memory.
         seed: of whatever is drawn.
+        shared: what `once` has found; the tokenizers of a comparison share it, and their images.
     """
 
     source: str
@@ -64,6 +66,17 @@ class Evidence:
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     minibatch: MinibatchFit = field(default_factory=MinibatchFit)
     seed: int = 0
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, compute: Callable[[], Value]) -> Value:
+        """Return what `compute` gives, of images and protocol alone: computed for the first tokenizer, kept for the rest.
+
+        Args:
+            name: of the value; says everything in which scores that ask for it may differ.
+        """
+        if name not in self.shared:
+            self.shared[name] = compute()
+        return self.shared[name]
 
 
 @dataclass(frozen=True)

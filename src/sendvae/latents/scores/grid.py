@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -30,7 +31,7 @@ def channel_moments(rows: LatentRows) -> tuple[Float64[Tensor, "C ..."], Float64
         ValueError: a channel does not vary.
     """
     moments, dimensions = Moments("diagonal"), 2
-    for _, values in batches(rows):
+    for _, values in batches(rows, _fitting(rows, VALUES)):
         moments.update(channel_rows(values))
         dimensions = values.ndim
     mean, std = moments.mean, moments.std
@@ -47,6 +48,10 @@ def normalised(rows: LatentRows, moments: tuple[Tensor, Tensor], most: int = VAL
         most: values of a batch.
     """
     mean, std = moments
-    first = next(batches(rows, 1))[1]
-    for _, values in batches(rows, max(1, min(BATCH, most // prod(first.shape)))):
+    for _, values in batches(rows, _fitting(rows, most)):
         yield (values - mean.to(values)) / std.to(values)
+
+
+def _fitting(rows: LatentRows, most: int) -> int:
+    """How many rows together have at most so many values; rows may be images, too."""
+    return max(1, min(BATCH, most // prod(rows.batch(np.arange(1)).shape)))

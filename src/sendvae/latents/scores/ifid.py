@@ -94,9 +94,8 @@ def score_ifid(evidence: Evidence, features: str, samples: int | None, repeats: 
     count = len(test) if samples is None else min(samples, len(test))
     places = np.unique(np.linspace(0, len(test) - 1, count).round().astype(np.int64))
     judge, decode = evidence.judge, evidence.decode
-    originals = judge.features(
-        images.batch(places[start : start + BATCH]) for start in range(0, len(places), BATCH)
-    )
+    shown = (images.batch(places[start : start + BATCH]) for start in range(0, len(places), BATCH))
+    originals = evidence.once(f"ifid {features} {count}", lambda: judge.features(shown))
     neighbours = nearest(test, places, train, NEIGHBOURS)
     found: list[Mapping[str, float]] = []
     for repeat in range(repeats):
@@ -126,6 +125,7 @@ SCORE = Score(
         "ikid-*": quantity("iKID-{}", False, _KERNEL, 4),
         "ikd-*": quantity("iKD-{}", False, _KERNEL, 4),
     },
-    cost="a decoding and two feature passes of every test image; distances to all training latents",
+    cost="a decoding and a feature pass of every test image, one more for all tokenizers together; distances to all"
+    " training latents",
     source="arXiv 2603.05630",
 )
