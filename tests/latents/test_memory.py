@@ -104,7 +104,7 @@ class Images(Rows):
     def batch(self, positions): return super().batch(positions).unflatten(1, (3, 128, 128))
 """
     few, many = (gigabytes(f"spectrum(Images({n}, 3 * 128 ** 2))", setup) for n in (500, 4000))
-    assert many == pytest.approx(few, abs=0.1)
+    assert many - few < 0.4
 
 
 @pytest.mark.slow
