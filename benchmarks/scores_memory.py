@@ -3,8 +3,8 @@
 python benchmarks/scores_memory.py [images] [channels] [side] [scores, with commas]
 
 A file of noise takes the place of the cache of latents, 3.3 GB in the folder for temporary files; a fifth of the images
-are test images, 256 pixels a side at 32 positions. Each score runs in a process of its own, whose highest resident
-memory is printed, mapped pages of the file included, less what is resident before: the libraries. Decoder and judge are
+are test images, 256 pixels a side at 32 positions. Each score runs in a process of its own, of which the most
+memory is printed, libraries included, and then with the pages of the file that are mapped, which the system may drop. Decoder and judge are
 stand-ins of the right shapes. Probes are those that such latents ask for: attributes.method=ridge,
 gap.method=minibatch, here of one epoch. `python benchmarks/scores_memory.py 500 4 8` tries the script in a minute.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 ALL = "attributes,gap,uniformity,discrimination,spectrum,structure,equivariance,velocity_floor,ifid,dimension"
 MEASURE = """
-import resource, sys, time
+import resource, sys, threading, time
 import numpy as np, torch
 from sendvae.config import LatentsConfig, load_config
 from sendvae.data import TensorImages
@@ -47,7 +47,7 @@ class Images:
         return ImageBatch(self.block[torch.as_tensor(np.asarray(indices)) % 64], self.labels_of(indices))
 
 class Judge:
-    def features(self, images): return torch.cat([one.flatten(1)[:, :1280] for one in images])
+    def features(self, images): return torch.cat([one.flatten(1)[:, :1280].clone() for one in images])
     def distances(self, a, b): return {"fd-noise": float((a.mean() - b.mean()).abs())}
 
 def decode(z): return torch.nn.functional.interpolate(z[:, :3], scale_factor=8).tanh()
@@ -61,10 +61,21 @@ data = Data(
 protocol = load_config(LatentsConfig, "evaluate/latents-all", [
     f"scores=[{score}]", "attributes.method=ridge", "gap.method=minibatch", "gap.weight_decay=0", "minibatch.epochs=1",
 ])
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, time.process_time()
+def anonymous():
+    fields = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(fields["RssAnon"].split()[0]) / 2**20
+
+peaks, done = [anonymous()], threading.Event()
+def watch():
+    while not done.wait(0.02):
+        peaks.append(anonymous())
+
+watcher, start = threading.Thread(target=watch), time.process_time()
+watcher.start()
 score_latents("noise", protocol, data, {s: Rows(s) for s in ends}, decode, False, Judge())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(f"{score:16} {peak:6.2f} GiB resident at most, {peak - before:6.2f} of the score; {time.process_time() - start:8.1f} s")
+done.set(); watcher.join()
+resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(f"{score:16} {max(peaks):6.2f} GiB, {resident:6.2f} with mapped pages; {time.process_time() - start:8.1f} s")
 """
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from sendvae.errors import UserError
 from sendvae.evaluation import wording
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.results import Input, Number, Subject
+from sendvae.evaluation.tables import print_differences
 
 # The paper's Table 8: F1 on AwA and gFID of IN-VAE, VA-VAE, E2E-VAE, Send-VAE.
 F1, GFID = [0.5567, 0.5948, 0.6441, 0.6623], [17.43, 11.40, 8.96, 7.57]
@@ -93,3 +95,15 @@ def test_differences_are_taken_resample_by_resample() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 0.01 * 2**0.5, rel=0.1)  # without the shared part
     assert differences_from_first([first]) == {}
     assert differences_from_first([first, with_resamples(second, own[0])]) == {}
+
+
+def test_a_score_that_some_tokenizers_lack_is_a_dash_in_the_differences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Tokens without a grid have no score of one."""
+    number = {"value": 0.25, "interval": (0.125, 0.375)}
+    differences = {"tokens": {"a": number}, "grid": {"a": number, "b": number}}
+    print_differences("first", differences, {}, Console(width=100))
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line.split() for line in lines if line.strip().startswith("b "))
+    assert line[-2:] == ["-", "+0.2500"]

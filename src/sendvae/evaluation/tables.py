@@ -42,8 +42,9 @@ def print_differences(
 ) -> None:
     """Of every other tokenizer from the first, each score with the interval of the difference."""
     table = _table(list(differences), f"minus {first}")
-    for score in next(iter(differences.values())):
-        found = [Number(**scores[score]) for scores in differences.values()]
+    for score in dict.fromkeys(score for scores in differences.values() for score in scores):
+        # Tokens without a grid have no score of one.
+        found = [Number(**scores[score]) if score in scores else None for scores in differences.values()]
         cells = (show(number, known.get(score), "+", below=True) for number in found)
         table.add_row(*_named(score, known), *cells)
     console.print()
