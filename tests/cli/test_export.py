@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from sendvae.cli.main import main
 from sendvae.config import DiffusionConfig, load_config
 from sendvae.diffusion import SiT, build_sit, load_sit, save_generator
 from sendvae.runs import RunFolder, save_checkpoint
@@ -25,18 +24,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """The installed entry point in an empty folder: arguments to (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sendvae", "export", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+def command(command: Command) -> Command:
+    """`sendvae export`."""
+    return partial(command, "export")
 
 
 @pytest.fixture

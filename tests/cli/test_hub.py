@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 
-from sendvae.cli.main import main
 from sendvae.tokenizers import load_tokenizer
 from sendvae.weights.publish import check_repository
 
@@ -130,17 +129,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sendvae", "export", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
+def command(command: Command) -> Command:
+    """`sendvae export`."""
+    return partial(command, "export")
 
 
 PUSH = ("demo-f8d16", "--to", "safetensors", "--push-to-hub", "somebody/net")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from sendvae.autoencoding import PERCEPTUAL, load_perceptual
-from sendvae.cli.main import app, main
+from sendvae.cli.main import app
 from sendvae.metrics import FEATURE_WEIGHTS, load_mobilenet_v2
 from sendvae.tokenizers import TOKENIZERS, TrainableTokenizer
 from sendvae.vision import BACKBONES
@@ -32,20 +31,6 @@ def _nothing_but_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("SENDVAE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The installed entry point: arguments to (exit code, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sendvae", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def rows() -> dict[str, dict[str, Any]]:
