@@ -11,19 +11,20 @@ from pathlib import Path, PurePosixPath
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from sendvae.data import ImageSet, to_float, to_uint8
+from sendvae.data import ImageSet
 from sendvae.distributed import all_reduce_mean, barrier, is_main, rank, world_size
 from sendvae.errors import UserError
 from sendvae.evaluation.gallery import difference_of, titled_row
+from sendvae.evaluation.reconstruction import reconstruct
 from sendvae.files import new_file, write_text
 from sendvae.metrics import psnr
 from sendvae.nn import weights_digest
-from sendvae.nn.precision import number_format, resolve_precision
+from sendvae.nn.precision import resolve_precision
 from sendvae.runs import progress
 from sendvae.tokenizers import Tokenizer, check_fit
 
@@ -101,14 +102,10 @@ def reconstruct_any_size(
     Raises:
         UserError: the tokenizer takes one size only, and the image has another.
     """
-    device = next(tokenizer.parameters()).device
     right, bottom = _padding(image, tokenizer)
-    pixels: Float[Tensor, "1 3 H W"] = to_float(image)[None].to(device)
-    with number_format(resolve_precision(precision, device), device):
-        padded = F.pad(pixels, (0, right, 0, bottom), mode="replicate")
-        check_fit(tokenizer, padded)
-        decoded = tokenizer.decode(tokenizer.encode(padded).mode())
-    return to_uint8(decoded[0, :, : image.shape[1], : image.shape[2]]).cpu()
+    padded = F.pad(image[None].float(), (0, right, 0, bottom), mode="replicate").to(torch.uint8)
+    check_fit(tokenizer, padded)
+    return reconstruct(tokenizer, padded, precision)[0, :, : image.shape[1], : image.shape[2]]
 
 
 def _padding(image: Tensor, tokenizer: Tokenizer) -> tuple[int, int]:
