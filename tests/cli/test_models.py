@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from sendvae.autoencoding import PERCEPTUAL, load_perceptual
 from sendvae.cli.main import app
+from sendvae.diffusion import DIFFUSION_MODELS
 from sendvae.metrics import FEATURE_WEIGHTS, load_mobilenet_v2
 from sendvae.tokenizers import TOKENIZERS, TrainableTokenizer
 from sendvae.vision import BACKBONES
@@ -22,7 +23,7 @@ from sendvae.weights import Shipped
 Command = Callable[..., tuple[int, str, str]]
 runner = CliRunner()
 SHIPPED = [name for name, spec in TOKENIZERS.items() if isinstance(spec.weights.source, Shipped)]
-PACKAGED = ["effnet-lite0", "effnet-lite1-perceptual", "mobilenet-v2", *SHIPPED]
+PACKAGED = [*DIFFUSION_MODELS, "effnet-lite0", "effnet-lite1-perceptual", "mobilenet-v2", *SHIPPED]
 REMOTE = [name for name in [*TOKENIZERS, *BACKBONES, "lpips-vgg", "inception"] if name not in PACKAGED]
 
 
@@ -42,7 +43,9 @@ def rows() -> dict[str, dict[str, Any]]:
 def test_every_name_of_every_registry_is_listed_once() -> None:
     listed = runner.invoke(app, ["models", "--json"])
     names = [row["name"] for row in json.loads(listed.output)]
-    assert sorted(names) == sorted([*TOKENIZERS, *BACKBONES, *PERCEPTUAL, *FEATURE_WEIGHTS])
+    assert sorted(names) == sorted(
+        [*TOKENIZERS, *DIFFUSION_MODELS, *BACKBONES, *PERCEPTUAL, *FEATURE_WEIGHTS]
+    )
     text = runner.invoke(app, ["models"]).output
     assert all(name in text for name in names)
 

@@ -15,7 +15,8 @@ from PIL import Image
 from tests.evaluation.samplable import CLASSES, NAMES, save_run, small_sit, small_tokenizer, tiny_sit
 
 from sendvae.config import SampleConfig, validate
-from sendvae.data import open_images
+from sendvae.data import open_embedded, open_images
+from sendvae.diffusion import load_generator
 from sendvae.errors import UserError
 from sendvae.evaluation import generate
 from sendvae.evaluation import sample_job as job
@@ -24,11 +25,11 @@ from sendvae.evaluation.labels import choose_labels
 from sendvae.evaluation.results import Input
 from sendvae.evaluation.sample_files import ArrayBlocks, PngBlocks
 from sendvae.evaluation.sample_grid import BORDER, TITLE, write_grid
-from sendvae.evaluation.sample_job import write_samples
+from sendvae.evaluation.sample_job import samples_of_run, write_samples
 from sendvae.evaluation.sample_record import load_record, sampling_of
 from sendvae.nn import LatentNorm
 from sendvae.runs import Classes, save_checkpoint
-from sendvae.tokenizers import save_tokenizer
+from sendvae.tokenizers import load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -300,6 +301,27 @@ def test_a_run_gives_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert same(alone.generator, exported)
     with pytest.raises(UserError, match="belong to a run"):
         load_model("sit", "tokenizer", raw=True)
+
+
+def test_a_model_that_goes_by_name_brings_its_tokenizer_and_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = load_model("demo-sit-send")
+    assert same(model.tokenizer, load_tokenizer("demo-send-vae"))
+    assert same(model.generator, load_generator("demo-sit-send"))
+    assert model.classes.names == open_embedded("emoji", "train").class_names
+    assert sum(model.classes.images or ()) == len(open_embedded("emoji", "train"))
+    assert (model.name, model.pixels, model.origin["run"]) == ("demo-sit-send", 64, "demo-sit-send")
+    assert same(load_model("demo-sit-send", "demo-plain").tokenizer, load_tokenizer("demo-plain"))
+    assert is_diffusion_run("demo-sit-send")
+    with pytest.raises(
+        UserError, match=r"--checkpoint and --raw-weights belong to a run(?s:.*)demo-sit-send"
+    ):
+        load_model("demo-sit-send", step=3)
+    target = samples_of_run("demo-sit-send", config(images=3, labels="random"), CPU)
+    assert target.parent == Path("runs/demo-sit-send")  # not where the package lies
+    assert np.load(target)["arr_0"].shape == (3, 64, 64, 3)
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from sendvae.diffusion import DIFFUSION_MODELS
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel, is_diffusion_run, load_model
 from sendvae.nn import weights_digest
@@ -56,8 +57,9 @@ def open_models(sources: Sequence[str], device: torch.device, runs: Path = Path(
 
 
 def shipped() -> list[str]:
-    """Return the tokenizers whose weights are part of this package."""
-    return [name for name, spec in TOKENIZERS.items() if isinstance(spec.weights.source, Shipped)]
+    """Return the tokenizers and diffusion models whose weights are part of this package."""
+    rows = [*TOKENIZERS.items(), *DIFFUSION_MODELS.items()]
+    return [name for name, spec in rows if isinstance(spec.weights.source, Shipped)]
 
 
 def finished_runs(folder: Path) -> list[str]:
@@ -73,7 +75,7 @@ def finished_runs(folder: Path) -> list[str]:
 
 
 def draws_images(source: str) -> bool:
-    """Whether this is a run of a diffusion model, or one of its checkpoints."""
+    """Whether this is a diffusion model by name, a run of one, or one of its checkpoints."""
     path = Path(source)
     return is_diffusion_run(str(path.parent.parent if path.parent.name == CHECKPOINTS else path))
 

@@ -100,6 +100,12 @@ def _generator(name: str) -> None:
     GeneratorName.parse(name)
 
 
+def _diffusion_model(name: str) -> None:
+    from sendvae.diffusion import DIFFUSION_MODELS
+
+    DIFFUSION_MODELS[name]
+
+
 def _path(name: str) -> None:
     from sendvae.diffusion import PATHS
 
@@ -163,6 +169,7 @@ LOOKUPS: dict[str, Callable[[str], None]] = {
     "tokenizer": _tokenizer,
     "tokenizer or architecture": _tokenizer_or_architecture,
     "generator": _generator,
+    "diffusion model": _diffusion_model,
     "path": _path,
     "projector": _projector,
     "vision backbone": _backbone,

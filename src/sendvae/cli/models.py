@@ -111,11 +111,13 @@ def pull(
 def networks() -> Iterator[tuple[str, str, tuple[Weights, ...]]]:
     """Yield kind, name and weights of every network of every registry."""
     from sendvae.autoencoding import PERCEPTUAL_WEIGHTS
+    from sendvae.diffusion import DIFFUSION_MODELS
     from sendvae.metrics import FEATURE_WEIGHTS
     from sendvae.tokenizers import TOKENIZERS
     from sendvae.vision import BACKBONES
 
     yield from ((TOKENIZER, name, (spec.weights,)) for name, spec in TOKENIZERS.items())
+    yield from (("diffusion model", name, (row.weights,)) for name, row in DIFFUSION_MODELS.items())
     yield from (("vision backbone", name, (spec.weights,)) for name, spec in BACKBONES.items())
     yield from (("perceptual network", name, weights) for name, weights in PERCEPTUAL_WEIGHTS.items())
     yield from (("feature network", name, (weights,)) for name, weights in FEATURE_WEIGHTS.items())

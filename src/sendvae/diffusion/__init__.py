@@ -8,6 +8,7 @@ from sendvae.diffusion.load import (
     save_generator,
     trained_generator,
 )
+from sendvae.diffusion.models import DIFFUSION_MODELS, DiffusionModelSpec, locate_generator, named_model
 from sendvae.diffusion.objective import diffusion_objective
 from sendvae.diffusion.path import PATHS, sample_time, shift_of
 from sendvae.diffusion.projectors import PROJECTORS
@@ -19,11 +20,13 @@ from sendvae.diffusion.sit import SiT
 from sendvae.diffusion.zoo import GENERATORS, SIZES, GeneratorName, build_generator, build_sit
 
 __all__ = [
+    "DIFFUSION_MODELS",
     "GENERATORS",
     "PATHS",
     "PROJECTORS",
     "SAMPLERS",
     "SIZES",
+    "DiffusionModelSpec",
     "Generator",
     "GeneratorName",
     "LightningDiT",
@@ -35,6 +38,8 @@ __all__ = [
     "load_checkpoint_file",
     "load_generator",
     "load_sit",
+    "locate_generator",
+    "named_model",
     "repa_loss",
     "sample",
     "sample_time",

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sendvae.diffusion.models import locate_generator
 from sendvae.diffusion.path import LINEAR
 from sendvae.diffusion.projectors import CONV, MLP
 from sendvae.diffusion.protocol import Generator
@@ -44,12 +45,14 @@ def save_generator(generator: Generator, folder: Path, card: str | None = None) 
 
 
 def load_generator(source: str | Path) -> Generator:
-    """Return a generator from an exported folder, a training run, or its makers' file; strict, in evaluation mode.
+    """Return a generator by name, or from an exported folder, a training run, or its makers' file.
+
+    Loading is strict; the generator is in evaluation mode.
 
     Raises:
         UserError: there is none, a file is damaged, or the weights do not fit.
     """
-    path = Path(source)
+    path = locate_generator(source)
     if path.is_file():
         return load_checkpoint_file(path)[0]
     folder = path / EXPORTED if (path / EXPORTED).is_dir() else path

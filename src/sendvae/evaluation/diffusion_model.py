@@ -12,7 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sendvae.diffusion import Generator, load_checkpoint_file, load_generator, trained_generator
+from sendvae.diffusion import (
+    DIFFUSION_MODELS,
+    Generator,
+    load_checkpoint_file,
+    load_generator,
+    locate_generator,
+    named_model,
+    trained_generator,
+)
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm, weights_digest
 from sendvae.runs import (
@@ -65,7 +73,9 @@ class DiffusionModel:
 
 
 def is_diffusion_run(source: str) -> bool:
-    """Whether this is the folder of a run that images can be drawn from, finished or not."""
+    """Whether this is a model by name, or the folder of a run that images can be drawn from, finished or not."""
+    if named_model(source) is not None:
+        return True
     run = RunFolder(Path(source))
     return run.config_path.is_file() and run.configuration().get("kind") in KINDS
 
@@ -76,16 +86,16 @@ def load_model(
     """Return what images are drawn from, on the CPU, in evaluation mode.
 
     Args:
-        source: a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an exported generator, or a file
-            of SiT, LightningDiT, REPA or REPA-E.
-        tokenizer: instead of the run's own; needed where `source` is no run.
+        source: a name in `DIFFUSION_MODELS`, a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an
+            exported generator, or a file of SiT, LightningDiT, REPA or REPA-E.
+        tokenizer: instead of the model's own; needed where `source` is neither a name nor a run.
         step: of a checkpoint of the run, instead of the exported model.
         raw: the weights as trained instead of their average; of `step`, or of the newest checkpoint.
 
     Raises:
         UserError: no such run, unfinished, no such checkpoint; a tokenizer that is missing or does not fit.
     """
-    path = Path(source)
+    path = locate_generator(source)
     if path.parent.name == "checkpoints":
         if step is not None:
             raise UserError(
@@ -94,7 +104,9 @@ def load_model(
         path, step = path.parent.parent, open_checkpoint(path).step
     if not path.exists():
         raise UserError(
-            "no such run", given=source, expected="a run folder, a checkpoint, or a generator's file"
+            "no such run",
+            given=source,
+            expected=f"a run folder, a checkpoint, a generator's file, or one of {', '.join(DIFFUSION_MODELS)}",
         )
     if is_diffusion_run(str(path)):
         model = _of_run(RunFolder(path), tokenizer, step, raw)
@@ -113,7 +125,8 @@ def load_model(
             raise UserError(
                 "--checkpoint and --raw-weights belong to a run", given=f"{source}, which is none"
             )
-        model = _of_file(path, tokenizer)
+        row = named_model(source)
+        model = _of_file(source, path, tokenizer or (row.tokenizer if row else None))
     _check_fit(model)
     return model
 
@@ -191,10 +204,10 @@ def _joint_checkpoint(
     return generator, decoder, str(own)
 
 
-def _of_file(path: Path, tokenizer: str | None) -> DiffusionModel:
+def _of_file(source: str, path: Path, tokenizer: str | None) -> DiffusionModel:
     if tokenizer is None:
         raise UserError(
-            f"{path} does not say which tokenizer its latents are of",
+            f"{source} does not say which tokenizer its latents are of",
             expected="a run of sendvae train diffusion, or --tokenizer",
             next_step="name it: --tokenizer NAME",
         )
@@ -207,7 +220,7 @@ def _of_file(path: Path, tokenizer: str | None) -> DiffusionModel:
     else:
         generator = load_generator(path)
         classes = load_classes(path, generator.num_classes)
-    origin: dict[str, str | int] = {"run": str(path), "checkpoint": "last", "weights": "ema"}
+    origin: dict[str, str | int] = {"run": source, "checkpoint": "last", "weights": "ema"}
     return _model(path.resolve().stem, generator, decoder, classes, origin, tokenizer)
 
 

@@ -88,11 +88,16 @@ def write_samples(
 def samples_of_run(
     run: str, config: SampleConfig, device: torch.device, tokenizer: str | None = None
 ) -> Path:
-    """Return RUN/samples-DIGEST.npz, drawn as far as it is missing; the name stands for all that it depends on."""
+    """Return RUN/samples-DIGEST.npz, drawn as far as it is missing; the name stands for all that it depends on.
+
+    Samples of a model that goes by name lie in runs/NAME.
+    """
     model = load_model(run, tokenizer)
     labels = choose_labels(config, model.classes, config.seed)
     digest = describe_samples(model, config, labels, device, {"layout": "npz"}).content_digest()
-    target = Path(run) / f"samples-{digest}{NPZ}"
+    folder = Path(run) if Path(run).exists() else Path("runs") / run
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"samples-{digest}{NPZ}"
     write_samples(model, config, target, device)
     return target
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sendvae.config import LatentsConfig
 from sendvae.data import AdmArchive, open_images
-from sendvae.diffusion import load_generator
+from sendvae.diffusion import load_generator, locate_generator
 from sendvae.evaluation.latents import open_data
 from sendvae.nn import weights_digest
 from sendvae.runs.classes import CLASSES
@@ -73,7 +73,7 @@ class Contents:
         """
 
         def read() -> str:
-            classes = Path(source) / CLASSES
+            classes = locate_generator(source) / CLASSES
             known = _digest_of([classes]) if classes.is_file() else "no classes"
             return f"{weights_digest(load_generator(source))}, {known}"
 
