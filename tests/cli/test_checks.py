@@ -25,7 +25,7 @@ from sendvae.config import (
 SCHEMAS = (TokenizerConfig, DiffusionConfig, JointConfig, DemoConfig, GenerationConfig, ReconstructionConfig, LatentsConfig, SampleConfig)  # fmt: skip
 # Strings that name nothing of ours: data, splits, columns, files.
 FREE = {
-    "source", "data", "attributes_file", "split", "samples_split", "reference_split", "correlate", "predict", "labels",
+    "source", "data", "attributes_file", "split", "samples_split", "reference_split", "class_splits", "correlate", "predict", "labels",
 }  # fmt: skip
 
 TOKENIZER = ("train", "tokenizer", "demo/send-vae")

@@ -36,14 +36,14 @@ ema: 0.2
 optimizer: {lr: 4.0e-3, warmup: 0}
 """
 OVERRIDES = [
-    "limit=64", "tokenizer_images=32", "diffusion_images=160",
+    "tokenizers=[]", "models=[]", "latents=[demo-plain]", "limit=64", "tokenizer_images=32", "diffusion_images=160",
     "sampling={method: euler-maruyama, steps: 4, images: 24, batch_size: 10, guidance_scale: 3.0}",
     "evaluation.reconstruction.limit=16", "evaluation.latents.uniformity.samples=60",
 ]  # fmt: skip
 
 
 def measured(folder: Path) -> dict[str, dict[str, float]]:
-    """Return the metrics of the base and of one method, computed in float32 on one thread."""
+    """Return the metrics of the base, of one method and of a generator, computed in float32 on one thread."""
     torch.set_num_threads(1)
     presets = {"methods": folder / "send-vae", "diffusion": folder / "sit"}
     presets["methods"].write_text(METHOD)
@@ -51,15 +51,16 @@ def measured(folder: Path) -> dict[str, dict[str, float]]:
     chosen = [f"methods=[{presets['methods']}]", f"diffusion={presets['diffusion']}"]
     config = load_config(DemoConfig, "demo/quick", [*OVERRIDES, *chosen])
     graph = Graph(folder / "demo")
-    cells = graph.add_cells(demo_cells(config, [SEED]))
+    cells = demo_cells(config, [SEED])
+    nodes = graph.add_cells(cells)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "bf16_is_native", lambda _device: False)
         for node in graph.nodes.values():  # one after the other in this process, which is what is patched
             node.folder.mkdir(parents=True)
             node.row.compute(node.job)
     return {
-        name: numbers([node.folder for node in cell.values()])
-        for name, cell in zip(("base", "send-vae"), cells, strict=True)
+        cell.method: numbers([node.folder for node in own.values()])
+        for cell, own in zip(cells, nodes, strict=True)
     }
 
 

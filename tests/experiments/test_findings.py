@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sendvae.evaluation.results import Number
-from sendvae.experiments.findings import correlate, differences
+from sendvae.experiments.findings import differences
 from sendvae.experiments.record import CellResult
 
 
@@ -40,15 +40,6 @@ def test_no_differences_without_control_or_resamples() -> None:
         differences([run("send-vae", 0, 0.5, some), run("mapper", 0, 0.5, some)], "f1_macro", "plain") == []
     )
     assert differences([run("plain", 0, 0.5, some), run("mapper", 0, 0.5, None)], "f1_macro", "plain") == []
-
-
-def test_correlation_over_runs_that_generated() -> None:
-    runs = [run("plain", seed, value, None) for seed, value in enumerate((0.1, 0.2, 0.4, 0.3))]
-    found = correlate(runs, "f1_macro", "fd")
-    assert found.r == pytest.approx(-1.0)
-    assert found.n == 4
-    bare = CellResult("base", "base", 0, [], metrics={"f1_macro": Number(value=0.9)})
-    assert correlate([*runs, bare], "f1_macro", "fd").n == 4
 
 
 def test_only_seeds_of_both_are_compared() -> None:

@@ -69,10 +69,14 @@ def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
 
 def _sort_and_enlarge(page: Page) -> None:
     """Asserts that tables sort by mouse and keyboard, and that pictures open and close."""
-    for table in page.locator("table.sortable").all():
-        heading = table.locator("thead tr:last-child th").last
+    bodies = [
+        (table.locator("thead tr:last-child th").last, body)  # a table sorts within each of its parts
+        for table in page.locator("table.sortable").all()
+        for body in table.locator("tbody:has(td)").all()
+    ]
+    for heading, body in bodies:
 
-        def column(rows: Locator = table.locator("tbody tr")) -> list[float]:
+        def column(rows: Locator = body.locator("tr")) -> list[float]:
             texts = [row.locator("td").last.inner_text().split()[0] for row in rows.all()]
             return [float(text.replace(",", "")) for text in texts if text != "–"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-FULL_MINUTES = 16.0  # what the preset demo/full takes on 2 CPU cores without native bf16
+FULL_MINUTES = 8.0  # what the preset demo/full may take on 2 idle CPU cores
 
 
 def demo(
@@ -18,11 +18,11 @@ def demo(
         typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The same path in one to three minutes; numbers mean nothing.")
+        bool, typer.Option("--quick", help="The same path in about a minute; numbers mean nothing.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Train everything this many times.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Train whatever is trained this many times.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option(min=1, help="Scale the training of every stage from the 16-minute preset.")
+        float | None, typer.Option(min=1, help="Scale every training from the 8-minute preset.")
     ] = None,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Train the base tokenizer too (about an hour).")
@@ -31,8 +31,9 @@ def demo(
 ) -> None:
     """Watch a VAE become generation-friendly on real images, on a CPU, offline.
 
-    One base tokenizer is fine-tuned in four ways, a small SiT is trained on each latent space, and everything is
-    measured. Ends in a self-contained report.html. Ctrl-C and the same command again resume.
+    The tokenizers that ship are scored and the diffusion models that ship are sampled; then a tokenizer is fine-tuned
+    and a small SiT is trained on two latent spaces. A self-contained report.html opens with learning curves that were
+    measured before, and follows the run. Ctrl-C and the same command again resume.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Configuration of `sendvae demo`: which presets it chains, and how the results are measured."""
+"""Configuration of `sendvae demo`: what it shows as it ships, what it trains, and how the results are measured."""
 
 from __future__ import annotations
 
@@ -21,11 +21,20 @@ class DemoConfig(Section):
     base_images: PositiveInt = Field(
         140_000, description="images of the base's training, with --from-scratch"
     )
+    tokenizers: Annotated[list[str], NameOf("tokenizer")] = Field(
+        description="trained tokenizers that are scored, in the order of the table; the first is the control"
+    )
+    models: Annotated[list[str], NameOf("diffusion model")] = Field(
+        description="trained generators that are sampled, each on one of these tokenizers"
+    )
     methods: Annotated[list[str], NameOf("preset")] = Field(
-        description="tokenizer presets, in the order of the table", min_length=1
+        description="tokenizer presets that are trained, starting from the base"
     )
     diffusion: Annotated[str, NameOf("preset")] = Field(
-        description="diffusion preset trained on each latent space"
+        description="diffusion preset that is trained on latents"
+    )
+    latents: Annotated[list[str], NameOf("tokenizer")] = Field(
+        description="tokenizers on whose latents it is trained"
     )
     limit: PositiveInt | None = Field(None, description="use only the first so many images of every split")
     tokenizer_images: PositiveInt = Field(description="images of each fine-tuning")

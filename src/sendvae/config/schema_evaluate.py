@@ -39,7 +39,7 @@ class GenerationConfig(Section):
     )
     limit: PositiveInt | None = Field(None, description="use only the first so many samples")
     reference_limit: PositiveInt | None = Field(
-        None, description="use only the first so many images of the reference"
+        None, description="use only the first so many images of the reference, and of each of class_splits"
     )
     labels: str | None = Field(
         None,

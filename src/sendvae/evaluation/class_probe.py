@@ -59,7 +59,7 @@ def probe_images(reference: str, protocol: GenerationConfig, size: int | None = 
         UserError: it has no such splits, or they are the same images.
     """
     found = [
-        open_images(reference, split, size=size, crop=protocol.crop, labelled=True)
+        open_images(reference, split, protocol.reference_limit, size=size, crop=protocol.crop, labelled=True)
         for split in protocol.class_splits
     ]
     if found[0].fingerprint == found[1].fingerprint:

@@ -12,11 +12,16 @@ class _Part(BaseModel):
 
 
 class Method(_Part):
-    """A row of the table: what cells of several seeds have in common."""
+    """A row of the table: what cells of several seeds have in common.
+
+    Attributes:
+        part: of the table; rows of different parts do not compete.
+    """
 
     name: str
     label: str
     description: str
+    part: str = ""
 
 
 class PaperTable(_Part):
@@ -48,9 +53,12 @@ class About(_Part):
         base: the method that all others start from: it is shown, and does not compete.
         control: the method that the others are compared with.
         columns: names of the numbers in the table, in its order; empty for all.
-        headline: a score of the latent space and a metric of generation, which the verdict is about.
+        contender: the method that the verdict holds against the control.
+        trained: a method before and after a training that the verdict is about, too.
+        headline: a score of the latent space and a distance of samples, which the verdict is about.
         compared: scores whose difference from the control's is shown, resample by resample.
-        correlated: pairs of numbers that are held against each other over cells.
+        curves: whether the learning curves that ship are shown first.
+        conclusions: sentences after the one on the cells: what else is known of the question.
         data: facts of the images.
         licences: of the images.
         config: what was asked for.
@@ -63,12 +71,15 @@ class About(_Part):
     methods: list[Method] = []
     base: str | None = None
     control: str | None = None
+    contender: str | None = None
+    trained: tuple[str, str] | None = None
     columns: list[str] = []
     headline: tuple[str, str] | None = None
     compared: list[str] = []
-    correlated: list[tuple[str, str]] = []
     networks: list[Network] = []
     paper: PaperTable | None = None
+    curves: bool = False
+    conclusions: list[str] = []
     data: dict[str, str | int] = {}
     licences: list[str] = []
     config: dict[str, Any] = {}

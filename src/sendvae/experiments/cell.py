@@ -56,7 +56,7 @@ class Cell:
 def build_cell(
     name: str,
     tokenizer: TokenizerConfig | Stage | str,
-    diffusion: DiffusionConfig | None,
+    diffusion: DiffusionConfig | str | None,
     evaluation: EvaluationConfig,
     sampling: SamplingConfig | None = None,
     *,
@@ -70,8 +70,8 @@ def build_cell(
 
     Args:
         tokenizer: to train; or one that another stage trains, or that is there by name.
-        diffusion: trained on the tokenizer's latents, whatever its field `tokenizer` says; None: the tokenizer is
-            only scored.
+        diffusion: to train on the tokenizer's latents, whatever its field `tokenizer` says; or a name of
+            `DIFFUSION_MODELS`, or a run, which is sampled as it is; None: the tokenizer is only scored.
         evaluation: the protocols.
         sampling: of the diffusion model.
         seed: of the samples; those of the trainings stand in their configurations.
@@ -83,17 +83,18 @@ def build_cell(
         tokenizer = Stage("tokenizer", name, tokenizer, {"init": init or tokenizer.init})
     if isinstance(tokenizer, Stage):
         stages["tokenizer"] = tokenizer
-    if diffusion is not None:
-        stages["diffusion"] = Stage("diffusion", name, diffusion, {"tokenizer": tokenizer})
+    if isinstance(diffusion, DiffusionConfig):
+        run = stages["diffusion"] = Stage("diffusion", name, diffusion, {"tokenizer": tokenizer})
+    else:
+        run = diffusion
+    if run is not None:
         drawn = SampleConfig(**(sampling or SamplingConfig()).model_dump(), seed=seed)
         samples = SamplesConfig(
             sampling=drawn,
             generation=evaluation.generation,
             reference=reference or evaluation.latents.data,
         )
-        stages["samples"] = Stage(
-            "samples", name, samples, {"run": stages["diffusion"], "tokenizer": tokenizer}
-        )
+        stages["samples"] = Stage("samples", name, samples, {"run": run, "tokenizer": tokenizer})
     scores = TokenizerScoresConfig(latents=evaluation.latents, reconstruction=evaluation.reconstruction)
     stages["scores"] = Stage("tokenizer-scores", name, scores, {"tokenizer": tokenizer})
     return Cell(name, method or name, seed, stages, expected)

@@ -1,8 +1,9 @@
-"""The paper's experiment in small, as cells: one base tokenizer, four ways of fine-tuning it, one SiT on each."""
+"""The paper's experiment in small, as cells: what ships is measured, and a little of it is trained while one watches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sendvae.config import (
     DemoConfig,
@@ -13,42 +14,60 @@ from sendvae.config import (
     load_expected,
 )
 from sendvae.data import open_embedded
+from sendvae.diffusion import DIFFUSION_MODELS
 from sendvae.experiments import demo_texts as texts
 from sendvae.experiments.about import About
 from sendvae.experiments.cell import Cell, Stage, build_cell
+from sendvae.experiments.curves import load_curves
 
 BASE = "base"
 SPLITS = ("train", "val", "test")
 
 
 def demo_cells(config: DemoConfig, seeds: Sequence[int], from_scratch: bool = False) -> list[Cell]:
-    """Return the base tokenizer's cell, then one of every method and seed.
+    """Return the cells in the order of the page: what ships, the base, then what is trained for every seed.
 
     Args:
-        from_scratch: train the base tokenizer instead of taking the one that ships.
+        from_scratch: train the base tokenizer, too, instead of taking the one that ships.
     """
     evaluation = _evaluation(config)
     trained = _base(config) if from_scratch else None
-    cells = [build_cell(BASE, trained or config.base, None, evaluation)]
+    models = {DIFFUSION_MODELS[name].tokenizer: name for name in config.models}
+    cells = [
+        build_cell(name, name, models.get(name), evaluation, config.sampling) for name in config.tokenizers
+    ]
+    cells.append(build_cell(BASE, trained or config.base, None, evaluation))
     for seed in seeds:
         shared = _overrides(config, seed)
         for preset in config.methods:
             method = preset.rpartition("/")[2]
             tokenizer = [f"init={config.base}", f"loop.images={config.tokenizer_images}", *shared]
-            diffusion = [f"loop.images={config.diffusion_images}", *shared]
             cells.append(
                 build_cell(
                     f"{method}-{seed}",
                     load_config(TokenizerConfig, preset, tokenizer),
-                    load_config(DiffusionConfig, config.diffusion, diffusion),
+                    None,
                     evaluation,
-                    config.sampling,
                     seed=seed,
                     method=method,
                     init=trained,
                     expected=load_expected(preset),
                 )
             )
+        for name in config.latents:
+            diffusion = [f"loop.images={config.diffusion_images}", *shared]
+            model = load_config(DiffusionConfig, config.diffusion, diffusion)
+            cell = build_cell(
+                f"sit-{name}-{seed}",
+                name,
+                model,
+                evaluation,
+                config.sampling,
+                seed=seed,
+                method=f"sit-{name}",
+            )
+            # The tokenizer's own scores stand with the tokenizer.
+            cells.append(replace(cell, stages={k: v for k, v in cell.stages.items() if k != "scores"}))
     return cells
 
 
@@ -56,21 +75,23 @@ def about_demo(config: DemoConfig, command: str, quick: bool = False) -> About:
     """Return what the demo's page says besides its numbers."""
     images = {split: open_embedded("emoji", split, config.limit) for split in SPLITS}
     train = images["train"]
-    methods = [preset.rpartition("/")[2] for preset in config.methods]
     return About(
         title=texts.TITLE,
         lead=texts.LEAD,
         warning=texts.QUICK if quick else "",
         command=command,
-        methods=[texts.METHODS[name] for name in (BASE, *methods) if name in texts.METHODS],
+        methods=list(texts.METHODS),
         base=BASE,
         control=texts.CONTROL,
+        contender=texts.CONTENDER,
+        trained=(BASE, texts.TRAINED_METHOD),
         columns=list(texts.COLUMNS),
         headline=texts.HEADLINE,
         compared=list(texts.COMPARED),
-        correlated=list(texts.CORRELATED),
         networks=texts.NETWORKS,
         paper=texts.PAPER,
+        curves=True,
+        conclusions=[texts.study_conclusion(load_curves()), texts.paper_conclusion()],
         data={
             "images": "emoji artwork of three makers",
             **{split: len(part) for split, part in images.items()},

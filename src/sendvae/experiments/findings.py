@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sendvae.experiments.record import CellResult
-from sendvae.latents import Correlation, pearson, percentile_interval
+from sendvae.latents import percentile_interval
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,6 @@ class Difference:
     metric: str
     value: float
     interval: tuple[float, float]
-
-
-def correlate(cells: Sequence[CellResult], x: str, y: str) -> Correlation:
-    """Return how two numbers go together, over the cells that have both: one point per method and seed."""
-    points = [(c.metrics[x].value, c.metrics[y].value) for c in cells if x in c.metrics and y in c.metrics]
-    return pearson([a for a, _ in points], [b for _, b in points])
 
 
 def differences(cells: Sequence[CellResult], metric: str, control: str) -> list[Difference]:

@@ -52,19 +52,37 @@ class Experiment:
         return {method.name: COLOURS[i % len(COLOURS)] for i, method in enumerate(self.methods)}
 
     @cached_property
+    def parts(self) -> dict[str, list[Method]]:
+        """The methods of each part of the table."""
+        return {
+            part: [method for method in self.methods if method.part == part]
+            for part in dict.fromkeys(method.part for method in self.methods)
+        }
+
+    @cached_property
+    def rivals(self) -> list[str]:
+        """The methods of the control's part, without a control all of them; but not the base."""
+        part = next((method.part for method in self.methods if method.name == self.about.control), None)
+        own = self.methods if part is None else self.parts[part]
+        return [method.name for method in own if method.name != self.about.base]
+
+    @cached_property
     def competing(self) -> list[CellResult]:
-        """All cells but those of the base."""
-        return [cell for cell in self.cells if cell.method != self.about.base]
+        """The cells of the rivals."""
+        return [cell for cell in self.cells if cell.method in self.rivals]
 
     @cached_property
     def seeds(self) -> list[int]:
-        """Of the cells that compete."""
-        return sorted({cell.seed for cell in self.competing})
+        """Of the cells that are not the base's."""
+        return sorted({cell.seed for cell in self.cells if cell.method != self.about.base})
 
     @cached_property
     def first(self) -> list[CellResult]:
-        """The base, and of every other method the first seed."""
-        return [cell for cell in self.cells if cell.method == self.about.base or cell.seed == self.seeds[0]]
+        """Of every method the cell of the first seed."""
+        seeds = {
+            method.name: min(c.seed for c in self.cells if c.method == method.name) for method in self.methods
+        }
+        return [cell for cell in self.cells if cell.seed == seeds[cell.method]]
 
     @cached_property
     def quantities(self) -> dict[str, Quantity]:

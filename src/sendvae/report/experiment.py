@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sendvae.evaluation import wording
-from sendvae.experiments.findings import correlate
 from sendvae.experiments.record import CellResult, load_cells, load_record, load_times
 from sendvae.report.cells import Experiment
+from sendvae.report.learning import learning_curves
 from sendvae.report.page import data_uri, write_page
 from sendvae.report.plots import Series, lines, scatter
+from sendvae.report.verdict import verdict
 
 TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
 DIFFUSION_CURVES = (("velocity", "velocity MSE"), ("repa", "REPA loss"))
@@ -58,7 +59,8 @@ def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
         live,
         e=experiment,
         about=experiment.about,
-        verdict=verdict(experiment),
+        sentences=[text for text in (verdict(experiment), *experiment.about.conclusions) if text],
+        curves=learning_curves(experiment) if experiment.about.curves else None,
         missing=_missing(experiment),
         groups=_groups(experiment),
         table={
@@ -67,7 +69,6 @@ def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
         },
         scatter=_scatter(experiment),
         differences=_difference_texts(experiment),
-        correlations=[_correlation_text(experiment, x, y) for x, y in experiment.about.correlated],
         tokenizer_curves=_curves(experiment, "tokenizer", TOKENIZER_CURVES),
         diffusion_curves=_curves(experiment, "diffusion", DIFFUSION_CURVES),
         originals=_originals(experiment),
@@ -79,33 +80,6 @@ def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
         work={WORK.get(kind, kind): seconds for kind, seconds in experiment.seconds.items()},
         peak_memory=max((cell.peak_memory_gib for cell in experiment.cells), default=0.0),
     )
-
-
-def verdict(experiment: Experiment) -> str:
-    """Return one sentence that says which method is best on each side, whichever it is; empty without sides."""
-    if experiment.about.headline is None:
-        return ""
-    headline = experiment.about.headline
-    best = {metric: experiment.best(metric) for metric in headline}
-    if None in best.values():
-        return "No run has been sampled yet."
-    (first, score), (second, distance) = (_figure(experiment, metric, best[metric]) for metric in headline)
-    lead = next((d for d in experiment.differences(headline[0]) if d.method == best[headline[0]]), None)
-    doubt = ""
-    if lead is not None and lead.interval[0] <= 0.0:
-        label = experiment.quantities[headline[0]].label
-        doubt = f" The choice of test images alone could explain its lead in {label} over the unaligned one."
-    if first == second:
-        return f"{first} has both the most separable latent space ({score}) and the best samples ({distance}).{doubt}"
-    return f"{first} has the most separable latent space ({score}), but {second} the best samples ({distance}).{doubt}"
-
-
-def _figure(experiment: Experiment, metric: str, method: str | None) -> tuple[str, str]:
-    """The label of a method, and its number in words."""
-    assert method is not None
-    quantity = experiment.quantities[metric]
-    mean = fmean(experiment.values(metric, method))
-    return experiment.labels[method], f"{quantity.label} {mean:.{quantity.digits}f}"
 
 
 def _missing(experiment: Experiment) -> list[str]:
@@ -146,29 +120,6 @@ def _scatter(experiment: Experiment) -> str:
     if not any(one.x for one in series):
         return ""
     return scatter(series, *(experiment.quantities[metric].label for metric in (x, y)))
-
-
-def _correlation_text(experiment: Experiment, x: str, y: str) -> str:
-    names = [experiment.quantities[name].label if name in experiment.quantities else name for name in (x, y)]
-    pair = f"{names[0]} against {names[1]}"
-    c = correlate(experiment.cells, x, y)
-    if c.r is None:
-        return f"{pair}: undefined for {c.n} runs."
-    text = f"{pair}: Pearson r = {c.r:+.3f}, p = {c.p:.3g}, n = {c.n}"
-    if c.interval is None:
-        return f"{text}; too few runs for an interval."
-    low, high = c.interval
-    remark = (
-        "the interval spans zero, so this alone shows no relation"
-        if low < 0 < high
-        else "the interval excludes zero"
-    )
-    note = (
-        "; runs of several seeds share their method, so they are not independent"
-        if len(experiment.seeds) > 1
-        else ""
-    )
-    return f"{text}, 95 % interval [{low:+.2f}, {high:+.2f}]: {remark}{note}."
 
 
 def _difference_texts(experiment: Experiment) -> list[str]:

@@ -1,0 +1,142 @@
+"""Learning curves that were measured once and ship: how the samples of two generators came closer to real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sendvae.errors import UserError
+from sendvae.files import write_text
+from sendvae.metrics import mean_interval
+from sendvae.quantities import Quantity
+
+STORED = Path(__file__).parent / "learning_curves"
+CURVES, PICTURE = "curves.json", "samples.png"
+DISTANCE = "fd-mobilenet-v2"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Point(_Part):
+    """What was measured after so many training images.
+
+    Attributes:
+        guidance: scale of the samples; 1: none.
+        numbers: by the names of the metrics.
+    """
+
+    images: int
+    guidance: float
+    numbers: dict[str, float]
+
+
+class Curve(_Part):
+    """One training of a generator.
+
+    Attributes:
+        model: its name, which trainings of several seeds share.
+    """
+
+    model: str
+    tokenizer: str
+    seed: int
+    points: list[Point]
+
+    def numbers(self, metric: str, guidance: float) -> dict[int, float]:
+        """Return a number by training images."""
+        return {point.images: point.numbers[metric] for point in self.points if point.guidance == guidance}
+
+
+class Contrast(NamedTuple):
+    """A number of the contender minus that of the control, of the same seeds.
+
+    Attributes:
+        interval: of 95 %, Student's t over seeds; None for one seed.
+    """
+
+    images: int
+    value: float
+    interval: tuple[float, float] | None
+    seeds: int
+
+
+class Curves(_Part):
+    """All trainings, measured alike.
+
+    Attributes:
+        control, contender: models, of which the second is held against the first.
+        sampling, protocol: how every point was measured.
+        real: numbers of real images, where they say how good samples can be.
+        quantities: how the numbers are read.
+        environment: where it was measured.
+    """
+
+    format: int = 1
+    control: str
+    contender: str
+    sampling: dict[str, Any]
+    protocol: dict[str, Any]
+    real: dict[str, float] = {}
+    quantities: dict[str, Quantity] = {}
+    environment: dict[str, str | int] = {}
+    curves: list[Curve] = []
+
+    def of(self, model: str) -> dict[int, Curve]:
+        """Return the curves of a model by seed."""
+        return {curve.seed: curve for curve in self.curves if curve.model == model}
+
+    @property
+    def guidances(self) -> list[float]:
+        """Guidance scales that were measured, in rising order."""
+        return sorted({point.guidance for curve in self.curves for point in curve.points})
+
+    def contrasts(self, metric: str, guidance: float) -> list[Contrast]:
+        """Return how far the contender lies from the control, wherever both were measured, by images."""
+        values: dict[int, list[float]] = {}
+        controls = self.of(self.control)
+        for seed, curve in self.of(self.contender).items():
+            if seed not in controls:
+                continue
+            own, other = (one.numbers(metric, guidance) for one in (curve, controls[seed]))
+            for images in own.keys() & other.keys():
+                values.setdefault(images, []).append(own[images] - other[images])
+        return [
+            Contrast(images, fmean(found), mean_interval(found), len(found))
+            for images, found in sorted(values.items())
+        ]
+
+    def telling(self, metric: str, guidance: float) -> Iterator[Contrast]:
+        """Yield the longest training that several seeds have, then the longest of all, if it is longer."""
+        found = self.contrasts(metric, guidance)
+        several = [one for one in found if one.seeds > 1]
+        yield from several[-1:]
+        if found and (not several or found[-1].images > several[-1].images):
+            yield found[-1]
+
+    def save(self, folder: Path) -> None:
+        """Write the file of a folder."""
+        write_text(folder / CURVES, self.model_dump_json(indent=1) + "\n")
+
+
+def load_curves(folder: Path = STORED) -> Curves:
+    """Return the curves in a folder, by default those that ship.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    path = folder / CURVES
+    try:
+        return Curves.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError("no learning curves", given=f"no {CURVES} in {folder}") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UserError(
+            f"{path} is damaged", given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        ) from None
