@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm, pearsonr, spearmanr, t
 
-from sendvae.latents import leave_one_out, pearson, predict_linear, spearman, strength_difference
+from sendvae.latents import (
+    leave_one_out,
+    partial_correlation,
+    pearson,
+    predict_linear,
+    spearman,
+    strength_difference,
+)
 
 
 def test_agrees_with_scipy() -> None:
@@ -180,3 +187,47 @@ def test_strengths_of_too_few_points() -> None:
     assert found.interval is None
     with pytest.raises(ValueError, match="differ in length"):
         strength_difference([1.0], [1.0, 2.0], [1.0, 2.0])
+
+
+def test_partial_correlation_is_by_the_inverse_of_the_covariance() -> None:
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(2, 40))
+    x = given[0] + rng.normal(size=40)
+    y = given[0] - 2 * given[1] + 0.5 * x + rng.normal(size=40)
+    found = partial_correlation(list(x), list(y), [list(row) for row in given])
+    precision = np.linalg.inv(np.cov(np.stack([x, y, *given])))
+    expected = -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+    assert found.r == pytest.approx(expected)
+    assert found.p == pytest.approx(2 * t.sf(abs(expected) * np.sqrt(36 / (1 - expected**2)), 36))
+    assert found.interval is not None
+    half = norm.ppf(0.975) / np.sqrt(40 - 2 - 3)
+    assert np.arctanh(found.interval) == pytest.approx(
+        [np.arctanh(expected) - half, np.arctanh(expected) + half]
+    )
+
+
+def test_what_a_third_quantity_explains_leaves_nothing() -> None:
+    rng = np.random.default_rng(0)
+    channels = rng.normal(size=60)
+    x, y = channels + 0.3 * rng.normal(size=60), -channels + 0.3 * rng.normal(size=60)
+    assert pearson(list(x), list(y)).p < 1e-6  # type: ignore[operator]
+    left = partial_correlation(list(x), list(y), [list(channels)])
+    assert left.interval is not None
+    assert left.interval[0] < 0 < left.interval[1]
+    assert partial_correlation(list(channels), list(y), [list(channels)]).r is None
+    assert partial_correlation([1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [[1.0, 2.0, 4.0]]).r is None
+    plain = partial_correlation(list(x), list(y), [])
+    assert plain.r == pytest.approx(pearson(list(x), list(y)).r)
+    with pytest.raises(ValueError, match="differ in length"):
+        partial_correlation([1.0] * 5, [1.0] * 5, [[1.0] * 4])
+
+
+def test_ranks_are_drawn_anew() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    y = np.exp(3 * x) * np.exp(rng.normal(size=300))
+    closed, drawn = spearman(list(x), list(y)), spearman(list(x), list(y), bootstrap=1000)
+    assert (drawn.r, drawn.p) == (closed.r, closed.p)
+    assert closed.interval is not None
+    assert drawn.interval == pytest.approx(closed.interval, abs=0.03)
+    assert drawn.interval == spearman(list(np.exp(x)), list(y), bootstrap=1000).interval

@@ -12,10 +12,12 @@ import torch
 from tests.training.conftest import WIDTH, Data
 from torch import Tensor
 
+from sendvae.autoencoding import Transformation, draw_transformation
 from sendvae.config import DiffusionConfig, TokenizerConfig, load_config
-from sendvae.data import batch_indices
+from sendvae.data import batch_indices, to_float
 from sendvae.diffusion import SiT
 from sendvae.errors import UserError
+from sendvae.randomness import stream
 from sendvae.runs import RunFolder, latest_checkpoint, read_journal
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import Stopped, train
@@ -333,3 +335,32 @@ def test_latents_at_every_step_are_float32_as_cached_ones(data: Data) -> None:
         found = stage._posterior(piece)
     assert torch.equal(found.mean, exact.mean)
     assert torch.equal(found.logvar, exact.logvar)
+
+
+def test_a_turned_latent_is_to_decode_to_the_turned_image(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EQ-VAE: reconstruction, perceptual distance and discriminator see the turned and shrunk pair, the mapper neither."""
+    stage = tokenizer_stage(data, "equivariance={probability: 1.0, smallest: 0.5}")
+    plain = tokenizer_stage(data)
+    seen: list[tuple[int, ...]] = []
+    inner = stage.discriminator.forward
+    monkeypatch.setattr(stage.discriminator, "forward", lambda x: seen.append(tuple(x.shape)) or inner(x))
+    drawn = draw_transformation(stream(stage.config.seed, 0, "equivariance"), 8, 1.0, 0.5)
+    assert drawn is not None
+    assert drawn != Transformation(0, 8)
+    pixels = first_batch(stage).images
+    assert pixels is not None
+    images = to_float(pixels)
+    noise = torch.zeros(len(images), 4, 8, 8)
+    with torch.no_grad():
+        terms, untouched = stage.vae.terms(images, noise, 0), plain.vae.terms(images, noise, 0)
+        mean = stage.tokenizer.encode(images).mean
+        expected = (stage.tokenizer.decode(drawn.of(mean)) - drawn.of(images, 8)).abs().mean()
+    torch.testing.assert_close(terms.scalars["reconstruction"], expected)
+    torch.testing.assert_close(terms.z, untouched.z)  # what the mapper sees
+    assert terms.scalars["reconstruction"] != untouched.scalars["reconstruction"]
+    stage.step(first_batch(stage), 0)
+    assert {shape[-1] for shape in seen} == {8 * drawn.side}  # of real and reconstructed images alike
+    others = {draw_transformation(stream(0, i, "equivariance"), 8, 1.0, 0.5) for i in range(8)}
+    assert len(others) > 3  # it changes from step to step

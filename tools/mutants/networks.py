@@ -281,8 +281,8 @@ MUTANTS = [
         "adaptive-clamp-of-the-batch",
         "The clamp of the adversarial weight falls with the size of the batch.",
         "training/stages/vae.py",
-        "images[0].numel(),",
-        "images.numel(),",
+        "shown[0].numel(),",
+        "shown.numel(),",
         ("training/test_vae.py::test_the_adversarial_weight_adapts_at_the_decoders_end",),
     ),
     Mutant(

@@ -17,7 +17,7 @@ from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, Reco
 from sendvae.config.schema_joint import JointConfig
 from sendvae.config.schema_sample import SampleConfig, SamplingConfig
 from sendvae.config.schema_scale import GeneratorConfig, ScaleConfig, VariantConfig
-from sendvae.config.schema_tokenizer import AlignmentConfig, TokenizerConfig
+from sendvae.config.schema_tokenizer import AlignmentConfig, EquivarianceConfig, TokenizerConfig
 
 TrainingConfig: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
 
@@ -25,6 +25,7 @@ __all__ = [
     "AlignmentConfig",
     "DemoConfig",
     "DiffusionConfig",
+    "EquivarianceConfig",
     "EvaluationConfig",
     "Expected",
     "GenerationConfig",

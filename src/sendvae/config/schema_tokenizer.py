@@ -92,6 +92,13 @@ class AlignmentConfig(Section):
             )
 
 
+class EquivarianceConfig(Section):
+    """EQ-VAE's regularisation: at some steps a turned and shrunk latent is to decode to the turned and shrunk image."""
+
+    probability: float = Field(0.5, gt=0.0, le=1.0, description="of a step to be such a one (EQ-VAE: .5)")
+    smallest: float = Field(0.25, gt=0.0, le=1.0, description="scale of the smallest latent (EQ-VAE: .25)")
+
+
 class TokenizerConfig(Section):
     """`sendvae train tokenizer`."""
 
@@ -103,6 +110,7 @@ class TokenizerConfig(Section):
     data: DataConfig = DataConfig()
     losses: LossConfig = LossConfig()
     alignment: AlignmentConfig | None = None
+    equivariance: EquivarianceConfig | None = Field(None, description="none: off")
     trained: Literal["all", "encoder"] = Field("all", description="encoder: the decoder stays as it is")
     optimizer: OptimizerConfig = OptimizerConfig()
     loop: LoopConfig

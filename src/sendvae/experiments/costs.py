@@ -12,6 +12,7 @@ from sendvae.config import DiffusionConfig, JointConfig, SamplesConfig, Tokenize
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.training.cost import FLOAT
 from sendvae.training.estimate import estimate, estimate_passes
+from sendvae.training.meta import blank_tokenizer
 
 GUIDED_PASSES = 2.0  # of the network, with and without the class, while guidance is on
 CHANNELS = 3
@@ -81,6 +82,12 @@ class Costs:
 def architecture(given: Stage | str) -> str:
     """Return what tells the networks of a tokenizer: a name, or "fresh:ARCHITECTURE"; of a stage, of what it starts from."""
     return given if isinstance(given, str) else architecture(given.inputs["init"])
+
+
+def latent_channels(cell: Cell) -> int:
+    """Return the channels of the latents of a cell's tokenizer."""
+    scored = cell.stages["scores"].inputs["tokenizer"]
+    return blank_tokenizer(architecture(scored)).latent_channels
 
 
 def stages_of(cells: Iterable[Cell]) -> dict[str, Stage]:

@@ -130,7 +130,7 @@ class Experiment:
     columns: Sequence[Column]
     claims: Sequence[Claim]
     table: str | None = None
-    drawn: Literal["table", "scatter", "curves", "samples"] = "table"
+    drawn: Literal["table", "scatter", "curves", "samples", "predictors"] = "table"
     remark: str = ""
 
 

@@ -9,8 +9,10 @@ from statistics import fmean, stdev
 
 from sendvae.evaluation.wording import figure, heading
 from sendvae.experiments.cell import Cell
-from sendvae.experiments.declaration import WHOLE, Column, Experiment, Row, View
+from sendvae.experiments.declaration import Column, Experiment, Row
 from sendvae.experiments.kept import Digests, Kept, find_kept
+from sendvae.experiments.numbers import analyses_of, seen_from, values_of
+from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.scale import Place, Scale
 from sendvae.experiments.verdicts import Verdict, judge
 from sendvae.published import PUBLISHED, TABLES, PublishedTable
@@ -80,6 +82,7 @@ class Reproduction:
         curves: of a figure of curves.
         points: of a figure of points: every row with its means, by label of the column.
         pictures: of a figure of samples.
+        analyses: of predictors, one for every number of generation among the columns.
     """
 
     experiment: Experiment
@@ -95,6 +98,7 @@ class Reproduction:
     curves: Sequence[Curve] = ()
     points: Sequence[tuple[str, Mapping[str, float]]] = ()
     pictures: Sequence[Picture] = ()
+    analyses: Sequence[Analysis] = ()
 
     @property
     def command(self) -> str:
@@ -124,7 +128,7 @@ def reproduce(
     numbers = {place: results[cell.name] for place, cell in cells.items() if cell.name in results}
     columns = [column for column in experiment.columns if _has(column, experiment, scale, numbers)]
     values = {
-        (row, column): _values(row, column, scale, numbers)
+        (row, column): values_of(row, column, scale, numbers)
         for row in experiment.rows
         for column in experiment.columns
     }
@@ -147,8 +151,11 @@ def reproduce(
         refused=refused,
         curves=_curves(present, columns, values, table) if experiment.drawn == "curves" else (),
         points=_points(present, columns, headings, values) if experiment.drawn == "scatter" else (),
+        analyses=analyses_of(experiment, scale, cells, numbers, quantities)
+        if experiment.drawn == "predictors"
+        else (),
         pictures=[
-            Picture(f"{place.row.name}{_seen_from(place.view)}", pictures[cell.name])
+            Picture(f"{place.row.name}{seen_from(place.view)}", pictures[cell.name])
             for place, cell in cells.items()
             if pictures and experiment.drawn == "samples" and place.seed == 0 and cell.name in pictures
         ],
@@ -181,29 +188,11 @@ def _has(column: Column, experiment: Experiment, scale: Scale, numbers: Mapping[
     return not seen or any(name in kept.numbers for kept in seen)
 
 
-def _values(row: Row, column: Column, scale: Scale, numbers: Mapping[Place, Kept]) -> dict[int, float]:
-    """By seed."""
-    name = scale.metric(column.metric)
-    return {
-        place.seed: kept.numbers[name].value
-        for place, kept in numbers.items()
-        if (place.row, place.view) == (row, column.view) and name in kept.numbers
-    }
-
-
 def _heading(column: Column, scale: Scale, quantities: Mapping[str, Quantity]) -> Heading:
     name = scale.metric(column.metric)
     quantity = quantities.get(name)
-    label = heading(name, quantity) + _seen_from(column.view)
+    label = heading(name, quantity) + seen_from(column.view)
     return Heading(label, quantity.explanation if quantity else "")
-
-
-def _seen_from(view: View) -> str:
-    """In brackets, what is not plain."""
-    parts = [view.sampling] if view.sampling != WHOLE.sampling else []
-    parts += [f"after {view.at:.1%}"] if view.at != WHOLE.at else []
-    parts += [view.probe] if view.probe is not None else []
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _points(

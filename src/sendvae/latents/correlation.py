@@ -11,6 +11,7 @@ import numpy as np
 from sendvae.randomness import resample
 
 LEVEL = 0.95
+LEAST_LEFT = 1e-9  # of a quantity's range: less is rounding, and nothing is left of it
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,11 @@ def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: in
     return Correlation(r, float(result.pvalue), interval, n)
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
-    """Correlation of ranks; p is of the t-test, the interval of Bonett and Wright (2000).
+def spearman(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: int = 0) -> Correlation:
+    """Correlation of ranks; p is of the t-test.
+
+    Args:
+        bootstrap: as of `pearson`; 0 takes the interval of Bonett and Wright (2000).
 
     Raises:
         ValueError: as `pearson`.
@@ -73,11 +77,49 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Correlation:
 
     _check(x, y)
     found = pearson(list(rankdata(x)), list(rankdata(y)))
+    if found.interval is not None and bootstrap:
+        interval = _bootstrap_interval(np.asarray(x), np.asarray(y), bootstrap, seed, ranks=True)
+        return replace(found, interval=interval)
     if found.r is None or found.interval is None or abs(found.r) >= 1.0:
         return found
     half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt((1 + found.r**2 / 2) / (found.n - 3))
     middle = math.atanh(found.r)
     return replace(found, interval=(math.tanh(middle - half), math.tanh(middle + half)))
+
+
+def partial_correlation(
+    x: Sequence[float], y: Sequence[float], given: Sequence[Sequence[float]]
+) -> Correlation:
+    """Pearson's r of what x and y have left once lines through other quantities are taken off both.
+
+    p is of the t-test with n - 2 - k degrees of freedom for k other quantities, the interval Fisher's with
+    n - k - 3 in place of n - 3 (Fisher, 1924).
+
+    Raises:
+        ValueError: as `pearson`.
+    """
+    from scipy.stats import t
+
+    for other in [*given] or [x]:
+        _check(x, other)
+    _check(x, y)
+    n, k = len(x), len(given)
+    if n < 3 + k:
+        return Correlation(None, None, None, min(n, 2))
+    design = np.column_stack([np.ones(n), *(np.asarray(one, np.float64) for one in given)])
+    left = []
+    for values in (x, y):
+        column = np.asarray(values, np.float64)
+        rest = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
+        if float(np.abs(rest).max()) <= LEAST_LEFT * (float(np.ptp(column)) or 1.0):
+            return Correlation(None, None, None, n)
+        left.append(rest)
+    r = float(np.corrcoef(left[0], left[1])[0, 1])
+    freedom = n - 2 - k
+    if abs(r) >= 1.0 or freedom < 1:
+        return Correlation(r, None, None, n)
+    p = 2 * float(t.sf(abs(r) * math.sqrt(freedom / (1 - r * r)), freedom))
+    return Correlation(r, p, _fisher_interval(r, n - k) if n - k > 3 else None, n)
 
 
 @dataclass(frozen=True)
@@ -227,10 +269,16 @@ def _fisher_interval(r: float, n: int) -> tuple[float, float]:
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
-def _bootstrap_interval(x: np.ndarray, y: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
-    """Percentiles of r over resampled pairs; resamples in which a quantity does not vary have no r and drop out."""
+def _bootstrap_interval(
+    x: np.ndarray, y: np.ndarray, resamples: int, seed: int, ranks: bool = False
+) -> tuple[float, float]:
+    """Percentiles of r over resampled pairs, ranked anew; those in which a quantity does not vary drop out."""
+    from scipy.stats import rankdata
+
     rows = np.stack([resample(seed, number, len(x)).numpy() for number in range(resamples)])
     x, y = x[rows], y[rows]
+    if ranks:
+        x, y = rankdata(x, axis=1), rankdata(y, axis=1)
     varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
     low, high = np.quantile(_correlations(x[varied], y[varied]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

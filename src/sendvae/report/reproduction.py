@@ -8,8 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.reproduction import Reproduction
 from sendvae.files import write_text
+from sendvae.latents import Correlation
 from sendvae.report.page import COLOURS, data_uri, write_page
 from sendvae.report.plots import Series, lines, scatter
 
@@ -31,6 +33,8 @@ def write_reproduction(found: Sequence[Reproduction], output: Path, live: bool =
             one.experiment.name: [(picture.label, data_uri(picture.path)) for picture in one.pictures]
             for one in found
         },
+        predictor_headings=predictor_headings,
+        predictor_rows=predictor_rows,
     )
 
 
@@ -47,7 +51,13 @@ def reproduction_markdown(found: Sequence[Sequence[Reproduction]], title: str, l
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("reproduction.md").render(found=found, title=title, lead=lead)
+    return environment.get_template("reproduction.md").render(
+        found=found,
+        title=title,
+        lead=lead,
+        predictor_headings=predictor_headings,
+        predictor_rows=predictor_rows,
+    )
 
 
 def write_markdown(found: Sequence[Sequence[Reproduction]], output: Path, title: str, lead: str) -> Path:
@@ -55,6 +65,50 @@ def write_markdown(found: Sequence[Sequence[Reproduction]], output: Path, title:
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, reproduction_markdown(found, title, lead))
     return output
+
+
+def predictor_headings(analysis: Analysis) -> list[str]:
+    """Return what stands over the table of an analysis."""
+    return [
+        "score",
+        "tokenizers",
+        "Pearson",
+        "Spearman",
+        f"given {' and '.join(analysis.given)}",
+        "error, left out",
+        "by the mean alone",
+        f"|ranks| of {analysis.predictors[0].score} minus its" if analysis.predictors else "minus",
+    ]
+
+
+def predictor_rows(analysis: Analysis) -> list[list[str]]:
+    """Return a row a score, the one with the smallest error first."""
+    differences = {one.second: one.difference for one in analysis.comparisons}
+    rows = []
+    for one in analysis.predictors:
+        left_out, difference = one.left_out, differences.get(one.score)
+        errors = ["–", "–"] if left_out is None else [f"{left_out.error:.4g}", f"{left_out.of_mean:.4g}"]
+        compared = "–" if difference is None else f"{difference.value:+.2f}{_interval(difference.interval)}"
+        rows.append(
+            [
+                one.score,
+                str(one.pearson.n),
+                _correlation(one.pearson),
+                _correlation(one.spearman),
+                _correlation(one.partial),
+                *errors,
+                compared,
+            ]
+        )
+    return rows
+
+
+def _correlation(found: Correlation) -> str:
+    return "–" if found.r is None else f"{found.r:+.2f}{_interval(found.interval)}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:+.2f}, {interval[1]:+.2f}]"
 
 
 def _drawings(one: Reproduction) -> list[Markup]:

@@ -34,6 +34,7 @@ from sendvae.tokenizers.files import TokenizerFiles, read_json, read_weights
 from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.maetok import MAETok
 from sendvae.tokenizers.maetok_files import is_maetok, shape_of, statistics_in, used
+from sendvae.tokenizers.patches import PatchTokenizer, is_patches, patch_tokenizer
 from sendvae.tokenizers.protocol import Tokenizer, not_trainable
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
@@ -81,11 +82,13 @@ def load_tokenizer(
 
 def _native(
     files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
-) -> Autoencoder | MAETok:
+) -> Autoencoder | MAETok | PatchTokenizer:
     """Return a VAE of latent-diffusion's architecture, or another network of this library."""
     contents = _contents(files)
     if is_maetok(contents.vae):
         return _maetok(files, config, contents.vae)
+    if is_patches(contents.vae):
+        return _patches(files, config, contents.vae)
     shape = ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     raw = shape.packing > 1 and not packed
     tokenizer = _empty(replace(shape, packing=1) if raw else shape)
@@ -107,6 +110,16 @@ def _maetok(files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[s
     tokenizer.latent_stats = statistics_in(config, tokenizer.shape.dims)
     if tokenizer.latent_stats is None and files.statistics:
         tokenizer.latent_stats = read_latent_stats(files.statistics)
+    return tokenizer
+
+
+def _patches(
+    files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> PatchTokenizer:
+    """Return a control without a network."""
+    tokenizer = patch_tokenizer(weights)
+    load_strictly(tokenizer, weights, files.weights)
+    tokenizer.latent_stats = _statistics(config, files)
     return tokenizer
 
 

@@ -6,15 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from sendvae.registry import Registry
+from sendvae.tokenizers import patches
 from sendvae.tokenizers.autoencoder import build_tokenizer
 from sendvae.tokenizers.files import choose_files
 from sendvae.tokenizers.maetok import UNTRAINABLE, MAETok
+from sendvae.tokenizers.patches import PIXELS, PatchTokenizer
 from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
 from sendvae.tokenizers.zoo_diffusers import ROWS
 from sendvae.weights import Shipped, Weights
 
 F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
 DEMO_F8D16 = 2_768_355
+PATCH = 8  # pixels of a side, of the controls
 MAETOK = 173_102_624  # of the 173,891,360 in its file the others are read by nothing
 
 
@@ -23,17 +26,32 @@ def _repa_e_files(stem: str) -> tuple[str, ...]:
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
 
 
-def _shipped(name: str, description: str) -> TokenizerSpec:
-    """Return a row whose weights are part of this package, all of one architecture."""
-    weights = Weights(
+def _in_package(name: str, parameters: int) -> Weights:
+    """Return weights that are part of this package."""
+    return Weights(
         name=name,
         source=Shipped(Path(__file__).parent / "weights" / name),
         files=("model.safetensors", "config.json"),
         licence="Apache-2.0",
-        parameters=DEMO_F8D16,
+        parameters=parameters,
         choose=choose_files,
     )
-    return TokenizerSpec(partial(build_tokenizer, "demo-f8d16"), weights, description)
+
+
+def _shipped(name: str, description: str) -> TokenizerSpec:
+    """Return a row of the demo's architecture."""
+    return TokenizerSpec(partial(build_tokenizer, "demo-f8d16"), _in_package(name, DEMO_F8D16), description)
+
+
+def _control(name: str, channels: int, description: str) -> TokenizerSpec:
+    """Return a row without a network: a linear map of patches of 8 x 8 pixels."""
+    values = PIXELS * PATCH**2
+    return TokenizerSpec(
+        partial(PatchTokenizer, PATCH, channels),
+        _in_package(name, channels * values + values),
+        description,
+        untrainable=patches.UNTRAINABLE,
+    )
 
 
 TOKENIZERS: Registry[TokenizerSpec] = Registry(
@@ -187,6 +205,10 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             "FLUX.1's VAE tuned end to end",
             "2504.10483",
         ),
+        "demo-pca": _control(
+            "demo-pca", 16, "a control: the 16 leading principal components of 64-pixel emoji's 8 x 8 patches"
+        ),
+        "demo-pixels": _control("demo-pixels", 192, "a control: the pixels of 8 x 8 patches as channels"),
         "maetok-b-128": TokenizerSpec(
             MAETok,
             on_hub(

@@ -25,6 +25,7 @@ class MicroBatch:
         images_seen: before this step.
         latent: float32 (B, C, h, w), detached: the posterior sample.
         reconstruction: (B, 3, H, W) in [-1, 1], detached.
+        shown: what it is the reconstruction of, where that is not the images as they are.
     """
 
     batch: Batch
@@ -32,6 +33,7 @@ class MicroBatch:
     images_seen: int
     latent: Tensor | None = None
     reconstruction: Tensor | None = None
+    shown: Tensor | None = None
 
     @property
     def images(self) -> Tensor:

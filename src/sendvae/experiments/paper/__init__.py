@@ -1,5 +1,6 @@
-"""The tables and figures of the Send-VAE paper as declarations: a file and a row each."""
+"""The tables and figures of the Send-VAE paper as declarations, and what goes beyond it: a file and a row each."""
 
+from sendvae.experiments import predictors
 from sendvae.experiments.declaration import Experiment
 from sendvae.experiments.paper import (
     figure1,
@@ -38,6 +39,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
             figure4,
             figure5,
             figure6,
+            predictors,
         )
     },
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 from sendvae import distributed
 from sendvae.autoencoding import (
     adaptive_weight,
+    draw_transformation,
     hinge_discriminator_loss,
     hinge_generator_loss,
     kl_loss,
@@ -20,6 +21,7 @@ from sendvae.config import JointConfig, TokenizerConfig
 from sendvae.errors import UserError
 from sendvae.nn import LatentNorm
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
+from sendvae.randomness import stream
 from sendvae.tokenizers import Posterior
 from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.networks import VAENetworks
@@ -36,7 +38,8 @@ class VAETerms:
     Attributes:
         weighted: the terms of L_VAE times their weights; the sum is the loss.
         scalars: the terms themselves, and ratios of adaptive weights.
-        z: the posterior sample that was decoded, raw; gradient reaches the encoder through it.
+        z: the posterior sample, raw; gradient reaches the encoder through it.
+        shown: what the reconstruction is held against: the images, turned and shrunk where z was before it was decoded.
     """
 
     weighted: dict[str, Tensor]
@@ -44,6 +47,7 @@ class VAETerms:
     posterior: Posterior
     z: Tensor
     reconstruction: Tensor
+    shown: Tensor
 
     @property
     def pixels(self) -> Tensor:
@@ -117,6 +121,7 @@ class VAETraining:
         noise = piece.draws.normal("posterior", self.tokenizer.latent_shape(images.shape[-1]))
         terms = self.terms(images, noise, piece.images_seen)
         piece.latent, piece.reconstruction = terms.z.detach().float(), terms.reconstruction.detach()
+        piece.shown = terms.shown
         return terms
 
     def terms(self, images: Tensor, noise: Tensor, images_seen: int) -> VAETerms:
@@ -131,10 +136,11 @@ class VAETraining:
         with autocast(self.precision, self.device):
             posterior = self.tokenizer.encode(images)
             z = posterior.sample(noise=noise)
-            reconstruction = self.tokenizer.decode(z)
-        scalars["reconstruction"] = reconstruction_loss(reconstruction, images, losses.reconstruction)
+            decoded, shown = self._transformed(z, images, images_seen)
+            reconstruction = self.tokenizer.decode(decoded)
+        scalars["reconstruction"] = reconstruction_loss(reconstruction, shown, losses.reconstruction)
         with self._judging():
-            scalars["perceptual"] = self.perceptual(reconstruction, images).mean()
+            scalars["perceptual"] = self.perceptual(reconstruction, shown).mean()
         scalars["kl"] = kl_loss(posterior.mean, posterior.logvar)
         if images_seen >= losses.adversarial_start:
             with self._judging(), frozen(self.discriminator.parameters()):
@@ -146,13 +152,13 @@ class VAETraining:
             "adversarial": losses.adversarial_weight,
         }
         weighted = {name: weights[name] * loss for name, loss in scalars.items()}
-        terms = VAETerms(weighted, scalars, posterior, z, reconstruction)
+        terms = VAETerms(weighted, scalars, posterior, z, reconstruction, shown)
         if losses.adversarial_weighting == "adaptive" and "adversarial" in weighted:
             ratio = adaptive_weight(
                 terms.pixels,
                 scalars["adversarial"],
                 self.tokenizer.decoder_out,
-                images[0].numel(),
+                shown[0].numel(),
             )
             weighted["adversarial"] = ratio * weighted["adversarial"]
             scalars["adversarial_ratio"] = ratio
@@ -161,11 +167,26 @@ class VAETraining:
     def discriminator_losses(self, piece: MicroBatch) -> Losses:
         """Return the hinge loss between a micro-batch's images and their reconstructions."""
         assert piece.reconstruction is not None
+        originals = piece.images if piece.shown is None else piece.shown
         with self._judging():
             # Two passes: BatchNorm must not mix real and reconstructed images.
-            real, fake = self.discriminator(piece.images), self.discriminator(piece.reconstruction.float())
+            real, fake = self.discriminator(originals), self.discriminator(piece.reconstruction.float())
             loss = hinge_discriminator_loss(real, fake)
         return Losses(loss, {"discriminator": loss})
+
+    def _transformed(self, z: Tensor, images: Tensor, images_seen: int) -> tuple[Tensor, Tensor]:
+        """Return what is decoded and what it shall be: as they are, or both turned and shrunk alike (EQ-VAE).
+
+        The whole batch is, whichever process or piece has it.
+        """
+        options = self.config.equivariance if isinstance(self.config, TokenizerConfig) else None
+        if options is None:
+            return z, images
+        generator = stream(self.config.seed, images_seen, "equivariance")
+        found = draw_transformation(generator, z.shape[-1], options.probability, options.smallest)
+        if found is None:
+            return z, images
+        return found.of(z), found.of(images, images.shape[-1] // z.shape[-1])
 
     def _judging(self) -> AbstractContextManager[object]:
         """Return the precision of the perceptual network and the discriminator (`losses.precision`)."""

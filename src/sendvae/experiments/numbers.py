@@ -1,0 +1,67 @@
+"""The numbers of an experiment's rows and columns, and what scores say of generation over its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from sendvae.experiments.cell import Cell
+from sendvae.experiments.costs import latent_channels
+from sendvae.experiments.declaration import WHOLE, Column, Experiment, Row, View
+from sendvae.experiments.kept import Kept
+from sendvae.experiments.predictors import CHANNELS, RECONSTRUCTION, Analysis, analyse
+from sendvae.experiments.scale import Place, Scale
+from sendvae.quantities import Quantity
+
+GENERATION = "generation"  # group of quantities
+
+
+def values_of(row: Row, column: Column, scale: Scale, numbers: Mapping[Place, Kept]) -> dict[int, float]:
+    """Return the numbers of a row and column by seed."""
+    name = scale.metric(column.metric)
+    return {
+        place.seed: kept.numbers[name].value
+        for place, kept in numbers.items()
+        if (place.row, place.view) == (row, column.view) and name in kept.numbers
+    }
+
+
+def seen_from(view: View) -> str:
+    """Return, in brackets, what of a view is not plain; empty where all is."""
+    parts = [view.sampling] if view.sampling != WHOLE.sampling else []
+    parts += [f"after {view.at:.1%}"] if view.at != WHOLE.at else []
+    parts += [view.probe] if view.probe is not None else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def analyses_of(
+    experiment: Experiment,
+    scale: Scale,
+    cells: Mapping[Place, Cell],
+    numbers: Mapping[Place, Kept],
+    quantities: Mapping[str, Quantity],
+) -> list[Analysis]:
+    """Return, for every number of generation among the columns, what all other scores say of it."""
+    scores = [name for name, quantity in quantities.items() if quantity.group != GENERATION]
+    targets = [
+        column
+        for column in experiment.columns
+        if quantities.get(scale.metric(column.metric), None) in _generated(quantities)
+    ]
+    table: dict[str, dict[str, float]] = {}
+    for row in dict.fromkeys(place.row for place in numbers):
+        own = {name: values_of(row, Column(name), scale, numbers) for name in scores}
+        own |= {_target(column, scale): values_of(row, column, scale, numbers) for column in targets}
+        table[row.name] = {name: fmean(found.values()) for name, found in own.items() if found}
+        cell = next(cell for place, cell in cells.items() if place.row == row)
+        table[row.name][CHANNELS] = latent_channels(cell)
+    given = [CHANNELS, RECONSTRUCTION]
+    return [analyse(table, [CHANNELS, *scores], _target(column, scale), given) for column in targets]
+
+
+def _generated(quantities: Mapping[str, Quantity]) -> list[Quantity]:
+    return [quantity for quantity in quantities.values() if quantity.group == GENERATION]
+
+
+def _target(column: Column, scale: Scale) -> str:
+    return scale.metric(column.metric) + seen_from(column.view)

@@ -1,0 +1,145 @@
+"""Which score of a latent space predicts generation? Many tokenizers that differ widely, and every score held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sendvae.experiments.declaration import GUIDED, Column, Correlates, Experiment, Row
+from sendvae.latents import (
+    Correlation,
+    LeaveOneOut,
+    StrengthDifference,
+    leave_one_out,
+    partial_correlation,
+    pearson,
+    spearman,
+    strength_difference,
+)
+
+RESAMPLES = 2000
+CHANNELS, RECONSTRUCTION = "channels", "psnr"  # what a score is to say more than
+
+TOKENIZERS = (
+    # Methods of alignment.
+    "base", "invae", "vavae", "no-noise", "depth-0", "depth-2", "send-vae", "e2e-vae",
+    # How strongly, how long, from where.
+    "weight-1", "weight-10", "vavae-0.3", "send-vae-short", "invae-short", "from-vavae", "early-base",
+    # What else shapes a latent space.
+    "kl-high", "kl-higher", "l2", "equivariant", "equivariant-send",
+    # How many channels.
+    "base-4", "f16d16", "f16d16-align", "base-32", "f16d64", "f16d64-align",
+    # No autoencoder at all: controls.
+    "pca", "pixels",
+)  # fmt: skip
+
+PLAIN, WITH_GUIDANCE = Column("fid"), Column("fid", GUIDED)
+F1 = Column("f1")
+
+EXPERIMENT = Experiment(
+    name="predictors",
+    title="Which score of a latent space predicts generation?",
+    rows=[Row(name) for name in TOKENIZERS],
+    columns=[F1, PLAIN, WITH_GUIDANCE],
+    claims=[
+        Correlates("Attribute separability goes with a lower distance of samples", F1, PLAIN, -1),
+        Correlates("It does so with guidance, too", F1, WITH_GUIDANCE, -1),
+    ],
+    drawn="predictors",
+    remark="Beyond the paper, whose hypothesis rests on six tokenizers.",
+)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """How a score goes with generation, over tokenizers.
+
+    Attributes:
+        pearson, spearman: with intervals of the bootstrap over tokenizers.
+        partial: given the other quantities of the analysis.
+        left_out: error of the straight line at tokenizers that it has not seen.
+    """
+
+    score: str
+    pearson: Correlation
+    spearman: Correlation
+    partial: Correlation
+    left_out: LeaveOneOut | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether one score goes more closely with generation than another, by ranks, over the tokenizers that have both."""
+
+    first: str
+    second: str
+    difference: StrengthDifference
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What scores say of a number of generation.
+
+    Attributes:
+        target: the number.
+        given: taken off for partial correlations.
+        predictors: the smallest error on tokenizers left out first.
+        comparisons: of the first with every other.
+    """
+
+    target: str
+    given: Sequence[str]
+    predictors: Sequence[Predictor]
+    comparisons: Sequence[Comparison]
+
+
+def analyse(
+    table: Mapping[str, Mapping[str, float]],
+    scores: Sequence[str],
+    target: str,
+    given: Sequence[str] = (),
+    resamples: int = RESAMPLES,
+) -> Analysis:
+    """Hold every score against a number of generation.
+
+    Args:
+        table: numbers by tokenizer; each score is taken over the tokenizers that have it, the target and what is given.
+        scores: names of numbers.
+        target: the number of generation.
+        given: numbers that may explain both; a score that is one of them has no partial correlation.
+        resamples: of the bootstrap over tokenizers.
+    """
+    known = [row for row in table.values() if all(name in row for name in (target, *given))]
+    found = []
+    for score in scores:
+        rows = [row for row in known if score in row]
+        x, y = [row[score] for row in rows], [row[target] for row in rows]
+        others = [[row[name] for row in rows] for name in given]
+        found.append(
+            Predictor(
+                score,
+                pearson(x, y, resamples),
+                spearman(x, y, resamples),
+                partial_correlation(x, y, others),
+                leave_one_out(x, y),
+            )
+        )
+    defined = sorted(
+        (one for one in found if one.pearson.r is not None),
+        key=lambda one: one.left_out.error if one.left_out is not None else float("inf"),
+    )
+    comparisons = [
+        comparison
+        for other in defined[1:]
+        if (comparison := _compare(known, defined[0].score, other.score, target, resamples)) is not None
+    ]
+    return Analysis(target, list(given), defined, comparisons)
+
+
+def _compare(
+    rows: Sequence[Mapping[str, float]], first: str, second: str, target: str, resamples: int
+) -> Comparison | None:
+    both = [row for row in rows if first in row and second in row]
+    a, b, y = ([row[name] for row in both] for name in (first, second, target))
+    difference = strength_difference(a, b, y, resamples, ranks=True)
+    return None if difference is None else Comparison(first, second, difference)
