@@ -131,12 +131,8 @@ def study_conclusion(curves: Curves) -> str:
     """Return one sentence on what the learning curves that ship say, at the lowest guidance scale."""
     quantity, guidance = curves.quantities[DISTANCE], curves.guidances[0]
     labels = {method.name: method.label for method in METHODS}
-    names = [
-        labels[curve.tokenizer]
-        for model in (curves.contender, curves.control)
-        for curve in curves.of(model).values()
-    ]
-    contender, control = dict.fromkeys(names)
+    tokenizers = {curve.model: labels[curve.tokenizer] for curve in curves.curves}
+    contender, control = tokenizers[curves.contender], tokenizers[curves.control]
     parts = []
     for found in curves.telling(DISTANCE, guidance):
         seeds = f"{found.seeds} seeds" if found.seeds > 1 else "one seed"

@@ -43,11 +43,8 @@ def analyses_of(
 ) -> list[Analysis]:
     """Return, for every number of generation among the columns, what all other scores say of it."""
     scores = [name for name, quantity in quantities.items() if quantity.group != GENERATION]
-    targets = [
-        column
-        for column in experiment.columns
-        if quantities.get(scale.metric(column.metric), None) in _generated(quantities)
-    ]
+    generated = [name for name in quantities if name not in scores]
+    targets = [column for column in experiment.columns if scale.metric(column.metric) in generated]
     table: dict[str, dict[str, float]] = {}
     for row in dict.fromkeys(place.row for place in numbers):
         own = {name: values_of(row, Column(name), scale, numbers) for name in scores}
@@ -57,10 +54,6 @@ def analyses_of(
         table[row.name][CHANNELS] = latent_channels(cell)
     given = [CHANNELS, RECONSTRUCTION]
     return [analyse(table, [CHANNELS, *scores], _target(column, scale), given) for column in targets]
-
-
-def _generated(quantities: Mapping[str, Quantity]) -> list[Quantity]:
-    return [quantity for quantity in quantities.values() if quantity.group == GENERATION]
 
 
 def _target(column: Column, scale: Scale) -> str:

@@ -47,9 +47,9 @@ def learning_curves(experiment: Experiment) -> LearningCurves:
     """Return the curves that ship, in the colours that their tokenizers have on the page."""
     curves = load_curves()
     labels, colours = {}, {}
-    for model, curve in ((curve.model, curve) for curve in curves.curves):
-        labels[model] = experiment.labels.get(curve.tokenizer, curve.tokenizer)
-        colours[model] = experiment.colours.get(curve.tokenizer, "currentColor")
+    for curve in curves.curves:
+        labels[curve.model] = experiment.labels.get(curve.tokenizer, curve.tokenizer)
+        colours[curve.model] = experiment.colours.get(curve.tokenizer, "currentColor")
     rows = [
         (_guidance(scale), f"{one.images:,}", _difference(curves, one), str(one.seeds))
         for scale in curves.guidances
