@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sendvae.documents import first_fault
 from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.quantities import Quantity
@@ -107,11 +108,7 @@ class Result(_Model):
                 expected=f"{RESULTS} of sendvae evaluate, or its folder",
             ) from None
         except ValidationError as error:
-            fault = error.errors()[0]
-            field = ".".join(str(part) for part in fault["loc"])
-            raise UserError(
-                f"{file} is no result of sendvae evaluate", given=f"{field}: {fault['msg']}"
-            ) from None
+            raise UserError(f"{file} is no result of sendvae evaluate", given=first_fault(error)) from None
 
 
 def _versions() -> dict[str, str]:

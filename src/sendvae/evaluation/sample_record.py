@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sendvae.config import SampleConfig
 from sendvae.data import open_images
+from sendvae.documents import first_fault
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel
 from sendvae.evaluation.labels import Labels
@@ -99,10 +100,9 @@ def load_record(path: Path) -> SampleRecord | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
-        fault = error.errors()[0]
         raise UserError(
             f"{path} is no record of sendvae sample",
-            given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}",
+            given=first_fault(error),
             next_step="move it away",
         ) from None
 

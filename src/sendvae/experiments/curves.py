@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sendvae.documents import first_fault
 from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.metrics import mean_interval
@@ -136,7 +137,4 @@ def load_curves(folder: Path = STORED) -> Curves:
     except FileNotFoundError:
         raise UserError("no learning curves", given=f"no {CURVES} in {folder}") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise UserError(
-            f"{path} is damaged", given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-        ) from None
+        raise UserError(f"{path} is damaged", given=first_fault(error)) from None

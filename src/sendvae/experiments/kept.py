@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sendvae.documents import first_fault
 from sendvae.errors import UserError
 from sendvae.evaluation.results import Number, differing_fields
 from sendvae.experiments.cell import Cell, Stage
@@ -178,9 +179,8 @@ def load_kept(path: Path) -> Kept:
     try:
         return Kept.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        fault = error.errors()[0]
         raise UserError(
             f"{path} is no result of a cell",
-            given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}",
+            given=first_fault(error),
             next_step="remove the file, or restore it; the cell is then computed anew",
         ) from None

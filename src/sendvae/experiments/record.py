@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sendvae.config import Expected
+from sendvae.documents import first_fault
 from sendvae.errors import UserError
 from sendvae.evaluation.results import RESULTS, Number, Result
 from sendvae.experiments.about import About
@@ -161,10 +162,9 @@ def load_record(folder: Path) -> Record:
     except FileNotFoundError:
         raise UserError("no experiment", given=f"no {CELLS} in {folder}") from None
     except ValidationError as error:
-        fault = error.errors()[0]
         raise UserError(
             f"{path} is damaged",
-            given=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}",
+            given=first_fault(error),
             next_step="run the experiment's command again, which writes it anew and keeps what is finished",
         ) from None
 
