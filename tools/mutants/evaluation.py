@@ -203,6 +203,22 @@ MUTANTS = [
         ("report/test_anything.py",),
     ),
     Mutant(
+        "shared-cells-twice",
+        "A page of several experiments shows a shared cell twice.",
+        "report/together.py",
+        "if _address(record) not in seen",
+        "if record not in seen",
+        ("report/test_together.py",),
+    ),
+    Mutant(
+        "experiments-compete",
+        "A page of several experiments marks the best of all of them.",
+        "report/cells.py",
+        "if part is None and len(self.parts) > 1:",
+        "if False:",
+        ("report/test_together.py",),
+    ),
+    Mutant(
         "limit-ignored-by-the-digest",
         "The first images of a set are known by the name of all of them.",
         "data/images.py",

@@ -9,17 +9,23 @@ import typer
 
 
 def report(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[Path],
         typer.Argument(
-            help="A run folder, a result (results.json or its folder), or an experiment's folder."
+            metavar="SOURCE...",
+            help="A run folder, a result (results.json or its folder), or an experiment's folder;"
+            " or several experiments' folders.",
         ),
     ],
-    output: Annotated[Path | None, typer.Option(help="Default: report.html beside what it shows.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Default: report.html beside what it shows; of several, in the current folder."),
+    ] = None,
 ) -> None:
     """Draw a self-contained page: of a training, of an evaluation's result, or of an experiment.
 
-    Of a demo, for example, which need not be finished: the page says what is missing.
+    Of a demo, for example, which need not be finished: the page says what is missing. Several experiments are
+    drawn on one page, with all their cells in one table.
 
     Examples:
 
@@ -28,7 +34,10 @@ def report(
         sendvae report runs/evaluate/latents-demo-f8d16
 
         sendvae report runs/demo --output demo.html
-    """
-    from sendvae.report import write_report
 
-    typer.echo(f"report: {write_report(source, output).resolve()}")
+        sendvae report runs/demo runs/reproduce/tiny --output both.html
+    """
+    from sendvae.report import write_common_report, write_report
+
+    page = write_report(sources[0], output) if len(sources) == 1 else write_common_report(sources, output)
+    typer.echo(f"report: {page.resolve()}")

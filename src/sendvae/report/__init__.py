@@ -1,5 +1,5 @@
 """Runs and results as pages."""
 
-from sendvae.report.anything import PAGE, write_report
+from sendvae.report.anything import PAGE, write_common_report, write_report
 
-__all__ = ["PAGE", "write_report"]
+__all__ = ["PAGE", "write_common_report", "write_report"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sendvae.errors import UserError
@@ -37,7 +38,7 @@ def write_report(source: Path, output: Path | None = None, live: bool = False) -
         return write_result(Result.load(source), source.parent, output or source.with_name(PAGE))
     page = output or source / PAGE
     if (source / CELLS).is_file():
-        return write_experiment(source, page, live)
+        return write_experiment([source], page, live)
     if (source / RESULTS).is_file():
         return write_result(Result.load(source), source, page)
     run = RunFolder(source)
@@ -52,3 +53,26 @@ def write_report(source: Path, output: Path | None = None, live: bool = False) -
         expected=KNOWN,
         next_step=f"there is one in {inside[0]}" if inside else None,
     )
+
+
+def write_common_report(folders: Sequence[Path], output: Path | None = None) -> Path:
+    """Draw one page of the cells of several experiments, and return its path.
+
+    Args:
+        folders: of experiments, finished or not.
+        output: of the page; by default `report.html` in the current folder.
+
+    Raises:
+        UserError: a folder is given twice, or is not that of an experiment.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("a folder is given twice", given=", ".join(map(str, folders)))
+    for folder in folders:
+        if not (folder / CELLS).is_file():
+            raise UserError(
+                "one page of several sources shows experiments only",
+                given=f"{folder}, which has no {CELLS}",
+                expected=f"folders of experiments (with {CELLS})",
+                next_step="draw the others one by one",
+            )
+    return write_experiment(folders, output or Path(PAGE))

@@ -61,8 +61,13 @@ class Experiment:
 
     @cached_property
     def rivals(self) -> list[str]:
-        """The methods of the control's part, without a control all of them; but not the base."""
+        """The methods of the control's part, but not the base.
+
+        Without a control these are all methods, or none if the table has several parts.
+        """
         part = next((method.part for method in self.methods if method.name == self.about.control), None)
+        if part is None and len(self.parts) > 1:
+            return []
         own = self.methods if part is None else self.parts[part]
         return [method.name for method in own if method.name != self.about.base]
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from sendvae.evaluation import wording
+from sendvae.evaluation.latents import unique_names
 from sendvae.experiments.record import CellResult, load_cells, load_record, load_times
 from sendvae.report.cells import Experiment
 from sendvae.report.learning import learning_curves
 from sendvae.report.page import data_uri, write_page
 from sendvae.report.plots import Series, lines, scatter
+from sendvae.report.together import together
 from sendvae.report.verdict import verdict
 
 TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
@@ -38,16 +40,22 @@ class Entry:
     best: bool
 
 
-def write_experiment(folder: Path, output: Path, live: bool = False) -> Path:
-    """Draw the page of the cells in a folder. Returns `output`.
+def write_experiment(folders: Sequence[Path], output: Path, live: bool = False) -> Path:
+    """Draw the page of the cells in one folder or several. Returns `output`.
 
     Args:
+        folders: of experiments, each once.
         live: whether the cells still run; the page then follows them.
 
     Raises:
         UserError: no cells there, or damaged results.
     """
-    return draw(Experiment(load_record(folder), load_cells(folder), load_times(folder)), output, live)
+    names = unique_names([str(folder) for folder in folders])
+    experiments = {
+        name: Experiment(load_record(folder), load_cells(folder), load_times(folder))
+        for name, folder in zip(names, folders, strict=True)
+    }
+    return draw(together(experiments), output, live)
 
 
 def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
