@@ -39,6 +39,7 @@ from sendvae.latents import (
 from sendvae.latents.score import quantity
 from sendvae.latents.scores import memory
 from sendvae.latents.scores.ifid import interpolated, nearest
+from sendvae.latents.scores.robustness import robustness
 from sendvae.metrics import frechet_distance, gaussian_of
 from sendvae.randomness import stream
 from sendvae.report import write_report
@@ -268,7 +269,7 @@ def test_a_folder_with_a_csv_file(tokenizers: list[str], tmp_path: Path) -> None
     assert set(subject.details["f1"]) == {"bright", "red"}
 
 
-SMALLER = ["spectrum", "structure", "velocity_floor", "equivariance", "dimension"]
+SMALLER = ["spectrum", "structure", "velocity_floor", "equivariance", "robustness", "dimension"]
 
 
 def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp_path: Path) -> None:
@@ -298,6 +299,8 @@ def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp
     assert numbers["equivariance_rotation"].value == pytest.approx(
         (10 * (4 / error).log10()).mean().item(), abs=0.02
     )
+    harmed = robustness(TensorRows(z["test"]), lambda rows: torch.no_grad()(tokenizer.decode)(rows), seed=3)
+    assert numbers["robustness"].value == pytest.approx(harmed.mean().item(), abs=0.02)
     assert subject.details["dimension"]["values"] == 4 * 8 * 8
     assert all(number.interval is not None for number in numbers.values())
     (paired,) = result.findings["differences"].values()
@@ -343,6 +346,7 @@ def test_without_a_decoder_the_others_are_scored() -> None:
     assert result is not None
     (subject,) = result.subjects
     assert subject.details["no equivariance"] == "no decoder is at hand"
+    assert subject.details["no robustness"] == "no decoder is at hand"
     assert {"spectrum_high", "structure_rmsc"} <= subject.numbers.keys()
     floors = {}
     for split, rows in z.items():
