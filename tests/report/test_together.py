@@ -125,3 +125,50 @@ def test_only_experiments_and_each_once(
         main()
     assert stopped.value.code == 2
     assert "shows experiments only" in capsys.readouterr().err
+
+
+def test_folders_are_drawn_under_their_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of stages that have not begun; the page lies in the current folder unless told otherwise."""
+    for name, title in (("late", "Late?"), ("early", "Early?")):
+        (tmp_path / name).mkdir()
+        record = experiment(title, {("plain", f"of-{name}"): 1.0}).record
+        about = record.about.model_copy(
+            update={"methods": [Method(name="plain", label=title, description="")]}
+        )
+        record = record.model_copy(update={"about": about})
+        (tmp_path / name / CELLS).write_text(record.model_dump_json())
+    monkeypatch.chdir(tmp_path)
+    for arguments, page in (
+        (["late", "early"], "report.html"),
+        (["late", "early", "--output", "b.html"], "b.html"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["sendvae", "report", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+        assert capsys.readouterr().out.strip() == f"report: {tmp_path / page}"
+        text = (tmp_path / page).read_text()
+        assert "Cells of late and early" in text
+        assert "Late? (late)" in text
+        assert "Early? (early)" in text
+
+
+def test_a_headline_needs_the_same_data_and_warnings_are_kept(both: dict[str, Experiment]) -> None:
+    def saying(one: Experiment, **changes: object) -> Experiment:
+        about = one.about.model_copy(update=changes)
+        return replace(one, record=one.record.model_copy(update={"about": about}))
+
+    told = {
+        name: saying(one, headline=("f1", "fd"), warning=f"mind {name}", licences=["CC", name])
+        for name, one in both.items()
+    }
+    about = together(told).about
+    assert about.headline == ("f1", "fd")
+    assert about.warning == "mind first; mind second"
+    assert about.licences == ["CC", "first", "second"]
+    told["second"] = saying(told["second"], data={"train": 7})
+    assert together(told).about.headline is None
+    told["second"] = saying(told["first"], headline=("f1", "kd"))
+    assert together(told).about.headline is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sendvae.experiments.about import About, Method
@@ -25,11 +26,7 @@ def together(experiments: Mapping[str, Experiment]) -> Experiment:
     """
     if len(experiments) == 1:
         return next(iter(experiments.values()))
-    parts = {
-        name: Experiment(one.record.model_copy(update={"cells": records}), results, one.seconds)
-        for name, one in experiments.items()
-        for records, results in [_without_shared(name, experiments)]
-    }
+    parts = _without_shared(experiments)
     counts = Counter(method.name for part in parts.values() for method in part.methods)
     rows = {
         (name, method.name): f"{method.name} ({name})" if counts[method.name] > 1 else method.name
@@ -61,16 +58,17 @@ def together(experiments: Mapping[str, Experiment]) -> Experiment:
     return Experiment(record, results, seconds)
 
 
-def _without_shared(
-    name: str, experiments: Mapping[str, Experiment]
-) -> tuple[list[CellRecord], list[CellResult]]:
-    """Return the cells of an experiment that no experiment before it has."""
-    names = list(experiments)
-    before = names[: names.index(name)]
-    seen = {_address(cell) for other in before for cell in experiments[other].record.cells}
-    pairs = zip(experiments[name].record.cells, experiments[name].cells, strict=True)
-    own = [(record, result) for record, result in pairs if _address(record) not in seen]
-    return [record for record, _ in own], [result for _, result in own]
+def _without_shared(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
+    """Return each experiment with the cells that none before it has."""
+    seen: set[str] = set()
+    parts = {}
+    for name, one in experiments.items():
+        pairs = zip(one.record.cells, one.cells, strict=True)
+        own = [(record, result) for record, result in pairs if _address(record) not in seen]
+        seen.update(map(_address, one.record.cells))
+        record = one.record.model_copy(update={"cells": [record for record, _ in own]})
+        parts[name] = replace(one, record=record, cells=[result for _, result in own])
+    return parts
 
 
 def _address(cell: CellRecord) -> str:
@@ -78,7 +76,7 @@ def _address(cell: CellRecord) -> str:
     return cell.model_dump_json(include={"name", "stages"})
 
 
-def _pictures(cell: CellResult, alike: bool) -> dict[str, Any]:
+def _pictures(cell: CellResult, alike: bool) -> dict[str, Path]:
     return {kind: path for kind, path in cell.pictures.items() if alike or kind != "originals"}
 
 

@@ -65,3 +65,8 @@ def test_tokens_have_it_too_and_nothing_has_it_without_a_decoder() -> None:
     none = score_robustness(evidence(Z, decode=None))
     assert none.details == {"no robustness": "no decoder is at hand"}
     assert SCORES["robustness"].quantity("robustness").higher_is_better
+
+
+def test_what_lies_outside_the_range_of_images_is_clipped() -> None:
+    far = robustness(TensorRows(Z), lambda z: z + 3)
+    assert far.tolist() == pytest.approx([106.0206] * 70, abs=1e-4)  # equal images

@@ -10,14 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from sendvae.latents.bootstrap import weighted_mean
 from sendvae.latents.rows import LatentRows
 from sendvae.latents.score import Evidence, Found, Measured, Score, quantity
+from sendvae.latents.scores.decoded import BATCH, mean_of_images, signed_psnr
 from sendvae.latents.scores.grid import without_grid
-
-BATCH = 64
-PEAK = 2.0  # of images in [-1, 1]
-LEAST_ERROR = 1e-10  # mean squared; 106 dB
 
 
 def rotated(grid: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C w h"]:
@@ -45,8 +41,7 @@ def equivariance(
         places = np.arange(start, min(start + BATCH, len(latents)))
         wanted = transform(images.batch(places)).cpu()
         given = decode(transform(latents.batch(places))).cpu().clamp(-1, 1)
-        error = (given.double() - wanted.double()).square().flatten(1).mean(1)
-        found.append(10 * (PEAK**2 / error.clamp_min(LEAST_ERROR)).log10())
+        found.append(signed_psnr(given, wanted))
     return torch.cat(found)
 
 
@@ -64,8 +59,7 @@ def score_equivariance(evidence: Evidence) -> Found:
             details[f"no {key}"] = reason
             continue
         values = equivariance(evidence.rows["test"], evidence.images["test"], evidence.decode, transform)
-        resampled = evidence.bootstrap.scores(len(values), {key: weighted_mean(values)})
-        numbers[key] = Measured(float(values.mean()), resampled.get(key))
+        numbers[key] = mean_of_images(evidence, key, values)
     return Found(numbers, details)
 
 

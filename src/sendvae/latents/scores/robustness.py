@@ -8,16 +8,13 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sendvae.latents.bootstrap import weighted_mean
 from sendvae.latents.rows import LatentRows, batches
-from sendvae.latents.score import Evidence, Found, Measured, Score, quantity
+from sendvae.latents.score import Evidence, Found, Score, quantity
+from sendvae.latents.scores.decoded import BATCH, mean_of_images, signed_psnr
 from sendvae.latents.scores.grid import channel_moments
 from sendvae.randomness import stream
 
-BATCH = 64
 NOISE = 0.1  # standard deviation of the error, in those of each channel
-PEAK = 2.0  # of images in [-1, 1]
-LEAST_ERROR = 1e-10  # mean squared; 106 dB
 
 
 def robustness(
@@ -41,14 +38,13 @@ def robustness(
         noise = torch.stack(
             [
                 torch.randn(z.shape[1:], generator=stream(seed, i, "robustness"))
-                for i in range(len(latents))[place]
+                for i in range(place.start, place.stop)
             ]
         )
         clean, noisy = (
-            decode(given).cpu().double().clamp(-1, 1) for given in (z, z + NOISE * std.to(z) * noise.to(z))
+            decode(given).cpu().clamp(-1, 1) for given in (z, z + NOISE * std.to(z) * noise.to(z))
         )
-        error = (noisy - clean).square().flatten(1).mean(1)
-        found.append(10 * (PEAK**2 / error.clamp_min(LEAST_ERROR)).log10())
+        found.append(signed_psnr(noisy, clean))
     return torch.cat(found)
 
 
@@ -57,8 +53,7 @@ def score_robustness(evidence: Evidence) -> Found:
     if evidence.decode is None:
         return Found(details={"no robustness": "no decoder is at hand"})
     values = robustness(evidence.rows["test"], evidence.decode, evidence.seed)
-    resampled = evidence.bootstrap.scores(len(values), {"robustness": weighted_mean(values)})
-    return Found({"robustness": Measured(float(values.mean()), resampled.get("robustness"))})
+    return Found({"robustness": mean_of_images(evidence, "robustness", values)})
 
 
 SCORE = Score(
