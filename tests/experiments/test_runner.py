@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import toy_stages as toys
 from toy_stages import RAN, Toy
 
@@ -192,6 +193,20 @@ def test_one_core_means_one_after_the_other_in_the_order_of_the_cells(tmp_path: 
     ended = {name: float(found[name][0][1]) for name in "cab"}
     assert ended["c"] <= began["a"]
     assert ended["a"] <= began["b"]
+
+
+@pytest.mark.parametrize(("cores", "together"), [(None, False), (2, True)])
+def test_stages_share_a_gpu_only_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int | None, together: bool
+) -> None:
+    monkeypatch.setattr("sendvae.experiments.runner.default_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    stages = [source(name, value=i, seconds=1.0) for i, name in enumerate("ab")]
+    run([cell(stage.label, stage=stage) for stage in stages], tmp_path, cores=cores)
+    found = traces(tmp_path)
+    began, ended = ({name: float(found[name][0][place]) for name in "ab"} for place in (0, 1))
+    assert (began["b"] < ended["a"]) is together
+    assert {found[name][0][2] for name in "ab"} == {"1" if together else "2"}
 
 
 def test_who_watches_is_called_before_the_first_stage_after_each_and_in_between(

@@ -106,7 +106,7 @@ def test_what_a_row_is_trained_by() -> None:
     )
     assert (tokenizer.inputs, tokenizer.config.loop.images) == ({"init": "demo-f8d16"}, 60_000)
     assert isinstance(diffusion.config, DiffusionConfig)
-    assert (diffusion.config.seed, diffusion.config.loop.images) == (2, 400_000)
+    assert (diffusion.config.seed, diffusion.config.loop.images) == (2, 160_000)
     assert diffusion.inputs == {"tokenizer": tokenizer}
     assert isinstance(samples.config, SamplesConfig)
     assert (samples.config.sampling.seed, samples.config.sampling.guidance_scale) == (2, 1.0)
@@ -166,7 +166,7 @@ def test_views_of_a_row_share_its_trainings() -> None:
     assert (config.sampling.guidance_scale, config.sampling.guidance_interval) == (2.0, [0.0, 0.75])
     milestone = stage(early, "samples")
     assert isinstance(milestone.config, MilestoneConfig)
-    assert (milestone.kind, milestone.config.at, milestone.config.step) == ("milestone-samples", 50_000, 782)
+    assert (milestone.kind, milestone.config.at, milestone.config.step) == ("milestone-samples", 20_000, 313)
     probe = cell("paper", Row("send-vae"), View(probe="awa"))
     assert probe.stages.keys() == {"tokenizer", "probe"}
     config = stage(probe, "probe").config

@@ -39,7 +39,9 @@ def reproduce(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Stages at a time, a core each; on a GPU one. Default: all cores."),
+        typer.Option(
+            min=1, help="Stages at a time, a core each. Default: all cores; on a GPU, which they share, one."
+        ),
     ] = None,
     budget: Annotated[
         str | None,

@@ -24,7 +24,7 @@ from sendvae.experiments.process import LOG, Task, prepare, reason, start
 from sendvae.experiments.record import CELLS, save_record
 from sendvae.files import write_text
 from sendvae.runs import Lock, RunFolder, progress, say, try_folder
-from sendvae.training import Stopped
+from sendvae.training import Stopped, default_device
 
 POLL_SECONDS = 0.5
 WATCH_SECONDS = 10.0  # between two calls while nothing ends
@@ -64,7 +64,8 @@ def run(
     Args:
         folder: of the experiment.
         about: what its page says besides.
-        cores: to share among the stages; None: the threads that torch would use. On a GPU stages run one by one.
+        cores: to share among the stages, at most one stage for each; None: the threads that torch would use, and on a
+            GPU one stage at a time.
         watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`.
         seconds: after which it stops as after SIGTERM; None: never.
 
@@ -76,11 +77,11 @@ def run(
     prepare()
     folder = folder.resolve()
     _check_place(folder)
+    most = cores or (1 if default_device().type == "cuda" else torch.get_num_threads())
     cores = cores or torch.get_num_threads()
     graph = Graph(folder)
     save_record(folder, cells, graph.add_cells(cells), about)
     watch()
-    most = 1 if torch.cuda.is_available() else cores
     _Schedule(list(graph.nodes.values()), cores, most, folder / TIMES, watch, seconds).run()
 
 
