@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import _utils
 
 from sendvae import distributed
 from sendvae.data import batch_crops, batch_indices, batch_mirrored
-from sendvae.training.source import PositionBatches
+from sendvae.training.source import Batch, PositionBatches
 
 LENGTH, BATCH, TOTAL, SEED = 5, 4, 40, 3  # several passes, whose ends lie within batches
 
@@ -40,3 +43,17 @@ def test_processes_share_the_views_of_one(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         shares.append(views().reshape(3, -1, BATCH // 2))
     assert np.array_equal(np.concatenate(shares, axis=2), whole)
+
+
+def test_a_loader_pins_every_tensor_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor + 1)
+    batch = Batch(None, torch.tensor([3, 1]), tokens=torch.zeros(2, 1, 1))
+    found = _utils.pin_memory.pin_memory(batch)
+    assert isinstance(found, Batch)
+    assert [tensor is given for tensor, given in zip(pinned, (batch.labels, batch.tokens), strict=True)] == [
+        True,
+        True,
+    ]
+    assert found.images is None
+    assert found.labels.tolist() == [4, 2]

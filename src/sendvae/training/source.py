@@ -48,6 +48,11 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def pin_memory(self) -> Batch:
+        """Return the batch in pinned memory, from which a GPU copies without waiting; a DataLoader calls this."""
+        pinned = {name: value.pin_memory() for name, value in vars(self).items() if value is not None}
+        return replace(self, **pinned)
+
     def split(self, size: int) -> Iterator[Batch]:
         """Yield pieces of `size` rows, in order."""
         for start in range(0, len(self.labels), size):
