@@ -45,6 +45,17 @@ def test_batches_and_shards_do_not_matter(cuts: list[int]) -> None:
         np.testing.assert_allclose(found[name].std, both.std(0)[:4], rtol=1e-9)
 
 
+@pytest.mark.parametrize("block", [1, 3, 4])
+def test_blocks_of_features_do_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, targets = rows_and_targets()
+    whole, blocks = Moments(), Moments()
+    whole.update(rows, targets)
+    monkeypatch.setattr("sendvae.nn.moments.BLOCK", block)
+    blocks.update(rows[:15], targets[:15])
+    blocks.update(rows[15:], targets[15:])
+    torch.testing.assert_close(blocks.scatter, whole.scatter, rtol=1e-9, atol=1e-6)
+
+
 def test_what_was_merged_is_not_changed_later() -> None:
     rows, _ = rows_and_targets()
     part, whole = Moments(), Moments()

@@ -266,6 +266,22 @@ MUTANTS = [
         ("evaluation/test_latents.py::test_scores_of_the_grid_and_the_decoder_are_wired",),
     ),
     Mutant(
+        "products-in-one-place",
+        "All blocks of a scatter are added to its first rows.",
+        "nn/moments.py",
+        "            start += len(block)\n",
+        "",
+        ("nn/test_moments.py",),
+    ),
+    Mutant(
+        "ridge-half-solved",
+        "A ridge is solved with its factor twice, where the transposed one comes second.",
+        "latents/ridge.py",
+        "solve_triangular(gram.mT, half, upper=True)",
+        "solve_triangular(gram, half, upper=False)",
+        ("latents/test_ridge.py",),
+    ),
+    Mutant(
         "ifid-uniform-neighbours",
         "The neighbour of an interpolation is drawn without regard to its distance.",
         "latents/scores/ifid.py",

@@ -82,7 +82,7 @@ def mixture_scores(
     Our protocol, since the published one is not stated: flatten, standardise, PCA to `dimensions` without
     whitening, standardise again, k-means initialisation. Comparable between latent spaces at equal settings.
     One Gaussian that fits perfectly scores log(2 pi e) / 2 = 1.42. Latents are read in batches: memory is that
-    of the covariance (three times F x F doubles) and of the projected latents.
+    of the covariance (F x F doubles) and of the projected latents.
 
     Args:
         train_latents, test_latents: posterior means, or rows of them.

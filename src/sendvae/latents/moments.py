@@ -14,7 +14,7 @@ DENSE = 1024  # dimensions up to which all eigenvectors cost less than the itera
 
 
 def moments_of(rows: LatentRows) -> Moments:
-    """Return the moments of flattened rows in one pass; memory is three F x F doubles (1.6 GB at F = 8192).
+    """Return the moments of flattened rows in one pass; memory is that of F x F doubles (0.5 GiB at F = 8192).
 
     Raises:
         ValueError: no rows, or a latent that is not finite.

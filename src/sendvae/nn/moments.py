@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+
+BLOCK = 1024  # features whose products with all others are in memory at a time, beside the scatter
 
 
 class Moments:
@@ -53,14 +56,14 @@ class Moments:
         mean = columns.mean(0)
         centred = columns - mean
         if self.spread == "diagonal":
-            scatter = centred.square().sum(0)
+            self._combine(len(rows), mean.double(), mean.shape, [centred.square().sum(0)])
         else:
-            scatter = centred[:, :width].T @ centred
-        self._combine(len(rows), mean.double(), scatter.double())
+            blocks = (block.T @ centred for block in centred[:, :width].split(BLOCK, 1))
+            self._combine(len(rows), mean.double(), (width, len(mean)), blocks)
 
     def merge(self, other: Moments) -> None:
         """Add the rows that another accumulator has seen."""
-        self._combine(other.count, other.mean, other.scatter)
+        self._combine(other.count, other.mean, other.scatter.shape, [other.scatter])
 
     def state(self) -> dict[str, Tensor]:
         """Return plain tensors, to be saved or gathered from other processes."""
@@ -70,7 +73,7 @@ class Moments:
     def from_state(cls, state: dict[str, Tensor]) -> Moments:
         """Return the accumulator that gave `state`."""
         moments = cls("full" if state["scatter"].ndim == 2 else "diagonal")
-        moments._combine(int(state["count"]), state["mean"], state["scatter"])
+        moments._combine(int(state["count"]), state["mean"], state["scatter"].shape, [state["scatter"]])
         return moments
 
     @property
@@ -90,18 +93,21 @@ class Moments:
             raise ValueError(f"a covariance needs two images or more, got {self.count}")
         return self.scatter / (self.count - 1)
 
-    def _combine(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+    def _combine(self, count: int, mean: Tensor, shape: Sequence[int], blocks: Iterable[Tensor]) -> None:
+        """Add `count` rows of this mean, whose scatter of this shape comes in blocks of rows, one after the other."""
         if count == 0:
             return
         if self.count == 0:
-            self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
-            return
+            self.mean, self.scatter = torch.zeros_like(mean), mean.new_zeros(shape)
         total = self.count + count
         delta = mean - self.mean
         share = self.count * count / total
-        self.scatter.add_(scatter)
+        start = 0
+        for block in blocks:
+            self.scatter[start : start + len(block)].add_(block.double())
+            start += len(block)
         if self.spread == "full":
-            self.scatter.addr_(delta[: len(scatter)], delta, alpha=share)
+            self.scatter.addr_(delta[: len(self.scatter)], delta, alpha=share)
         else:
             self.scatter.add_(delta.square(), alpha=share)
         self.mean = self.mean + delta * (count / total)
