@@ -4,7 +4,7 @@ python benchmarks/scores_memory.py [images] [channels] [side] [scores, with comm
 
 A file of noise takes the place of the cache of latents, 3.3 GB in the folder for temporary files; a fifth of the images
 are test images, 256 pixels a side at 32 positions. Each score runs in a process of its own, of which the most
-memory is printed, libraries included, and then with the pages of the file that are mapped, which the system may drop. Decoder and judge are
+memory is printed, libraries included, and then with the pages of the file that are mapped, which the system may drop. Decoder and features are
 stand-ins of the right shapes. Probes are those that such latents ask for: attributes.method=ridge,
 gap.method=minibatch, here of one epoch. `python benchmarks/scores_memory.py 500 4 8` tries the script in a minute.
 """
@@ -24,6 +24,7 @@ import resource, sys, threading, time
 import numpy as np, torch
 from sendvae.config import LatentsConfig, load_config
 from sendvae.data import TensorImages
+from sendvae.evaluation.networks import FeatureJudge, load_network
 from sendvae.evaluation.scorer import Data, score_latents
 
 torch.set_num_threads(1)
@@ -46,9 +47,8 @@ class Images:
         from sendvae.data import ImageBatch
         return ImageBatch(self.block[torch.as_tensor(np.asarray(indices)) % 64], self.labels_of(indices))
 
-class Judge:
+class Judge(FeatureJudge):
     def features(self, images): return torch.cat([one.flatten(1)[:, :1280].clone() for one in images])
-    def distances(self, a, b): return {"fd-noise": float((a.mean() - b.mean()).abs())}
 
 def decode(z): return torch.nn.functional.interpolate(z[:, :3], scale_factor=8).tanh()
 
@@ -72,7 +72,8 @@ def watch():
 
 watcher, start = threading.Thread(target=watch), time.process_time()
 watcher.start()
-score_latents("noise", protocol, data, {s: Rows(s) for s in ends}, decode, False, Judge())
+judge = Judge(load_network("mobilenet-v2", torch.device("cpu")), torch.device("cpu")) if score == "ifid" else None
+score_latents("noise", protocol, data, {s: Rows(s) for s in ends}, decode, False, judge)
 done.set(); watcher.join()
 resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 print(f"{score:16} {max(peaks):6.2f} GiB, {resident:6.2f} with mapped pages; {time.process_time() - start:8.1f} s")

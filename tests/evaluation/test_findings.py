@@ -13,6 +13,7 @@ from sendvae.evaluation import wording
 from sendvae.evaluation.findings import correlate_and_predict, differences_from_first, draw_scatter
 from sendvae.evaluation.results import Input, Number, Subject
 from sendvae.evaluation.tables import print_differences
+from sendvae.metrics import jackknife_interval
 
 # The paper's Table 8: F1 on AwA and gFID of IN-VAE, VA-VAE, E2E-VAE, Send-VAE.
 F1, GFID = [0.5567, 0.5948, 0.6441, 0.6623], [17.43, 11.40, 8.96, 7.57]
@@ -95,6 +96,17 @@ def test_differences_are_taken_resample_by_resample() -> None:
     assert high - low == pytest.approx(2 * 1.96 * 0.01 * 2**0.5, rel=0.1)  # without the shared part
     assert differences_from_first([first]) == {}
     assert differences_from_first([first, with_resamples(second, own[0])]) == {}
+
+
+def test_differences_are_taken_without_the_same_parts() -> None:
+    first, second = (
+        subject.model_copy(update={"without": {"f1_micro": values}})
+        for subject, values in zip(subjects([0.5, 0.7]), ([0.4, 0.5, 0.9], [0.6, 0.7, 1.0]), strict=True)
+    )
+    difference = differences_from_first([first, second])["vae1"]["f1_micro"]
+    assert difference["value"] == pytest.approx(0.2)
+    assert difference["interval"] == pytest.approx(jackknife_interval(0.2, [0.2, 0.2, 0.1]))
+    assert differences_from_first([first, second.model_copy(update={"without": {}})]) == {}
 
 
 def test_a_score_that_some_tokenizers_lack_is_a_dash_in_the_differences(

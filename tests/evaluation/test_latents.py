@@ -40,7 +40,7 @@ from sendvae.latents.score import quantity
 from sendvae.latents.scores import memory
 from sendvae.latents.scores.ifid import interpolated, nearest
 from sendvae.latents.scores.robustness import robustness
-from sendvae.metrics import frechet_distance, gaussian_of
+from sendvae.metrics import frechet_distance, gaussian_of, jackknife_interval
 from sendvae.randomness import stream
 from sendvae.report import write_report
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
@@ -121,7 +121,8 @@ def test_the_numbers_are_those_of_the_library(tokenizers: list[str], tmp_path: P
 def test_what_depends_on_the_images_alone_is_computed_once_for_all_tokenizers(
     tokenizers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"scores": ["spectrum", "ifid"], "ifid": {"features": "mobilenet-v2", "samples": 20}}
+    ifid = {"features": "mobilenet-v2", "samples": 20, "jackknife": 0}
+    settings = {"scores": ["spectrum", "ifid"], "ifid": ifid}
     alone = [score([name], tmp_path, **settings).subjects[0].numbers for name in tokenizers[:2]]
     read = []
     batch = PixelRows.batch
@@ -235,7 +236,7 @@ def test_a_tokenizer_differs_from_its_copy_by_nothing_on_every_resample(
     differences = result.findings["differences"]["copy"]
     assert {"f1_macro", "f1_micro", "gap_mean"} <= differences.keys()
     for name, difference in differences.items():
-        assert difference == {"value": 0.0, "interval": (0.0, 0.0)}, name
+        assert (difference["value"], difference["interval"]) == (0.0, (0.0, 0.0)), name
 
 
 def test_posterior_samples_are_seeded(tokenizers: list[str], tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp
 
 def test_ifid_is_judged_by_the_configured_network(tokenizers: list[str], tmp_path: Path) -> None:
     """Features of MobileNetV2 of the test images and of decoded interpolations, rounded to 8 bits."""
-    ifid = {"features": "mobilenet-v2", "repeats": 2}
+    ifid = {"features": "mobilenet-v2", "repeats": 2, "jackknife": 0}
     result = score(tokenizers[:1], tmp_path, scores=["ifid"], ifid=ifid, seed=5)
     numbers = result.subjects[0].numbers
     assert list(numbers) == ["ifd-mobilenet-v2", "ikd-mobilenet-v2"]
@@ -327,7 +328,27 @@ def test_ifid_is_judged_by_the_configured_network(tokenizers: list[str], tmp_pat
             rows = [network.rows(x).pool for x in (decoded, open_embedded("emoji", "test", 60).pixels)]
         distances.append(frechet_distance(*gaussian_of(rows[0]), *gaussian_of(rows[1])))
     assert numbers["ifd-mobilenet-v2"].value == pytest.approx(np.mean(distances), rel=0.02)
-    assert numbers["ifd-mobilenet-v2"].interval is not None
+    assert numbers["ifd-mobilenet-v2"].interval is None  # none was asked for
+    assert "differences" not in result.findings
+
+
+def test_interpolations_of_two_tokenizers_have_paired_differences(
+    tokenizers: list[str], tmp_path: Path
+) -> None:
+    ifid = {"features": "mobilenet-v2", "jackknife": 3}
+    result = score(tokenizers[:2], tmp_path, scores=["ifid"], ifid=ifid)
+    first, second = result.subjects
+    for name in ("ifd-mobilenet-v2", "ikd-mobilenet-v2"):
+        interval = first.numbers[name].interval
+        assert interval == pytest.approx(jackknife_interval(first.numbers[name].value, first.without[name]))
+        method = "jackknife over 3 parts of the test images, by their groups"
+        difference = result.findings["differences"]["vae1"][name]
+        assert first.numbers[name].method == difference["method"] == method
+        assert difference["value"] == second.numbers[name].value - first.numbers[name].value
+        without = np.subtract(second.without[name], first.without[name]).tolist()
+        assert difference["interval"] == pytest.approx(jackknife_interval(difference["value"], without))
+    none = score(tokenizers[:1], tmp_path, scores=["ifid"], ifid=ifid, bootstrap=0).subjects[0]
+    assert all(number.interval is None for number in none.numbers.values())
 
 
 def test_a_judge_that_is_not_here_is_missed_at_once(tokenizers: list[str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sendvae.metrics import kernel_distance, kernel_distance_subsets
+from sendvae.metrics import kernel_distance, kernel_distance_subsets, kernel_distances
 
 
 def pairwise_sums(a: np.ndarray, b: np.ndarray) -> float:
@@ -32,6 +32,20 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = function(a, b)
     monkeypatch.setitem(function.__globals__, "BLOCK", 7)
     assert function(a, b) == pytest.approx(whole, rel=1e-10)
+
+
+def test_distances_leave_out_both_rows_of_a_pair() -> None:
+    a, b = torch.randn(30, 8), torch.randn(30, 8) + 0.3
+    parts = [torch.arange(0, 30, 2), torch.tensor([1, 3]), torch.arange(5, 30, 2)]
+    whole, without = kernel_distances(a, b, parts)
+    assert whole == pytest.approx(kernel_distance(a, b), rel=1e-10)
+    for part, found in zip(parts, without, strict=True):
+        rest = torch.ones(30, dtype=torch.bool).index_fill(0, part, False)
+        assert found == pytest.approx(kernel_distance(a[rest], b[rest]), rel=1e-10)
+    with pytest.raises(ValueError, match="two images"):
+        kernel_distances(a[:3], b[:3], [torch.tensor([0, 1]), torch.tensor([2])])
+    with pytest.raises(ValueError, match="NaN"):
+        kernel_distances(a, b * torch.nan, parts)
 
 
 def test_one_subset_of_everything_agrees_with_the_full_estimate() -> None:

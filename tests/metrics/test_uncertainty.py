@@ -11,7 +11,9 @@ from sendvae.metrics import (
     bootstrap_mean,
     chunk_interval,
     frechet_distance,
+    frechet_distances_without,
     frechet_interval,
+    gaussian_of,
     jackknife_interval,
     mean_interval,
 )
@@ -74,6 +76,39 @@ def test_interval_of_a_distance_is_as_wide_as_the_distances_of_other_samples() -
     assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(distances), rel=0.3)
     assert frechet_interval(mean, cov, sample(0), 1) is None
     assert frechet_interval(mean, cov, sample(0)[:10], 20) is None
+
+
+def test_distances_leave_out_both_rows_of_a_pair() -> None:
+    generator = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(40, 3, generator=generator) * scale + scale for scale in (1.0, 2.0))
+    parts = [torch.arange(0, 40, 2), torch.tensor([1, 3]), torch.arange(5, 40, 2)]
+    for part, found in zip(parts, frechet_distances_without(a, b, parts), strict=True):
+        rest = torch.ones(40, dtype=torch.bool).index_fill(0, part, False)
+        assert found == pytest.approx(
+            frechet_distance(*gaussian_of(a[rest]), *gaussian_of(b[rest])), rel=1e-9
+        )
+    assert frechet_distances_without(a, b, []) == []
+
+
+def test_a_jackknife_of_paired_distances_knows_what_the_sets_share() -> None:
+    """Two sets of decoded images differ from the same images: by other images, their distances move together."""
+    parts = [torch.arange(i, 400, 20) for i in range(20)]
+
+    def difference(seed: int) -> tuple[float, float, float]:
+        generator = torch.Generator().manual_seed(seed)
+        shown = torch.randn(400, 3, generator=generator)
+        outlying = shown[:, :1].abs()  # images that every tokenizer finds hard
+        near, far = (shown + shift + outlying for shift in (0.5, 0.6))
+        values = [frechet_distance(*gaussian_of(z), *gaussian_of(shown)) for z in (near, far)]
+        without = [frechet_distances_without(z, shown, parts) for z in (near, far)]
+        low, high = jackknife_interval(values[1] - values[0], np.subtract(without[1], without[0]).tolist())
+        single = jackknife_interval(values[0], without[0])
+        return values[1] - values[0], high - low, single[1] - single[0]
+
+    found = np.array([difference(seed) for seed in range(30)])
+    paired, single = found[:, 1].mean(), found[:, 2].mean()
+    assert paired == pytest.approx(2 * student.ppf(0.975, 19) * found[:, 0].std(ddof=1), rel=0.3)
+    assert paired < single / 2
 
 
 def test_chunks() -> None:

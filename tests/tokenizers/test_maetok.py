@@ -205,7 +205,7 @@ def test_its_latents_are_scored_where_a_score_needs_no_grid(tmp_path: Path) -> N
                 "ifid",
                 "dimension",
             ],
-            "ifid": {"features": "mobilenet-v2"},
+            "ifid": {"features": "mobilenet-v2", "jackknife": 0},
             "uniformity": {"projection": "pca", "samples": 50, "repeats": 2, "flips": False},
             "discrimination": {"components": [2], "headline": 2, "dimensions": 4, "repeats": 1},
         },

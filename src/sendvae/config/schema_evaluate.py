@@ -173,8 +173,9 @@ class IfidConfig(Section):
     samples: PositiveInt | None = Field(
         None, description="test images, spread evenly; null: all, as published"
     )
-    repeats: PositiveInt = Field(
-        1, description="draws of neighbours, averaged; their spread gives the interval"
+    repeats: PositiveInt = Field(1, description="draws of neighbours, averaged")
+    jackknife: NonNegativeInt = Field(
+        10, description="parts of the test images left out one by one; 0: no interval"
     )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sendvae.errors import UserError
 from sendvae.evaluation import wording
 from sendvae.evaluation.results import Subject
 from sendvae.latents import leave_one_out, pearson, percentile_interval, predict_linear, spearman
+from sendvae.metrics import jackknife_interval
 
 PANEL = 3.2  # inches
 COLUMNS = 3
@@ -84,22 +86,36 @@ def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject
 def differences_from_first(subjects: Sequence[Subject]) -> dict[str, dict[str, dict[str, Any]]]:
     """By tokenizer and score, how far it lies from the first tokenizer's, with the interval of the difference.
 
-    Both are taken on the same resamples of the test split, so what makes images hard for both cancels: the
-    interval is narrower than those of the two scores suggest.
+    Both are taken on the same resamples of the test split, or without the same parts of it, so what makes images
+    hard for both cancels: the interval is narrower than those of the two scores suggest.
     """
     first, *others = subjects
-    base = {name: torch.tensor(values, dtype=torch.float64) for name, values in first.resampled.items()}
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for subject in others:
-        found[subject.name] = {
-            name: {
-                "value": subject.numbers[name].value - first.numbers[name].value,
-                "interval": percentile_interval(torch.tensor(values, dtype=torch.float64) - base[name]),
-            }
-            for name, values in subject.resampled.items()
-            if name in base
+    found = {
+        subject.name: {
+            name: {"value": value, "interval": interval, "method": subject.numbers[name].method}
+            for name in subject.numbers
+            if name in first.numbers
+            for value in [subject.numbers[name].value - first.numbers[name].value]
+            if (interval := _paired_interval(first, subject, name, value))
         }
+        for subject in others
+    }
     return {name: differences for name, differences in found.items() if differences}
+
+
+def _paired_interval(
+    first: Subject, second: Subject, name: str, difference: float
+) -> tuple[float, float] | None:
+    """The interval of how far the second lies from the first; None where the number has no pairs."""
+    if name in first.resampled and name in second.resampled:
+        return percentile_interval(_minus(second.resampled[name], first.resampled[name]))
+    if name in first.without and name in second.without:
+        return jackknife_interval(difference, _minus(second.without[name], first.without[name]).tolist())
+    return None
+
+
+def _minus(values: Sequence[float], others: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64) - torch.tensor(others, dtype=torch.float64)
 
 
 def draw_scatter(

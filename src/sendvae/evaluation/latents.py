@@ -223,6 +223,7 @@ def _subject(one: Encoded, scored: Scored) -> Subject:
         numbers=scored.numbers,
         details=scored.details,
         resampled={name: values.tolist() for name, values in scored.resampled.items()},
+        without={name: values.tolist() for name, values in scored.without.items()},
     )
 
 

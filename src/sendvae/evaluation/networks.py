@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from sendvae.data import to_uint8
 from sendvae.errors import UserError
+from sendvae.latents import Distance
 from sendvae.metrics import (
     InceptionFeatures,
     frechet_distance,
+    frechet_distances_without,
     gaussian_of,
     kernel_distance,
+    kernel_distances,
     load_inception,
     load_mobilenet_v2,
 )
@@ -141,11 +144,21 @@ class FeatureJudge:
         """Return the features of batches of images in [-1, 1], which are rounded to 8 bits first; on the CPU."""
         return torch.cat([self.network.rows(to_uint8(one).to(self.device)).pool.cpu() for one in images])
 
-    def distances(self, a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> dict[str, float]:
-        """Return the Frechet and the kernel distance, under the names that the network gives them."""
+    def distances(
+        self, a: Float[Tensor, "N D"], b: Float[Tensor, "N D"], parts: Sequence[Int64[Tensor, " _"]] = ()
+    ) -> dict[str, Distance]:
+        """Return the Frechet and the kernel distance, under the names that the network gives them.
+
+        Args:
+            parts: positions of the rows of both sets that are left out together, one part after the other.
+        """
         fields = self.network.fields()
         frechet = frechet_distance(*gaussian_of(a), *gaussian_of(b))
-        return {fields["distance"]: frechet, fields["kernel"]: kernel_distance(a, b)}
+        kernel, without = kernel_distances(a, b, parts) if parts else (kernel_distance(a, b), [])
+        return {
+            fields["distance"]: Distance(frechet, frechet_distances_without(a, b, parts)),
+            fields["kernel"]: Distance(kernel, without),
+        }
 
 
 def load_network(name: str, device: torch.device) -> FeatureNetwork:

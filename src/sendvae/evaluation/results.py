@@ -55,6 +55,7 @@ class Subject(_Model):
         numbers: by metric; intervals stand in no metric of their own.
         details: whatever else is worth keeping (values per attribute, why a score is missing).
         resampled: numbers of every resample of the test split, where they have any; in memory only.
+        without: numbers without each part of the test split, where they have any; in memory only.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Subject(_Model):
     numbers: dict[str, Number]
     details: dict[str, Any] = {}
     resampled: dict[str, list[float]] = Field(default={}, exclude=True)
+    without: dict[str, list[float]] = Field(default={}, exclude=True)
 
 
 class Result(_Model):

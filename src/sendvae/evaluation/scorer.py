@@ -25,7 +25,7 @@ from sendvae.latents import (
     MinibatchFit,
     percentile_interval,
 )
-from sendvae.metrics import chunk_interval
+from sendvae.metrics import chunk_interval, jackknife_interval
 from sendvae.quantities import Quantity
 
 
@@ -69,12 +69,14 @@ class Scored:
         numbers: with their intervals.
         quantities: how each is read.
         resampled: the numbers of every resample of the test split, where they have any.
+        without: the numbers without each part of the test split, where they have any.
         details: what is no number.
     """
 
     numbers: dict[str, Number] = field(default_factory=dict)
     quantities: dict[str, Quantity] = field(default_factory=dict)
     resampled: dict[str, Tensor] = field(default_factory=dict)
+    without: dict[str, Tensor] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -126,16 +128,23 @@ def score_latents(
             scored.numbers[number] = _number(measured, evidence.bootstrap)
             if measured.resampled is not None:
                 scored.resampled[number] = measured.resampled
+            if measured.without is not None:
+                scored.without[number] = measured.without
         scored.details.update(found.details)
     return scored
 
 
 def _number(measured: Measured, bootstrap: Bootstrap) -> Number:
     """Return a number with its interval, if there is anything to take one from."""
-    value = measured.value
+    value, grouped = measured.value, ", by their groups" if bootstrap.groups else ""
     if measured.resampled is not None:
-        method = "bootstrap over test images" + (", by their groups" if bootstrap.groups else "")
+        method = f"bootstrap over test images{grouped}"
         return Number(value=value, interval=percentile_interval(measured.resampled), method=method)
+    if measured.without is not None:
+        method = f"jackknife over {len(measured.without)} parts of the test images{grouped}"
+        return Number(
+            value=value, interval=jackknife_interval(value, measured.without.tolist()), method=method
+        )
     if measured.repeats is not None and bootstrap.resamples:
         repeats = np.array(measured.repeats)
         interval = chunk_interval(value, float(repeats.std()), len(repeats))

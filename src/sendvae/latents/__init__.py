@@ -20,7 +20,7 @@ from sendvae.latents.gap import ClassProbeResult, class_probe, semantic_gap
 from sendvae.latents.minibatch import MinibatchFit, fit_minibatch
 from sendvae.latents.ridge import StreamingRidge
 from sendvae.latents.rows import LatentRows, TensorRows
-from sendvae.latents.score import MIRRORED, Evidence, Found, Measured, Score
+from sendvae.latents.score import MIRRORED, Distance, Evidence, Found, Measured, Score
 from sendvae.latents.scores.equivariance import equivariance
 from sendvae.latents.scores.spectrum import Spectrum, spectrum
 from sendvae.latents.scores.structure import structure
@@ -43,6 +43,7 @@ __all__ = [
     "ClassProbeResult",
     "Correlation",
     "Discrimination",
+    "Distance",
     "Evidence",
     "Found",
     "LatentRows",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from sendvae.latents.bootstrap import Bootstrap
@@ -19,6 +19,13 @@ MIRRORED = "train mirrored"  # rows of the mirrored training images, where unifo
 GROUP = "latent space"
 
 
+class Distance(NamedTuple):
+    """How far two sets of images lie apart, and how far without each part of them."""
+
+    value: float
+    without: Sequence[float] = ()
+
+
 @runtime_checkable
 class Judge(Protocol):
     """A feature network that holds sets of images against each other."""
@@ -27,8 +34,14 @@ class Judge(Protocol):
         """Return the features of batches of images in [-1, 1]."""
         ...
 
-    def distances(self, a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> Mapping[str, float]:
-        """Return the Frechet and the kernel distance, under the names that the network gives them."""
+    def distances(
+        self, a: Float[Tensor, "N D"], b: Float[Tensor, "N D"], parts: Sequence[Int64[Tensor, " _"]] = ()
+    ) -> Mapping[str, Distance]:
+        """Return the Frechet and the kernel distance, under the names that the network gives them.
+
+        Args:
+            parts: positions of the rows of both sets that are left out together, one part after the other.
+        """
         ...
 
 
@@ -81,15 +94,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, and what its interval comes from: resamples of the test images, or repeats; or nothing.
+    """A number, and what its interval comes from: resamples of the test images, parts of them, or repeats; or nothing.
 
     Attributes:
         resampled: the number on every resample.
+        without: the number without each part of the test images: a jackknife's.
         repeats: the numbers whose mean `value` is.
     """
 
     value: float
     resampled: Float64[Tensor, " R"] | None = None
+    without: Float64[Tensor, " g"] | None = None
     repeats: Sequence[float] | None = None
 
 

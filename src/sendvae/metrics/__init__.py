@@ -15,7 +15,7 @@ from sendvae.metrics.frechet import (
     gaussian_of,
 )
 from sendvae.metrics.inception_score import inception_score
-from sendvae.metrics.kernel_distance import kernel_distance, kernel_distance_subsets
+from sendvae.metrics.kernel_distance import kernel_distance, kernel_distance_subsets, kernel_distances
 from sendvae.metrics.precision_recall import coverage, precision_recall
 from sendvae.metrics.psnr_ssim import psnr, ssim, ssim_signed
 from sendvae.metrics.table import (
@@ -30,6 +30,7 @@ from sendvae.metrics.table import (
 from sendvae.metrics.uncertainty import (
     bootstrap_mean,
     chunk_interval,
+    frechet_distances_without,
     frechet_interval,
     jackknife_interval,
     mean_interval,
@@ -52,12 +53,14 @@ __all__ = [
     "coverage",
     "frechet_distance",
     "frechet_distance_of",
+    "frechet_distances_without",
     "frechet_interval",
     "gaussian_of",
     "inception_score",
     "jackknife_interval",
     "kernel_distance",
     "kernel_distance_subsets",
+    "kernel_distances",
     "load_inception",
     "load_mobilenet_v2",
     "mean_estimate",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from sendvae.randomness import stream
@@ -32,6 +34,40 @@ def kernel_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> float:
     return float(within_a + within_b - 2.0 * _kernel_sum(a, b) / (n * m))
 
 
+def kernel_distances(
+    a: Float[Tensor, "N D"], b: Float[Tensor, "N D"], parts: Sequence[Int64[Tensor, " _"]]
+) -> tuple[float, list[float]]:
+    """`kernel_distance` of both sets, and of both without each part, at the cost of one.
+
+    Kernels are summed once between every two parts; what a jackknife takes are sums of those.
+
+    Args:
+        a, b: row i of one belongs to row i of the other, so that both are left out together.
+        parts: positions of rows; together all.
+
+    Raises:
+        ValueError: fewer than two rows without a part, or features that are not finite.
+    """
+    if len(a) - max(map(len, parts)) < 2:
+        raise ValueError("two images or more are needed without each part")
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("features contain NaN or infinity")
+    own, other = ([rows[part].double() for part in parts] for rows in (a, b))
+    within = _table(own, own) + _table(other, other)
+    within -= torch.stack(
+        [_diagonal_sum(x) + _diagonal_sum(y) for x, y in zip(own, other, strict=True)]
+    ).diag()
+    between = _table(own, other)
+
+    def distance(kept: list[int]) -> float:
+        n = sum(len(own[i]) for i in kept)
+        same, cross = (float(sums[kept][:, kept].sum()) for sums in (within, between))
+        return same / (n * (n - 1)) - 2.0 * cross / (n * n)
+
+    every = list(range(len(parts)))
+    return distance(every), [distance([i for i in every if i != out]) for out in every]
+
+
 def kernel_distance_subsets(
     a: Float[Tensor, "N D"],
     b: Float[Tensor, "M D"],
@@ -58,6 +94,13 @@ def kernel_distance_subsets(
 def _kernel_sum(x: Float64[Tensor, "N D"], y: Float64[Tensor, "M D"]) -> Float64[Tensor, ""]:
     blocks = [(block @ y.T / x.shape[1] + 1.0).pow_(3).sum() for block in x.split(BLOCK)]
     return torch.stack(blocks).sum()
+
+
+def _table(
+    x: Sequence[Float64[Tensor, "_ D"]], y: Sequence[Float64[Tensor, "_ D"]]
+) -> Float64[Tensor, "g g"]:
+    """Sums of the kernel between every two parts."""
+    return torch.stack([torch.stack([_kernel_sum(one, other) for other in y]) for one in x])
 
 
 def _diagonal_sum(x: Float64[Tensor, "N D"]) -> Float64[Tensor, ""]:

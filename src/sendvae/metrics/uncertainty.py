@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from scipy.special import stdtrit
 from torch import Tensor
 
-from sendvae.metrics.frechet import frechet_distance
+from sendvae.metrics.frechet import frechet_distance, frechet_distance_of
 from sendvae.nn import Moments
 from sendvae.randomness import resample
 
@@ -61,18 +61,37 @@ def frechet_interval(
     """
     if groups < 2 or len(features) < 2 * groups:
         return None
-    whole, without = Moments(), []
-    parts = [Moments() for _ in range(groups)]
-    for i, part in enumerate(parts):
-        part.update(features[i::groups])
-        whole.merge(part)
-    for left_out in parts:
-        rest = Moments()
-        for part in parts:
-            if part is not left_out:
-                rest.merge(part)
-        without.append(frechet_distance(mean, cov, rest.mean, rest.cov))
+    whole, rests = _left_out([features[i::groups] for i in range(groups)])
+    without = [frechet_distance(mean, cov, rest.mean, rest.cov) for rest in rests]
     return jackknife_interval(frechet_distance(mean, cov, whole.mean, whole.cov), without)
+
+
+def frechet_distances_without(
+    a: Float[Tensor, "N D"], b: Float[Tensor, "N D"], parts: Sequence[Int64[Tensor, " _"]]
+) -> list[float]:
+    """Return the Frechet distances of both sets without each part: what a jackknife of their distance takes.
+
+    Args:
+        a, b: row i of one belongs to row i of the other, so that both are left out together.
+        parts: positions of rows; together all.
+    """
+    pairs = zip(*(_left_out([rows[part] for part in parts])[1] for rows in (a, b)), strict=True)
+    return [frechet_distance_of(rest_a, rest_b) for rest_a, rest_b in pairs]
+
+
+def _left_out(parts: Sequence[Float[Tensor, "_ D"]]) -> tuple[Moments, list[Moments]]:
+    """Moments of all rows, and of all without those of each part."""
+    moments = [Moments() for _ in parts]
+    for part, rows in zip(moments, parts, strict=True):
+        part.update(rows)
+    return _merged(moments), [_merged([one for one in moments if one is not out]) for out in moments]
+
+
+def _merged(parts: Sequence[Moments]) -> Moments:
+    whole = Moments()
+    for part in parts:
+        whole.merge(part)
+    return whole
 
 
 def chunk_interval(mean: float, std: float, chunks: int) -> tuple[float, float] | None:

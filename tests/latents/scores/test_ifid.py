@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sendvae.latents import SCORES, Evidence, TensorRows
+from sendvae.latents import SCORES, Bootstrap, Distance, Evidence, TensorRows
 from sendvae.latents.scores.ifid import between, interpolated, nearest, score_ifid
 from sendvae.randomness import stream
 
@@ -64,24 +64,33 @@ class Means:
     def features(self, images: Iterable[Tensor]) -> Tensor:
         return torch.cat([one.mean((2, 3)) for one in images])
 
-    def distances(self, a: Tensor, b: Tensor) -> Mapping[str, float]:
-        return {"fd-means": float((a.mean(0) - b.mean(0)).norm()), "kd-means": float(len(a))}
+    def distances(self, a: Tensor, b: Tensor, parts: Sequence[Tensor] = ()) -> Mapping[str, Distance]:
+        def norm(kept: Tensor) -> float:
+            return float((a[kept].mean(0) - b[kept].mean(0)).norm())
+
+        every = torch.ones(len(a), dtype=torch.bool)
+        rests = [every.index_fill(0, part, False) for part in parts]
+        return {
+            "fd-means": Distance(norm(every), [norm(rest) for rest in rests]),
+            "kd-means": Distance(float(len(a)), [float(rest.sum()) for rest in rests]),
+        }
 
 
-def evidence(seed: int = 0) -> Evidence:
+def evidence(seed: int = 0, resamples: int = 1000, groups: Sequence[str] | None = None) -> Evidence:
     generator = torch.Generator().manual_seed(4)
     z = {split: torch.randn(130, 3, 4, 4, generator=generator) for split in ("train", "test")}
     images = {split: TensorRows(F.interpolate(rows, scale_factor=2) * 0.5) for split, rows in z.items()}
     return Evidence(
         "x", {split: TensorRows(rows) for split, rows in z.items()}, (3, 4, 4), images=images, judge=Means(),
         decode=lambda latent: F.interpolate(latent, scale_factor=2) * 0.5 + 0.25, seed=seed,
+        bootstrap=Bootstrap(resamples, groups=groups),
     )  # fmt: skip
 
 
 def test_the_score_holds_decoded_interpolations_against_the_images() -> None:
     given = evidence()
-    found = score_ifid(given, "means", None, 1)
-    assert found.details["ifid"] == {"features": "means", "images": 130, "of": 130}
+    found = score_ifid(given, "means", None, 1, 0)
+    assert found.details == {"ifid": {"features": "means", "images": 130, "of": 130}}
     test, train = given.rows["test"], given.rows["train"]
     places = np.arange(130)
     latents = torch.cat(
@@ -99,17 +108,51 @@ def test_the_score_holds_decoded_interpolations_against_the_images() -> None:
     wanted = given.decode(latents).mean((0, 2, 3)) - given.images["test"].batch(places).mean((0, 2, 3))
     assert found.numbers["ifd-means"].value == pytest.approx(wanted.norm().item(), rel=1e-5)
     assert found.numbers["ikd-means"].value == 130
-    assert found.numbers["ifd-means"].repeats is None
+    assert found.numbers["ifd-means"].without is None
+    without = score_ifid(given, "means", None, 1, 5).numbers["ifd-means"].without
+    assert without is not None
+    rests = [np.flatnonzero(places % 5 != part) for part in range(5)]
+    decoded, shown = given.decode(latents).mean((2, 3)), given.images["test"].batch(places).mean((2, 3))
+    norms = [(decoded[rest].mean(0) - shown[rest].mean(0)).norm().item() for rest in rests]
+    assert without.tolist() == pytest.approx(norms, rel=1e-5)
 
 
 def test_repeats_and_seeds_draw_others() -> None:
-    several = score_ifid(evidence(), "means", 50, 3).numbers["ifd-means"]
-    assert several.repeats is not None
-    assert len(set(several.repeats)) == 3
-    assert several.value == pytest.approx(np.mean(several.repeats))
-    assert score_ifid(evidence(), "means", 50, 3).numbers["ifd-means"] == several
-    assert score_ifid(evidence(seed=1), "means", 50, 3).numbers["ifd-means"] != several
-    assert score_ifid(evidence(), "means", 50, 1).numbers["ikd-means"].value == 50
+    def distance(seed: int, repeats: int) -> float:
+        return score_ifid(evidence(seed), "means", 50, repeats, 0).numbers["ifd-means"].value
+
+    assert distance(0, 3) == distance(0, 3)
+    assert len({distance(0, 1), distance(0, 2), distance(0, 3), distance(1, 1)}) == 4
+    assert score_ifid(evidence(), "means", 50, 1, 0).numbers["ikd-means"].value == 50
+
+
+def test_a_jackknife_leaves_out_the_mean_of_the_repeats() -> None:
+    numbers = score_ifid(evidence(), "means", 50, 3, 7).numbers
+    without = numbers["ikd-means"].without
+    assert without is not None
+    assert without.tolist() == [42.0] + 6 * [43.0]  # the first part of fifty images has eight
+    ones, threes = (score_ifid(evidence(), "means", 50, n, 7).numbers["ifd-means"].without for n in (1, 3))
+    assert ones is not None
+    assert threes is not None
+    assert not torch.equal(ones, threes)
+
+
+@pytest.mark.parametrize(
+    ("resamples", "jackknife", "groups", "reason"),
+    [
+        (1000, 66, None, "needs 132 test images"),  # of 130
+        (1000, 10, [f"group {i % 19}" for i in range(130)], "needs 20 test images, or groups"),
+        (1000, 0, None, ""),
+        (0, 10, None, ""),
+    ],
+)
+def test_where_there_is_no_interval_there_is_a_reason_unless_none_was_asked_for(
+    resamples: int, jackknife: int, groups: list[str] | None, reason: str
+) -> None:
+    found = score_ifid(evidence(0, resamples, groups), "means", None, 1, jackknife)
+    assert found.numbers["ifd-means"].without is None
+    assert reason in found.details.get("no interval of ifid", "")
+    assert ("no interval of ifid" in found.details) == bool(reason)
 
 
 def test_only_inceptions_distance_is_called_ifid() -> None:
@@ -117,5 +160,5 @@ def test_only_inceptions_distance_is_called_ifid() -> None:
     assert row.quantity("ifid").label == "iFID"
     assert row.quantity("ifd-mobilenet-v2").label == "iFD-mobilenet-v2"
     assert "not FID" in row.quantity("ifd-mobilenet-v2").explanation
-    blind = score_ifid(Evidence("x", evidence().rows, (3, 4, 4)), "inception", None, 1)
+    blind = score_ifid(Evidence("x", evidence().rows, (3, 4, 4)), "inception", None, 1, 10)
     assert blind.details == {"no ifid": "no decoder is at hand"}

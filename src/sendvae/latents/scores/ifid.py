@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from sendvae.latents.jackknife import jackknife_parts
 from sendvae.latents.rows import LatentRows, batches
-from sendvae.latents.score import Evidence, Found, Measured, Score, quantity
+from sendvae.latents.score import Distance, Evidence, Found, Measured, Score, quantity
 from sendvae.randomness import stream
 
 # Of the paper and its repository (Making-rFID-Predictive-of-Diffusion-gFID).
@@ -80,13 +81,17 @@ def interpolated(
         yield torch.stack(latents)
 
 
-def score_ifid(evidence: Evidence, features: str, samples: int | None, repeats: int) -> Found:
+def score_ifid(evidence: Evidence, features: str, samples: int | None, repeats: int, jackknife: int) -> Found:
     """Hold the decoded interpolations of test latents with training latents against the test images.
+
+    Test images are left out together with their interpolations. As each image has draws of its own, the interval is
+    of both: of other test images, and of other draws.
 
     Args:
         features: the feature network, which `evidence.judge` is.
         samples: test images, spread evenly; None for all, as published.
         repeats: draws of neighbours, whose mean is the number.
+        jackknife: parts of the test images that are left out one by one; 0 for no interval.
     """
     if evidence.decode is None or evidence.judge is None:
         return Found(details={"no ifid": "no decoder is at hand"})
@@ -97,20 +102,29 @@ def score_ifid(evidence: Evidence, features: str, samples: int | None, repeats: 
     shown = (images.batch(places[start : start + BATCH]) for start in range(0, len(places), BATCH))
     originals = evidence.once(f"ifid {features} {count}", lambda: judge.features(shown))
     neighbours = nearest(test, places, train, NEIGHBOURS)
-    found: list[Mapping[str, float]] = []
+    wanted = jackknife if evidence.bootstrap.resamples else 0
+    parts = jackknife_parts(places, evidence.bootstrap.groups, wanted)
+    found: list[Mapping[str, Distance]] = []
     for repeat in range(repeats):
 
         def draw(place: int, repeat: int = repeat) -> torch.Generator:
             return stream(evidence.seed, repeat * len(test) + place, "iFID neighbour")
 
         latents = interpolated(test, places, train, neighbours, draw)
-        found.append(judge.distances(judge.features(decode(z) for z in latents), originals))
+        found.append(judge.distances(judge.features(decode(z) for z in latents), originals, parts))
     numbers = {f"i{name}": _over([one[name] for one in found]) for name in found[0]}
-    return Found(numbers, {"ifid": {"features": features, "images": len(places), "of": len(train)}})
+    details: dict[str, object] = {"ifid": {"features": features, "images": len(places), "of": len(train)}}
+    if wanted and not parts:
+        details["no interval of ifid"] = (
+            f"ifid.jackknife={wanted} needs {2 * wanted} test images, or groups of them, and two parts"
+        )
+    return Found(numbers, details)
 
 
-def _over(values: Sequence[float]) -> Measured:
-    return Measured(fmean(values), repeats=values if len(values) > 1 else None)
+def _over(repeats: Sequence[Distance]) -> Measured:
+    """Return the mean, also of what is left without each part."""
+    without = torch.tensor([one.without for one in repeats], dtype=torch.float64).mean(0)
+    return Measured(fmean(one.value for one in repeats), without=without if len(without) else None)
 
 
 _DISTANCE = "Frechet distance between test images and decoded interpolations of their latents with neighbours"
@@ -126,6 +140,6 @@ SCORE = Score(
         "ikd-*": quantity("iKD-{}", False, _KERNEL, 4),
     },
     cost="a decoding and a feature pass of every test image, one more for all tokenizers together; distances to all"
-    " training latents",
+    " training latents; the jackknife's distances",
     source="arXiv 2603.05630",
 )
