@@ -81,11 +81,11 @@ MUTANTS = [
     ),
     Mutant(
         "differences-not-paired",
-        "Differences subtract other resamples.",
+        "The interval of a difference is that of the second tokenizer alone.",
         "evaluation/findings.py",
-        "torch.tensor(values, dtype=torch.float64) - base[name]",
-        "torch.tensor(values, dtype=torch.float64) - base[name].flip(0)",
-        ("evaluation/test_findings.py::test_differences_are_taken_resample_by_resample",),
+        "percentile_interval(_minus(second.resampled[name], first.resampled[name]))",
+        "percentile_interval(torch.tensor(second.resampled[name]) - first.numbers[name].value)",
+        ("evaluation/test_findings.py",),
     ),
     Mutant(
         "demo-differences-not-paired",
