@@ -69,6 +69,7 @@ def test_what_trains_is_known_without_weights(name: str) -> None:
         ("flux2-f16d128", (128, 16, 16)),
         ("sd-vae-ft-mse", (4, 32, 32)),
         ("maetok-b-128", (32, 128)),
+        ("softvq-l-64", (32, 64)),
     ],
 )
 def test_latents_of_published_networks_at_256_pixels(name: str, shape: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sendvae.errors import UserError
+from sendvae.tokenizers import maetok_files, softvq_files
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.batch_norm import NORM_EPS, statistics_of, without_statistics
@@ -33,9 +34,11 @@ from sendvae.tokenizers.diffusers_layout import (
 from sendvae.tokenizers.files import TokenizerFiles, read_json, read_weights
 from sendvae.tokenizers.infer import infer_architecture
 from sendvae.tokenizers.maetok import MAETok
-from sendvae.tokenizers.maetok_files import is_maetok, shape_of, statistics_in, used
+from sendvae.tokenizers.maetok_files import is_maetok, statistics_in
 from sendvae.tokenizers.patches import PatchTokenizer, is_patches, patch_tokenizer
 from sendvae.tokenizers.protocol import Tokenizer, not_trainable
+from sendvae.tokenizers.softvq import SoftVQ
+from sendvae.tokenizers.softvq_files import is_softvq
 from sendvae.tokenizers.sources import locate
 from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
 from sendvae.tokenizers.zoo import TOKENIZERS
@@ -82,11 +85,11 @@ def load_tokenizer(
 
 def _native(
     files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
-) -> Autoencoder | MAETok | PatchTokenizer:
+) -> Autoencoder | MAETok | SoftVQ | PatchTokenizer:
     """Return a VAE of latent-diffusion's architecture, or another network of this library."""
     contents = _contents(files)
     if is_maetok(contents.vae):
-        return _maetok(files, config, contents.vae)
+        return _of_tokens(files, config, contents.vae)
     if is_patches(contents.vae):
         return _patches(files, config, contents.vae)
     shape = ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
@@ -102,10 +105,16 @@ def _native(
     return tokenizer
 
 
-def _maetok(files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> MAETok:
-    """Return MAETok's tokenizer, whatever of its training lies beside it."""
-    own = used(weights)
-    tokenizer = MAETok(shape_of(own))
+def _of_tokens(
+    files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> MAETok | SoftVQ:
+    """Return MAETok's or SoftVQ's tokenizer, whatever of its training lies beside it."""
+    if is_softvq(weights):
+        own = softvq_files.used(weights)
+        tokenizer: MAETok | SoftVQ = SoftVQ(softvq_files.shape_of(own, config))
+    else:
+        own = maetok_files.used(weights)
+        tokenizer = MAETok(maetok_files.shape_of(own))
     load_strictly(tokenizer, own, files.weights)
     tokenizer.latent_stats = statistics_in(config, tokenizer.shape.dims)
     if tokenizer.latent_stats is None and files.statistics:

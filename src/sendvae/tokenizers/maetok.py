@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sendvae.nn import MLP, Attention, unpatchify
+from sendvae.nn import MLP, Attention
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import Tokenizer
+from sendvae.tokenizers.token_vit import NORM_EPS, PatchTrunk, ToPixels, learned
 
-NORM_EPS = 1e-6
-LAYER_SCALE = 1e-5  # at the start
 ROTARY_THETA = 10.0
 UNTRAINABLE = "MAETok's training (masks, decoders of other features) is not part of this library"
-INIT_STD = 0.02  # of learned tokens and positions
 
 
 @dataclass(frozen=True)
@@ -80,39 +78,6 @@ class MixedRotary(nn.Module):
         return torch.cat([x[:, :, :first], turned.to(x.dtype), x[:, :, stop:]], 2)
 
 
-class LayerScale(nn.Module):
-    """Multiplies by a learned factor a channel, key `gamma`."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((width,), LAYER_SCALE))
-
-    def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Return the scaled tokens."""
-        return x * self.gamma
-
-
-class EncoderBlock(nn.Module):
-    """A ViT block with layer scale, under timm's key names."""
-
-    def __init__(self, shape: MAETokShape) -> None:
-        super().__init__()
-        width = shape.width
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attn = Attention(width, shape.heads)
-        self.ls1 = LayerScale(width)
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = MLP(width, 4 * width)
-        self.ls2 = LayerScale(width)
-
-    def forward(
-        self, x: Float[Tensor, "B N D"], rotary: MixedRotary, block: int, first: int
-    ) -> Float[Tensor, "B N D"]:
-        """Transform all tokens; those of the image, from `first` on, know their place."""
-        x = x + self.ls1(self.attn(self.norm1(x), lambda q: rotary.turn(q, block, first)))
-        return x + self.ls2(self.mlp(self.norm2(x)))
-
-
 class ModulatedNorm(nn.Module):
     """LayerNorm without weights, whose output is modulated for latent tokens by their own latent ("MoVQ").
 
@@ -160,50 +125,21 @@ class DecoderBlock(ModulatedNorm):
         return x + self.mlp(self.modulated(x, shift_m, scale_m))
 
 
-class Trunk(nn.Module):
-    """What timm's model holds: patches, class token, positions, blocks and a final norm."""
-
-    def __init__(self, shape: MAETokShape) -> None:
-        super().__init__()
-        self.cls_token = nn.Parameter(INIT_STD * torch.randn(1, 1, shape.width))
-        self.pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.grid**2 + 1, shape.width))
-        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, shape.width, shape.patch, shape.patch)})
-        self.blocks = nn.ModuleList(EncoderBlock(shape) for _ in range(shape.depth))
-        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPS)
-
-
 class Encoder(MixedRotary):
     """Image patches and learned latent tokens through one transformer; the latent tokens are kept."""
 
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__(shape)
-        self.latent_tokens = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
-        self.latent_pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
-        self.model = Trunk(shape)
+        self.latent_tokens = learned(1, shape.tokens, shape.width)
+        self.latent_pos_embed = learned(1, shape.tokens, shape.width)
+        self.model = PatchTrunk(shape.width, shape.depth, shape.heads, shape.grid**2, shape.patch)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B M D"]:
         """Return the latent tokens."""
-        trunk, batch = self.model, len(images)
-        patches = trunk.patch_embed["proj"](images).flatten(2).transpose(1, 2)
-        x = torch.cat([trunk.cls_token.expand(batch, -1, -1), patches], 1) + trunk.pos_embed
-        latent = (self.latent_tokens + self.latent_pos_embed).expand(batch, -1, -1)
-        x = torch.cat([x, latent], 1)
-        for number, block in enumerate(trunk.blocks):
-            x = block(x, self, number, 1)
-        return trunk.norm(x)[:, -latent.shape[1] :]
-
-
-class ToPixels(nn.Module):
-    """A linear layer from a token to the pixels of its patch."""
-
-    def __init__(self, shape: MAETokShape) -> None:
-        super().__init__()
-        self.patch = shape.patch
-        self.model = nn.Linear(shape.width, 3 * shape.patch**2)
-
-    def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B 3 H W"]:
-        """Return the image."""
-        return unpatchify(self.model(tokens), self.patch, 3)
+        latent = (self.latent_tokens + self.latent_pos_embed).expand(len(images), -1, -1)
+        return self.model(self.model.tokens(images), latent, lambda block: lambda q: self.turn(q, block, 1))[
+            1
+        ]
 
 
 class DecoderTrunk(nn.Module):
@@ -220,10 +156,10 @@ class Decoder(MixedRotary):
 
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__(shape)
-        self.mask_token = nn.Parameter(INIT_STD * torch.randn(1, 1, shape.width))
-        self.latent_pos_embed = nn.Parameter(INIT_STD * torch.randn(1, shape.tokens, shape.width))
+        self.mask_token = learned(1, 1, shape.width)
+        self.latent_pos_embed = learned(1, shape.tokens, shape.width)
         self.model = DecoderTrunk(shape)
-        self.to_pixel = ToPixels(shape)
+        self.to_pixel = ToPixels(shape.width, shape.patch)
 
     def forward(self, tokens: Float[Tensor, "B M D"], z: Float[Tensor, "B M C"]) -> Float[Tensor, "B 3 H W"]:
         """Return the image of latent tokens that were widened, and of the latents themselves."""

@@ -14,38 +14,28 @@ from sendvae.tokenizers.statistics import LatentStats
 
 MARK = "encoder.latent_tokens"  # no other tokenizer has it
 HEAD_WIDTH = 64  # of all released networks; the file does not tell
-# Parts of the training, and of timm's model, that nothing reads.
-UNUSED = (
+UNUSED = ("decoder.model.pos_embed", "decoder.model.patch_embed.")  # of timm's model; nothing reads them
+# Masks, foundation models and their projection, decoders of HOG, DINO and CLIP features.
+TRAINING = (
     "encoder.mask_token",
-    "decoder.model.pos_embed",
-    "decoder.model.patch_embed.",
     "repa_model.",
     "projection.",
     "clip_model.",
+    "decoder_",
+    "post_quant_conv_",
+    "to_pixel_",
 )
-AUXILIARY = ("decoder_", "post_quant_conv_", "to_pixel_")  # decoders of HOG, DINO and CLIP features
-QUANTISER = "quantize."  # of SoftVQ
 MEAN, STD = "vq_mean", "vq_std"  # of all latents together, in the configuration
 
 
 def is_maetok(weights: Mapping[str, Tensor]) -> bool:
-    """Return whether these are weights of MAETok's kind."""
+    """Return whether these are weights of MAETok's kind; SoftVQ's are, too."""
     return MARK in weights
 
 
 def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what belongs to the tokenizer.
-
-    Raises:
-        UserError: SoftVQ's file, whose latents are averages of a codebook.
-    """
-    if any(key.startswith(QUANTISER) for key in weights):
-        raise UserError(
-            "SoftVQ's tokenizers cannot be loaded yet",
-            given="a codebook (quantize.*)",
-            expected="MAETok's files, which have none",
-        )
-    return {key: tensor for key, tensor in weights.items() if not key.startswith(UNUSED + AUXILIARY)}
+    """Return what belongs to the tokenizer."""
+    return {key: tensor for key, tensor in weights.items() if not key.startswith(UNUSED + TRAINING)}
 
 
 def shape_of(weights: Mapping[str, Tensor]) -> MAETokShape:
@@ -66,10 +56,16 @@ def shape_of(weights: Mapping[str, Tensor]) -> MAETokShape:
     return MAETokShape(tokens, dims, size, patch, width, depth, max(1, width // HEAD_WIDTH))
 
 
+def fields_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the configuration says of the network, which its makers' class nests once more."""
+    fields = config.get("config", config)
+    return fields if isinstance(fields, Mapping) else {}
+
+
 def statistics_in(config: Mapping[str, Any], dims: int) -> LatentStats | None:
     """Return what the configuration says of all latents together, for every dimension; None where it says nothing."""
-    fields = config.get("config", config)
-    if not isinstance(fields, Mapping) or MEAN not in fields or STD not in fields:
+    fields = fields_of(config)
+    if MEAN not in fields or STD not in fields:
         return None
     mean, std = float(fields[MEAN]), float(fields[STD])
     if (mean, std) == (0.0, 1.0):  # the default of who trains it: not measured

@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from sendvae.registry import Registry
-from sendvae.tokenizers import patches
+from sendvae.tokenizers import maetok, patches, softvq
 from sendvae.tokenizers.autoencoder import build_tokenizer
 from sendvae.tokenizers.files import choose_files
-from sendvae.tokenizers.maetok import UNTRAINABLE, MAETok
+from sendvae.tokenizers.maetok import MAETok
 from sendvae.tokenizers.patches import PIXELS, PatchTokenizer
+from sendvae.tokenizers.softvq import SoftVQ
 from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
 from sendvae.tokenizers.zoo_diffusers import ROWS
 from sendvae.weights import Shipped, Weights
@@ -19,6 +20,7 @@ F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  #
 DEMO_F8D16 = 2_768_355
 PATCH = 8  # pixels of a side, of the controls
 MAETOK = 173_102_624  # of the 173,891,360 in its file the others are read by nothing
+SOFTVQ = 608_136_992  # of softvq-l-64's sizes, without what only its training reads
 
 
 def _repa_e_files(stem: str) -> tuple[str, ...]:
@@ -220,7 +222,20 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
             ),
             "MAETok: 128 tokens of 32 dimensions without a grid",
             "2502.03444",
-            UNTRAINABLE,
+            maetok.UNTRAINABLE,
+        ),
+        "softvq-l-64": TokenizerSpec(
+            SoftVQ,
+            on_hub(
+                "softvq-l-64",
+                "hf-hub:SoftVQVAE/softvq-l-64",
+                ("model.safetensors", "config.json"),
+                SOFTVQ,
+                "Apache-2.0",
+            ),
+            "SoftVQ: 64 tokens of 32 dimensions without a grid, averages of a codebook",
+            "2412.10958",
+            softvq.UNTRAINABLE,
         ),
         **ROWS,
     },
