@@ -6,6 +6,46 @@ from tools.mutants.mutant import Mutant
 
 MUTANTS = [
     Mutant(
+        "softvq-one-codebook",
+        "All tokens are averaged over the first codebook.",
+        "tokenizers/softvq.py",
+        "codes = F.normalize(self.embedding, dim=-1)",
+        "codes = F.normalize(self.embedding[:1].expand_as(self.embedding), dim=-1)",
+        ("tokenizers/test_softvq.py",),
+    ),
+    Mutant(
+        "softvq-temperature-ignored",
+        "The temperature of the configuration is not read.",
+        "tokenizers/softvq_files.py",
+        "float(fields[TEMPERATURE])",
+        "0.1",
+        ("tokenizers/test_softvq.py",),
+    ),
+    Mutant(
+        "softvq-positions-of-latents",
+        "Latent tokens enter the decoder without their positions.",
+        "tokenizers/softvq.py",
+        "self.model(masks, tokens + self.latent_pos_embed)",
+        "self.model(masks, tokens)",
+        ("tokenizers/test_softvq.py",),
+    ),
+    Mutant(
+        "maetok-class-token-rotated",
+        "The first place of the image is that of the class token.",
+        "tokenizers/maetok.py",
+        "self.turn(q, block, 1)",
+        "self.turn(q, block, 0)",
+        ("tokenizers/test_maetok.py",),
+    ),
+    Mutant(
+        "path-of-tokens-ignored",
+        "A released SiT of tokens is of the linear path, whatever its configuration says.",
+        "diffusion/sit_files.py",
+        "    if name in PATH_NAMES:\n        return PATH_NAMES[name]\n    warnings",
+        "    warnings",
+        ("diffusion/test_one_dimensional.py",),
+    ),
+    Mutant(
         "posterior-without-std",
         "A posterior sample is mean plus noise.",
         "tokenizers/posterior.py",

@@ -17,7 +17,7 @@ from sendvae.diffusion.path import LINEAR
 from sendvae.diffusion.projectors import CONV, MLP
 from sendvae.diffusion.protocol import Generator
 from sendvae.diffusion.sit import SiT
-from sendvae.diffusion.sit_files import NO_GRID, of_repas_time, one_projector, path_of
+from sendvae.diffusion.sit_files import NO_GRID, of_repas_time, one_projector, path_of, path_of_tokens
 from sendvae.diffusion.zoo import GENERATORS, SIZES
 from sendvae.errors import UserError
 from sendvae.files import new_folder
@@ -28,6 +28,10 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORK = "network"  # in CONFIG: a name in GENERATORS; without it, a SiT
 EXPORTED = "sit"  # where a training run keeps its result
 LATENT_NORM = "bn."  # REPA-E keeps the latents' statistics inside its SiT
+CHANNELS, THEIR_CHANNELS = (
+    "latent_channels",
+    "in_channels",
+)  # in CONFIG: ours; of the makers of SiTs of tokens
 WRAPPED = "module."  # of a network in DistributedDataParallel
 
 
@@ -45,7 +49,7 @@ def save_generator(generator: Generator, folder: Path, card: str | None = None) 
 
 
 def load_generator(source: str | Path) -> Generator:
-    """Return a generator by name, or from an exported folder, a training run, or its makers' file.
+    """Return a generator by name, or from an exported folder, a training run, or its makers' file or folder.
 
     Loading is strict; the generator is in evaluation mode.
 
@@ -67,6 +71,8 @@ def load_generator(source: str | Path) -> Generator:
         raise UserError(
             f"a file in {folder} is damaged", given=error, next_step="copy or export it again"
         ) from None
+    if THEIR_CHANNELS in arguments and CHANNELS not in arguments and NO_GRID in weights:
+        return _from_weights(weights, folder, None, path_of_tokens(arguments, folder))
     return _load_strictly(arguments.pop(NETWORK, "SiT"), arguments, weights, folder)
 
 
@@ -91,26 +97,21 @@ def load_checkpoint_file(path: Path) -> tuple[Generator, LatentNorm | None]:
     bare state dict, as .pt or .safetensors, is taken as the weights themselves.
 
     Raises:
-        UserError: the file is damaged, holds code, is no generator of a published size, or one of tokens without
-            a grid, whose makers' time is not known here.
+        UserError: the file is damaged, holds code, or is no generator of a published size.
     """
     content = read_weight_file(path)
     weights: dict[str, Tensor] = {
         name.removeprefix(WRAPPED): tensor for name, tensor in _averaged(content, path).items()
     }
-    if NO_GRID in weights:
-        raise UserError(
-            f"{path} is a generator of tokens without a grid, and does not say which way its time runs",
-            expected="a folder or a run of sendvae",
-            next_step="name the folder that sendvae export wrote",
-        )
     statistics = {
         name.removeprefix(LATENT_NORM): weights.pop(name)
         for name in list(weights)
         if name.startswith(LATENT_NORM)
     }
     options = content.get("args")  # of REPA and REPA-E
-    depth, interpolant = getattr(options, "encoder_depth", None), path_of(options, path)
+    depth = getattr(options, "encoder_depth", None)
+    silent = NO_GRID in weights and options is None
+    interpolant = path_of_tokens({}, path) if silent else path_of(options, path)
     generator = _from_weights(one_projector(weights, path), path, depth, interpolant)
     norm = None
     if statistics:

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from sendvae.errors import UserError
 
 PATH_NAMES = {"linear": LINEAR, "cosine": "cosine", "Linear": LINEAR, "GVP": "cosine"}  # of REPA; of SiT
 NO_GRID = "x_embedder.weight"  # of a generator of tokens without a grid
+PATH_TYPE = "path_type"  # in a trainer's options, and in the configuration of its model
 PREDICTIONS = ("v", "velocity")  # of REPA; of SiT
 
 
@@ -30,12 +32,29 @@ def path_of(options: object, source: Path) -> str:
         raise UserError(
             f"{source} predicts no velocity", given=f"prediction={prediction}", expected="velocity"
         )
-    name = getattr(options, "path_type", LINEAR)
+    name = getattr(options, PATH_TYPE, LINEAR)
     if name not in PATH_NAMES:
         raise UserError(
             f"{source} was trained on another path", given=f"path_type={name}", expected=", ".join(PATH_NAMES)
         )
     return PATH_NAMES[name]
+
+
+def path_of_tokens(config: Mapping[str, Any], source: Path) -> str:
+    """Return the path that the configuration of a SiT of tokens without a grid names.
+
+    The released ones name none that their makers' code reads (Hhhhhhao/continuous_tokenizer): of those it is the
+    linear one of the training command, and a warning says so. Its time runs as REPA's does.
+    """
+    name = config.get(PATH_TYPE)
+    if name in PATH_NAMES:
+        return PATH_NAMES[name]
+    warnings.warn(
+        f"{source} does not say on which path its SiT was trained: the linear one is taken, as of its makers' training"
+        " command; samples of an ODE do not depend on it, those of an SDE do",
+        stacklevel=4,
+    )
+    return LINEAR
 
 
 def one_projector(weights: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
