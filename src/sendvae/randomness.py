@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -42,6 +43,11 @@ class Draws:
 
     def draw(self, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """Return these rows of `function(batch size, generator)`; each name is a stream of its own."""
+        held = HeldDraws.active
+        return self.drawn(name, function) if held is None else held.take(self, name, function)
+
+    def drawn(self, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+        """Return what `draw` returns, made anew."""
         generator = stream(self.seed, self.images_seen, name, self.device)
         return function(self.batch_size, generator)[self.rows]
 
@@ -54,3 +60,36 @@ class Draws:
         return self.draw(
             name, lambda n, generator: torch.randn(n, *shape, device=self.device, generator=generator)
         )
+
+
+class HeldDraws:
+    """Random numbers that keep their places in memory: a recorded step reads them there each time that it is replayed.
+
+    Attributes:
+        active: whose tensors `Draws` gives at present; None: everything is drawn anew.
+    """
+
+    active: HeldDraws | None = None
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Tensor, Callable[[int, torch.Generator], Tensor]]] = {}
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Let every `Draws` inside give the tensors that are held; a name that is new is drawn, and held from then on."""
+        HeldDraws.active = self
+        try:
+            yield
+        finally:
+            HeldDraws.active = None
+
+    def take(self, draws: Draws, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+        """Return the tensor of a name."""
+        if name not in self._made:
+            self._made[name] = draws.drawn(name, function), function
+        return self._made[name][0]
+
+    def refill(self, draws: Draws) -> None:
+        """Draw every number that is held anew, for the position of `draws`."""
+        for name, (tensor, function) in self._made.items():
+            tensor.copy_(draws.drawn(name, function))

@@ -116,6 +116,10 @@ class LoopConfig(Section):
     trackers: Annotated[list[str], NameOf("tracker")] = Field(
         [], description="where scalars go besides metrics.jsonl"
     )
+    cuda_graph: bool = Field(
+        False,
+        description="on a GPU record a step once and replay it: small networks are launched several times faster",
+    )
     precision: Precision = Field(
         "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
     )

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
 from sendvae.runs.caches import in_units
+from sendvae.training.cuda_graph import RecordedStep, can_record
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
 from sendvae.training.state import State
@@ -48,6 +49,13 @@ class Stage(Protocol):
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
         """Update every network once on this process's share of a batch; return scalars, detached, still on the device."""
+        ...
+
+    def phase(self, images_seen: int) -> Hashable:
+        """Return what a step does at a position: steps of equal phases run the same kernels on other numbers.
+
+        None: this step waits for the CPU, and can be no CUDA graph.
+        """
         ...
 
 
@@ -109,6 +117,7 @@ def train(
         return
     _check_room(stage, run, loop)
     previewed = images_seen
+    step_of = RecordedStep(stage, seed) if loop.cuda_graph and can_record(stage, loop) else stage.step
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
         _signals() as received,
@@ -117,7 +126,7 @@ def train(
     ):
         for batch in stream:
             # Update.
-            window.add(images_seen, stage.step(batch.to(stage.device), images_seen))
+            window.add(images_seen, step_of(batch.to(stage.device), images_seen))
             previous, images_seen, step = images_seen, images_seen + loop.batch_size, step + 1
             done = images_seen >= loop.images
             # Log: the only place that waits for the device and, of several processes, for the others.

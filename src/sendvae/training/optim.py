@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -35,18 +36,41 @@ class Updater:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self.recording = False
 
     @property
     def lr(self) -> float:
         """Return the rate of the last step; before the first one, the peak."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    def set_rate(self, images_seen: int) -> None:
+        """Set the rate of a step; while the step is being recorded, the tensor that holds the rate stays as it is."""
+        rate, group = (
+            learning_rate(self.config, self.peak, images_seen, self.total),
+            self.optimizer.param_groups[0],
+        )
+        if not isinstance(group["lr"], Tensor):
+            group["lr"] = rate
+        elif not self.recording:
+            group["lr"].fill_(rate)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Let a step be recorded as a CUDA graph: from now on the rate is a tensor, which replays read."""
+        group = self.optimizer.param_groups[0]
+        group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=self.parameters[0].device)
+        self.recording = group["capturable"] = True
+        try:
+            yield
+        finally:
+            self.recording = group["capturable"] = False
+
     def step(self, images_seen: int) -> Tensor:
         """Update the weights from their gradients and clear these; return the norm before clipping.
 
         Where the norm is not finite, weights and averages stay as they are, without waiting for the device.
         """
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.config, self.peak, images_seen, self.total)
+        self.set_rate(images_seen)
         norm = whole(nn.utils.clip_grad_norm_(self.parameters, self.config.clip))
         # The gradient scaler's way to skip a step.
         self.optimizer.found_inf = (~norm.isfinite()).float()  # pyrefly: ignore[missing-attribute]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,8 @@ class DiffusionStage:
         backbone: Backbone | None = None,
         name: str = "diffusion",
     ) -> None:
-        self.config, self.source, self.device, self.stats = config, source, device, stats
+        self.config, self.source, self.device = config, source, device
+        self.stats = LatentStats(stats.mean.to(device), stats.std.to(device))
         self.tokenizer, self.backbone, self.name = tokenizer, backbone, name
         self.precision = resolve_precision(config.loop.precision, device)
         self.generator = generator.to(device).train()
@@ -69,6 +72,11 @@ class DiffusionStage:
         scalars = self.generator_part.train(pieces, self.state)
         self.ema.update(self.generator)
         return scalars
+
+    def phase(self, images_seen: int) -> Hashable:
+        """Return what a step does at a position: always the same."""
+        del images_seen
+        return "all"
 
     def losses(self, piece: MicroBatch) -> Losses:
         """Return the velocity and REPA losses of one posterior sample an image, normalised."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import torch
@@ -104,6 +104,10 @@ class JointStage:
         scalars |= self.generator_part.train(pieces, self.state)
         self.ema.update(self.averaged)
         return scalars
+
+    def phase(self, images_seen: int) -> Hashable:
+        """Return which losses a step has at a position."""
+        return self.vae.phase(images_seen)
 
     def vae_losses(self, piece: MicroBatch) -> Losses:
         """Return L_VAE and the REPA loss of the frozen generator's hidden tokens, by the running statistics."""

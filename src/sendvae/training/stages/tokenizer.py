@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor, nn
 
@@ -84,6 +86,15 @@ class TokenizerStage:
             scalars |= self.vae.discriminator_part.train(pieces, self.state)
         return scalars
 
+    def phase(self, images_seen: int) -> Hashable:
+        """Return which losses a step has at a position; None where it draws on the CPU, or measures gradient shares."""
+        if self.config.equivariance is not None or self._measures_shares(images_seen):
+            return None
+        return self.vae.phase(images_seen)
+
+    def _measures_shares(self, images_seen: int) -> bool:
+        return images_seen % self.config.gradient_share_every < self.config.loop.batch_size
+
     def losses(self, piece: MicroBatch) -> Losses:
         """Return Eq. 3: L_VAE and the weighted alignment; now and then, each term's share in the gradient."""
         terms = self.vae.terms_of(piece)
@@ -91,7 +102,7 @@ class TokenizerStage:
             loss = self._alignment_loss(self.alignment, terms.z, piece)
             weight = self.alignment_weight(terms, loss)
             terms.scalars["alignment"], terms.weighted["alignment"] = loss, weight * loss
-        if piece.images_seen % self.config.gradient_share_every < self.config.loop.batch_size:
+        if self._measures_shares(piece.images_seen):
             terms.scalars.update(terms.gradient_shares())
         return Losses(terms.total(), terms.scalars)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -114,6 +115,11 @@ class VAETraining:
         self.discriminator_part = Part(
             "discriminator", self.discriminator_losses, Parallel(self.discriminator), ("discriminator",)
         )
+
+    def phase(self, images_seen: int) -> Hashable:
+        """Return which of the losses with a start are there at a position."""
+        losses = self.config.losses
+        return images_seen >= losses.adversarial_start, images_seen >= losses.discriminator_start
 
     def terms_of(self, piece: MicroBatch) -> VAETerms:
         """Return `terms` of a micro-batch, and leave in it what later parts of a step need."""
