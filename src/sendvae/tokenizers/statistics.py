@@ -58,6 +58,10 @@ class LatentStats:
         """Return plain lists, as JSON keeps them."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
+    def to(self, device: torch.device) -> LatentStats:
+        """Return the statistics on a device; for the meta device, which has no values, as they are."""
+        return self if device.type == "meta" else LatentStats(self.mean.to(device), self.std.to(device))
+
     def normalize(self, z: Float[Tensor, "B C *n"]) -> Float[Tensor, "B C *n"]:
         """Return raw latents as a diffusion model sees them: (z - mean) / std."""
         mean, std = self._like(z)

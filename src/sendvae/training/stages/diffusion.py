@@ -49,7 +49,7 @@ class DiffusionStage:
         name: str = "diffusion",
     ) -> None:
         self.config, self.source, self.device = config, source, device
-        self.stats = LatentStats(stats.mean.to(device), stats.std.to(device))
+        self.stats = stats.to(device)
         self.tokenizer, self.backbone, self.name = tokenizer, backbone, name
         self.precision = resolve_precision(config.loop.precision, device)
         self.generator = generator.to(device).train()
