@@ -9,7 +9,16 @@ import torchvision.transforms as reference_transforms
 from PIL import Image
 from tests.evaluation.small import pictures
 
-from sendvae.data import AttributeOptions, ImageSet, TensorImages, center_crop, open_images, open_splits
+from sendvae.data import (
+    AttributeOptions,
+    ImageSet,
+    TensorImages,
+    center_crop,
+    open_embedded,
+    open_held_out,
+    open_images,
+    open_splits,
+)
 from sendvae.data.crop import lightningdit_crop
 from sendvae.errors import UserError
 
@@ -154,3 +163,19 @@ def test_images_in_memory() -> None:
     other[4, 0, 0, 0] ^= 1
     assert TensorImages(other).fingerprint != images.fingerprint
     assert TensorImages(pixels.clone()).fingerprint == images.fingerprint
+
+
+def test_held_out_images_are_of_another_split_than_was_trained_on(tmp_path: Path) -> None:
+    def split(used: str | None) -> str:
+        found = open_held_out("embedded:emoji", used, 20)
+        assert found is not None
+        assert len(found) == 20
+        (name,) = [
+            name
+            for name in ("train", "val", "test")
+            if open_embedded("emoji", name, 20).fingerprint == found.fingerprint
+        ]
+        return name
+
+    assert (split("train"), split(None), split("val")) == ("val", "val", "test")
+    assert open_held_out(str(write(tmp_path / "f", [(16, 16)] * 3)), None) is None

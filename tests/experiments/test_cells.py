@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,17 @@ from sendvae.config import (
     load_config,
 )
 from sendvae.data import open_embedded, open_images, to_float, to_uint8
+from sendvae.diffusion import load_generator, save_generator
 from sendvae.evaluation.networks import load_network
+from sendvae.evaluation.results import Result
 from sendvae.experiments.cell import Cell, Stage, build_cell
+from sendvae.experiments.measures import validate_generator
 from sendvae.experiments.record import load_cells
 from sendvae.experiments.runner import run
 from sendvae.latents import semantic_gap
 from sendvae.metrics import psnr
 from sendvae.metrics.frechet import frechet_distance, gaussian_of
+from sendvae.randomness import stream
 from sendvae.tokenizers import load_tokenizer
 
 LIMIT = 60
@@ -119,6 +124,55 @@ def test_the_samples_are_of_the_trained_model_against_the_reference(folder: Path
     known = network.rows(open_embedded("emoji", "train", 50).pixels).pool
     distance = frechet_distance(*gaussian_of(known), *gaussian_of(drawn))
     assert cell.metrics["fd-mobilenet-v2"].value == pytest.approx(distance, rel=1e-3)
+
+
+def validation_loss(run_folder: Path, trained: Path) -> float:
+    """Image by image: the latents, the class and the noise of each, times in four parts."""
+    generator, tokenizer = load_generator(run_folder), load_tokenizer(trained)
+    images = open_embedded("emoji", "val", LIMIT)
+    assert tokenizer.latent_stats is not None
+    errors = []
+    with torch.no_grad():
+        for number, label in enumerate(images.labels_of(range(LIMIT)).tolist()):
+            posterior = tokenizer.encode(to_float(images.pixels[number : number + 1]))
+            random = stream(0, number, "velocity loss")
+            inside = torch.rand((), generator=random)
+            own = torch.randn(posterior.mean.shape[1:], generator=random)
+            noise = torch.randn(4, *posterior.mean.shape[1:], generator=random)
+            z = tokenizer.latent_stats.normalize(posterior.mean + posterior.std * own).expand(4, -1, -1, -1)
+            t = (torch.arange(4) + inside) / 4
+            at = t.view(4, 1, 1, 1)
+            velocity = generator.eval()((1 - at) * z + at * noise, t, torch.full((4,), label))
+            errors.append(float((velocity - (noise - z)).square().mean()))
+    return sum(errors) / LIMIT
+
+
+def test_the_validation_loss_is_of_the_trained_model_on_held_out_images(folder: Path) -> None:
+    (cell,) = load_cells(folder)
+    places = [next(folder.glob(f"stages/{kind}-send-*")) for kind in ("diffusion", "tokenizer")]
+    found = cell.metrics["velocity-loss"]
+    assert found.value == pytest.approx(validation_loss(*places), rel=2e-3)  # half precision on disk
+    assert found.interval is not None
+    assert found.interval[0] < found.value < found.interval[1]
+
+
+def test_the_validation_loss_is_of_each_images_own_class(folder: Path, tmp_path: Path) -> None:
+    """By a SiT that tells classes apart, which two steps of training do not make."""
+    run_folder, trained = (next(folder.glob(f"stages/{kind}-send-*")) for kind in ("diffusion", "tokenizer"))
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    generator = load_generator(copy)
+    torch.manual_seed(0)
+    for weights in generator.parameters():
+        torch.nn.init.normal_(weights, std=0.2)
+    shutil.rmtree(copy / "sit")
+    save_generator(generator, copy / "sit")
+    config = make_cell().stages["diffusion"].config
+    assert isinstance(config, DiffusionConfig)
+    validate_generator(config, str(copy), str(trained), tmp_path, tmp_path, torch.device("cpu"), "toy")
+    (subject,) = Result.load(tmp_path / "validation").subjects
+    expected = validation_loss(copy, trained)
+    assert subject.numbers["velocity-loss"].value == pytest.approx(expected, rel=2e-3)
 
 
 def test_another_cell_in_the_folder_shares_what_is_equal(folder: Path) -> None:

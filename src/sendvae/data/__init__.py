@@ -19,7 +19,7 @@ from sendvae.data.images import (
 from sendvae.data.latent_cache import LatentCache, LatentCacheWriter
 from sendvae.data.lightningdit import LIGHTNINGDIT, LabelledLatents, open_lightningdit
 from sendvae.data.mapped_rows import FLIP, MappedRows
-from sendvae.data.opening import AttributeOptions, open_images, open_splits, split_names
+from sendvae.data.opening import AttributeOptions, open_held_out, open_images, open_splits, split_names
 from sendvae.data.random_crops import CroppedImages
 from sendvae.data.sampler import batch_crops, batch_indices, batch_mirrored
 from sendvae.data.shards import ShardWriter
@@ -49,6 +49,7 @@ __all__ = [
     "center_crop",
     "decode",
     "open_embedded",
+    "open_held_out",
     "open_images",
     "open_lightningdit",
     "open_splits",

@@ -20,6 +20,7 @@ from sendvae.errors import UserError
 
 EMBEDDED_PREFIX = "embedded:"
 NPZ = ".npz"
+HELD_OUT = ("val", "test")  # splits to validate on, the first that there is
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,20 @@ def open_splits(
             found[name] = ShardImages(open_shards(source.rstrip("/"), name, limit), name)
         _check_size(source, found[name], size)
     return found
+
+
+def open_held_out(source: str, used: str | None, limit: int | None = None) -> ImageSet | None:
+    """Return the images of a prepared or embedded set to validate on; None where there are none, or for another source.
+
+    Args:
+        used: the split that was trained on.
+        limit: only the first so many.
+    """
+    if not _is_prepared(source):
+        return None
+    names = split_names(source)
+    chosen = next((name for name in HELD_OUT if name in names and name != used), None)
+    return None if chosen is None else open_images(source, chosen, limit)
 
 
 def split_names(source: str) -> list[str]:

@@ -9,7 +9,7 @@ from sendvae.diffusion.load import (
     trained_generator,
 )
 from sendvae.diffusion.models import DIFFUSION_MODELS, DiffusionModelSpec, locate_generator, named_model
-from sendvae.diffusion.objective import diffusion_objective
+from sendvae.diffusion.objective import diffusion_objective, velocity_errors
 from sendvae.diffusion.path import PATHS, sample_time, shift_of
 from sendvae.diffusion.projectors import PROJECTORS
 from sendvae.diffusion.protocol import Generator
@@ -46,4 +46,5 @@ __all__ = [
     "save_generator",
     "shift_of",
     "trained_generator",
+    "velocity_errors",
 ]

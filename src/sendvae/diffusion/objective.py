@@ -15,6 +15,20 @@ from sendvae.diffusion.repa import repa_loss
 from sendvae.nn.precision import full_precision
 
 
+def velocity_errors(
+    model: Generator,
+    z: Float[Tensor, "B C *n"],
+    labels: Int64[Tensor, " B"],
+    *,
+    time: Float[Tensor, " B"],
+    noise: Float[Tensor, "B C *n"],
+) -> Float[Tensor, " B"]:
+    """Return the mean squared error of the velocity of each latent, in float32; `diffusion_objective` says what is given."""
+    between = PATHS[model.path]
+    predicted = model(between.interpolate(z, noise, time), time, labels)
+    return (predicted.float() - between.velocity(z, noise, time).float()).square().flatten(1).mean(dim=1)
+
+
 def diffusion_objective(
     model: Generator,
     z: Float[Tensor, "B C *n"],

@@ -22,7 +22,7 @@ RESULTS = "results.json"
 PROTOCOL_VERSION = 1
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torchvision", "torch-fidelity")
 FIELDS_SHOWN = 8  # of those in which two protocols differ
-Kind = Literal["generation", "reconstruction", "latents"]
+Kind = Literal["generation", "reconstruction", "latents", "velocity"]
 
 
 class _Model(BaseModel):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sendvae.config import LatentsConfig, SamplesConfig, TokenizerScoresConfig
-from sendvae.data import ImageSet, open_images
+from sendvae.config import DiffusionConfig, LatentsConfig, SamplesConfig, TokenizerScoresConfig
+from sendvae.data import ImageSet, open_held_out, open_images
 from sendvae.evaluation import (
     Encoded,
     measure_generation,
@@ -20,9 +20,11 @@ from sendvae.evaluation import (
     reconstruct,
 )
 from sendvae.evaluation.diffusion_model import load_model
+from sendvae.evaluation.inputs import describe_input
 from sendvae.evaluation.latents import open_data
 from sendvae.evaluation.results import Result
 from sendvae.evaluation.sample_job import write_samples
+from sendvae.evaluation.velocity_loss import measure_velocity_loss, picked_images
 from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.files import write_text
 from sendvae.latents import TensorRows
@@ -139,6 +141,48 @@ def draw_and_measure(
         str(target), config.reference, config.generation, device, cache=cache, name=name
     )
     _save(result, folder / "generation")
+
+
+def validate_generator(
+    config: DiffusionConfig,
+    run: str,
+    tokenizer: str,
+    folder: Path,
+    cache: Path,
+    device: torch.device,
+    name: str,
+) -> None:
+    """Measure the velocity loss of a run on images of its data that it was not trained on.
+
+    The folder gets `validation` with the result; nothing where the data have no such images, as latents that were given
+    or a folder without splits, or where random crops are trained on.
+
+    Args:
+        config: of the run.
+        tokenizer: whose latents it was trained on.
+        cache: of latents.
+        name: of the run in tables.
+    """
+    data = config.data
+    images = None if data.crop == "random" else open_held_out(data.source, data.split, data.limit)
+    if images is None:
+        return
+    model = load_model(run, tokenizer).to(device)
+    assert model.tokenizer.latent_stats is not None  # `load_model` sees to it
+    latents = cached_latents(cache, model.tokenizer, images, device, f"{name}: validation latents").fields
+    picked = picked_images(len(images))
+    result = measure_velocity_loss(
+        model.generator,
+        model.tokenizer.latent_stats,
+        latents["mean"][picked],
+        latents["std"][picked],
+        images.labels_of(picked),
+        picked,
+        describe_input(data.source, images),
+        device,
+        name,
+    )
+    _save(result, folder / "validation")
 
 
 def _save(result: Result | None, folder: Path) -> Result:

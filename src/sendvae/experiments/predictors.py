@@ -34,13 +34,14 @@ TOKENIZERS = (
 )  # fmt: skip
 
 PLAIN, WITH_GUIDANCE = Column("fid"), Column("fid", GUIDED)
+LOSS = Column("velocity-loss")  # of the SiT, on images that it was not trained on
 F1 = Column("f1")
 
 EXPERIMENT = Experiment(
     name="predictors",
     title="Which score of a latent space predicts generation?",
     rows=[Row(name) for name in TOKENIZERS],
-    columns=[F1, PLAIN, WITH_GUIDANCE],
+    columns=[F1, PLAIN, WITH_GUIDANCE, LOSS],
     claims=[
         Correlates("Attribute separability goes with a lower distance of samples", F1, PLAIN, -1),
         Correlates("It does so with guidance, too", F1, WITH_GUIDANCE, -1),

@@ -21,7 +21,12 @@ from sendvae.config import (
 from sendvae.evaluation import PROTOCOL_VERSION, Preview
 from sendvae.evaluation.latents import SPLITS
 from sendvae.experiments.contents import Contents
-from sendvae.experiments.measures import draw_and_measure, probe_latents, score_tokenizer
+from sendvae.experiments.measures import (
+    draw_and_measure,
+    probe_latents,
+    score_tokenizer,
+    validate_generator,
+)
 from sendvae.registry import Registry
 from sendvae.runs import images_in_journal
 from sendvae.training import default_device, train_diffusion, train_joint, train_tokenizer
@@ -98,6 +103,8 @@ def _train_diffusion(job: Job) -> None:
     config: DiffusionConfig = job.config.model_copy(update={"tokenizer": job.inputs["tokenizer"]})
     preview = partial(Preview, config.preview, seed=config.seed) if config.preview else None
     train_diffusion(config, job.folder, job.cache, job.name, preview)
+    tokenizer = job.inputs["tokenizer"]
+    validate_generator(config, str(job.folder), tokenizer, job.folder, job.cache, default_device(), job.name)
 
 
 def _score_tokenizer(job: Job) -> None:
