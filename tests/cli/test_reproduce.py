@@ -84,7 +84,7 @@ def test_the_document(tmp_path: Path) -> None:
 
 
 def test_the_plan(tmp_path: Path) -> None:
-    text = told("table3", "--dry-run", "--tflops", "0.1")
+    text = told("table3", "--dry-run", "--tflops", "0.1", "--results", "none")
     assert "10 stages of kind tokenizer: 2.22 PFLOP, 6.2 hours" in text
     assert re.search(r"in all: .* hours at 0.1 TFLOP/s, sustained; probes", text)
     assert re.search(r"disk: \d+\.\d GB", text)

@@ -17,7 +17,8 @@ from sendvae.evaluation import generation, reconstruction
 from sendvae.evaluation.results import Result, Subject
 from sendvae.experiments.demo_texts import COLUMNS
 from sendvae.experiments.measures import load_resampled, score_tokenizer
-from sendvae.latents import attribute_probe, discrimination, semantic_gap, uniformity
+from sendvae.latents import TensorRows, attribute_probe, discrimination, semantic_gap, uniformity
+from sendvae.latents.scores.robustness import robustness
 from sendvae.metrics import frechet_distance_of, psnr
 from sendvae.nn import Moments
 from sendvae.tokenizers import Architecture, Autoencoder, save_tokenizer
@@ -30,6 +31,7 @@ CONFIG = {
     "latents": {
         "size": None,
         "limit": COUNT,
+        "scores": ["attributes", "gap", "uniformity", "discrimination", "robustness"],
         "attributes": {"headline": "macro"},
         "uniformity": {"projection": "pca", "samples": 50, "repeats": 1, "flips": False},
         "discrimination": {"components": [3], "headline": 3, "dimensions": 6, "repeats": 1},
@@ -175,3 +177,16 @@ def test_the_first_columns_of_the_demo_are_measured(folder: Path) -> None:
 def test_other_latents_than_training_caches_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(UserError, match="posterior means that training caches"):
         validate(TokenizerScoresConfig, {"latents": {"uniformity": {"flips": False}, **change}})
+
+
+def test_scores_of_the_decoder_are_measured(
+    folder: Path, tokenizer: Autoencoder, means: dict[str, Tensor]
+) -> None:
+    def decode(z: Tensor) -> Tensor:
+        with torch.no_grad():
+            return tokenizer.decode(z)
+
+    expected = float(robustness(TensorRows(means["test"]), decode, 0).mean())
+    assert Result.load(folder / "latents").subjects[0].numbers["robustness"].value == pytest.approx(
+        expected, rel=1e-3
+    )

@@ -20,6 +20,7 @@ from sendvae.evaluation import (
     reconstruct,
 )
 from sendvae.evaluation.diffusion_model import load_model
+from sendvae.evaluation.encoded import make_encoder
 from sendvae.evaluation.inputs import describe_input
 from sendvae.evaluation.latents import open_data
 from sendvae.evaluation.results import Result
@@ -28,7 +29,6 @@ from sendvae.evaluation.velocity_loss import measure_velocity_loss, picked_image
 from sendvae.experiments.pictures import principal_colours, save_grid
 from sendvae.files import write_text
 from sendvae.latents import TensorRows
-from sendvae.nn import weights_digest
 from sendvae.tokenizers import Tokenizer, load_tokenizer
 from sendvae.training import cached_latents
 
@@ -75,8 +75,11 @@ def score_tokenizer(
         name=name,
     )
     _save(reconstruction, folder / "reconstruction")
-    rows = {split: TensorRows(z) for split, z in latents.items()}
-    encoded = Encoded(name, rows, weights_digest(tokenizer), source)
+    rows, protocol = {split: TensorRows(z) for split, z in latents.items()}, config.latents
+    encoder = make_encoder(
+        tokenizer, device, protocol.latent, protocol.precision, protocol.seed, protocol.batch_size
+    )
+    encoded = Encoded(name, rows, encoder.weights, source, encoder.decode, tokenizer.one_size)
     space = _save(measure_latents([encoded], images, config.latents, device), folder / "latents")
     resampled = {
         score: [round(value, RESAMPLED_DIGITS) for value in values]
