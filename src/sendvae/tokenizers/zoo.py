@@ -66,6 +66,12 @@ TOKENIZERS: Registry[TokenizerSpec] = Registry(
         "demo-plain": _shipped(
             "demo-plain", "the demo's base, fine-tuned without alignment by the preset shipped/demo-plain"
         ),
+        "demo-direct": _shipped(
+            "demo-direct", "the demo's base, aligned directly as VA-VAE by the preset shipped/demo-direct"
+        ),
+        "demo-mapper": _shipped(
+            "demo-mapper", "the demo's base, Send-VAE without noise, by the preset shipped/demo-mapper"
+        ),
         "demo-send-vae": _shipped(
             "demo-send-vae", "the demo's base, fine-tuned as Send-VAE by the preset shipped/demo-send-vae"
         ),
