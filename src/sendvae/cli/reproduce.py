@@ -214,8 +214,9 @@ def _write_document(chosen: Sequence[Experiment], scale: Scale, committed: Path 
     from sendvae.experiments.paper import EXPERIMENTS
 
     names = ALL if len(chosen) == len(EXPERIMENTS) else " ".join(one.name for one in chosen)
+    title = TITLE if len(chosen) > 1 else chosen[0].title
     by_experiment = [list(one) for one in zip(*found, strict=True)]
-    typer.echo(f"document: {write_markdown(by_experiment, output, TITLE, LEAD.format(names=names))}")
+    typer.echo(f"document: {write_markdown(by_experiment, output, title, LEAD.format(names=names))}")
 
 
 def _committed(results: Path | None) -> Path | None:
