@@ -11,10 +11,12 @@ from sendvae.experiments.kept import keep
 from sendvae.experiments.record import CellResult
 from sendvae.quantities import Quantity
 
-DISTANCE, F1 = "fd-mobilenet-v2", "f1_macro"
+DISTANCE, F1, GAP, PSNR = "fd-mobilenet-v2", "f1_macro", "gap_mean", "psnr"
 QUANTITIES = {
     DISTANCE: Quantity("FD-MobileNetV2", "generation", False, 1, "a distance; not FID"),
     F1: Quantity("F1 macro", "latent space", True, 3, "of probes"),
+    GAP: Quantity("gap", "latent space", False, 3, "between two probes"),
+    PSNR: Quantity("PSNR", "reconstruction", True, 2, "in dB"),
 }
 
 

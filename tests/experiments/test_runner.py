@@ -225,6 +225,18 @@ def test_who_watches_is_called_before_the_first_stage_after_each_and_in_between(
     assert seen.count(["one"]) >= 2  # once when it ended, and while the other slept
 
 
+def test_a_slow_look_is_taken_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(time.monotonic())
+        time.sleep(0.4)
+
+    monkeypatch.setattr("sendvae.experiments.runner.WATCH_SECONDS", 0.1)
+    run([cell("a", one=source("first", seconds=4))], tmp_path, cores=1, watch=look)
+    assert len(looks) == 3  # before, at the end, and once in between: each such look needs 8 s of rest
+
+
 def test_what_cannot_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
     good = source("good")
     with pytest.raises(UserError, match="unknown kind of stage 'toi'"):

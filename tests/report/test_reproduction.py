@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tests.experiments.kept_results import DISTANCE, F1, keep_result
+from tests.experiments.kept_results import DISTANCE, F1, GAP, keep_result
 
 from sendvae.experiments.paper import EXPERIMENTS
 from sendvae.experiments.pictures import save_grid
+from sendvae.experiments.predictor_words import ScoreCosts
 from sendvae.experiments.reproduction import Reproduction, reproduce
 from sendvae.experiments.scale import Place, load_scale
-from sendvae.report.reproduction import reproduction_markdown, write_reproduction
+from sendvae.report.figures import draw_figures
+from sendvae.report.reproduction import reproduction_markdown, write_markdown, write_reproduction
 
 WORTH = {"invae": 40.0, "vavae": 30.0, "e2e-vae": 20.0, "send-vae": 10.0}
 
@@ -110,3 +113,47 @@ def test_what_a_scale_lacks_is_said(results: Path, tmp_path: Path) -> None:
         "Not shown: sdvae-b2: no sdvae at this scale."
         in write_reproduction([one], tmp_path / "p.html").read_text()
     )
+
+
+def predicted(results: Path, sign: float) -> Reproduction:
+    """Keep what every tokenizer of the study might have had: F1 goes with the distance by `sign`, the gap with nothing."""
+    scale, rng = load_scale("tiny"), np.random.default_rng(3)
+    worth = {row.name: float(rng.normal()) for row in EXPERIMENTS["predictors"].rows}
+    for place, one in scale.cells(EXPERIMENTS["predictors"]).items():
+        f1 = 0.5 + 0.02 * worth[place.row.name] + 0.002 * place.seed
+        far = 500.0 + sign * 40.0 * worth[place.row.name] + 5.0 * float(rng.normal())
+        numbers = {F1: f1, GAP: float(rng.normal()), DISTANCE: far, "psnr": 27.0 + float(rng.normal())}
+        keep_result(results, one, numbers)
+    return reproduce(EXPERIMENTS["predictors"], scale, [results])
+
+
+@pytest.mark.parametrize(("sign", "word"), [(-1.0, "holds"), (1.0, "does not hold")])
+def test_the_document_of_predictors_judges_in_words(tmp_path: Path, sign: float, word: str) -> None:
+    one = predicted(tmp_path / "results", sign)
+    costs = ScoreCosts(machine="a machine", data="9 images", seconds={"encoding": 3.0, "attributes": 7.5})
+    path = write_markdown([[one]], tmp_path / "doc/page.md", "T", "L", costs)
+    text = path.read_text()
+    assert f"| Attribute separability goes with a lower distance of samples | **{word}** |" in text
+    verdict = "2 hold" if sign < 0 else "2 do not"
+    assert f"Of 2 claims, {verdict} at this scale." in text
+    assert f"{F1}, the paper's, stands at place 1 of 4" in text
+    assert f"Compute first: {F1}." in text
+    assert re.search(r"\| attributes \| [^|]+ \| 7\.5 \| f1_macro \(\d+%\) \|", text)
+    assert "on a machine; encoding alone took 3." in text
+    figures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert len(figures) == 3  # points, and the ranks of two distances
+    drawn = (path.parent / figures[0]).read_bytes()
+    assert b">kl-higher<" in drawn
+    assert b">gap_mean<" in (path.parent / figures[1]).read_bytes()
+    write_markdown([[one]], path, "T", "L", costs)
+    assert (path.parent / figures[0]).read_bytes() == drawn  # the same each time
+    page = write_reproduction([one], tmp_path / "page.html").read_text()
+    assert f"Compute first: {F1}." in page
+
+
+def test_a_figure_has_every_curve(results: Path, tmp_path: Path) -> None:
+    one = found("figure4", results)
+    ((_, path),) = draw_figures(one, tmp_path)
+    drawn = (tmp_path / path).read_text()
+    assert path == "figures/figure4-tiny-curves.svg"
+    assert all(f">{curve.label}<" in drawn for curve in one.curves)

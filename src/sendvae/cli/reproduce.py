@@ -197,6 +197,7 @@ def _run(study: Study, jobs: int | None, seconds: float | None, publish: bool) -
 
 def _write_document(chosen: Sequence[Experiment], scale: Scale, committed: Path | None, output: Path) -> None:
     """Write what committed results say, at the scale and at whichever other one has any."""
+    from sendvae.experiments.predictor_words import load_score_costs
     from sendvae.experiments.scale import load_scale, scale_names
     from sendvae.experiments.study import Study
     from sendvae.report.reproduction import write_markdown
@@ -216,7 +217,9 @@ def _write_document(chosen: Sequence[Experiment], scale: Scale, committed: Path 
     names = ALL if len(chosen) == len(EXPERIMENTS) else " ".join(one.name for one in chosen)
     title = TITLE if len(chosen) > 1 else chosen[0].title
     by_experiment = [list(one) for one in zip(*found, strict=True)]
-    typer.echo(f"document: {write_markdown(by_experiment, output, title, LEAD.format(names=names))}")
+    costs = load_score_costs(committed) if committed else None
+    written = write_markdown(by_experiment, output, title, LEAD.format(names=names), costs)
+    typer.echo(f"document: {written}")
 
 
 def _committed(results: Path | None) -> Path | None:

@@ -17,7 +17,7 @@ from sendvae.latents import (
     strength_difference,
 )
 
-RESAMPLES = 2000
+RESAMPLES = 2000  # of the bootstrap over tokenizers
 CHANNELS, RECONSTRUCTION = "channels", "psnr"  # what a score is to say more than
 
 TOKENIZERS = (

@@ -14,9 +14,12 @@ from sendvae.experiments.kept import Digests, Kept, find_kept
 from sendvae.experiments.numbers import analyses_of, seen_from, values_of
 from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.scale import Place, Scale
-from sendvae.experiments.verdicts import Verdict, judge
+from sendvae.experiments.verdicts import Verdict, Word, judge
 from sendvae.published import PUBLISHED, TABLES, PublishedTable
 from sendvae.quantities import Quantity
+
+SCATTERED = {"scatter", "predictors"}  # experiments whose rows are points
+OUTCOMES: dict[Word, str] = {"holds": "hold", "does not hold": "do not", "undecided": "cannot be decided"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,22 @@ class Reproduction:
     analyses: Sequence[Analysis] = ()
 
     @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Labels of the columns that points are drawn by: every one against the last, of predictors F1 against each."""
+        labels = [heading.label for heading in self.headings]
+        if self.experiment.drawn == "predictors":
+            return [(labels[0], label) for label in labels[1:]]
+        return [(label, labels[-1]) for label in labels[:-1]]
+
+    @property
+    def summary(self) -> str:
+        """What became of the claims, in a sentence."""
+        words = [verdict.word for verdict in self.verdicts]
+        counts = [f"{words.count(word)} {verb}" for word, verb in OUTCOMES.items() if word in words]
+        claims = "the claim" if len(words) == 1 else f"{len(words)} claims"
+        return f"Of {claims}, {', '.join(counts)} at this scale." if words else ""
+
+    @property
     def command(self) -> str:
         """That makes it."""
         return f"sendvae reproduce {self.experiment.name} --scale {self.scale.config.title}"
@@ -150,7 +169,7 @@ def reproduce(
         ],
         refused=refused,
         curves=_curves(present, columns, values, table) if experiment.drawn == "curves" else (),
-        points=_points(present, columns, headings, values) if experiment.drawn == "scatter" else (),
+        points=_points(present, columns, headings, values) if experiment.drawn in SCATTERED else (),
         analyses=analyses_of(experiment, scale, cells, numbers, quantities)
         if experiment.drawn == "predictors"
         else (),

@@ -27,7 +27,8 @@ from sendvae.runs import Lock, RunFolder, progress, say, try_folder
 from sendvae.training import Stopped, default_device
 
 POLL_SECONDS = 0.5
-WATCH_SECONDS = 10.0  # between two calls while nothing ends
+WATCH_SECONDS = 10.0  # between two calls while nothing ends, at least,
+WATCH_SHARE = 0.05  # and of the time that such calls may take
 OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS}  # that may lie in a folder before `cells.json` does
 FOREIGN_SHOWN = 5
 GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
@@ -66,7 +67,8 @@ def run(
         about: what its page says besides.
         cores: to share among the stages, at most one stage for each; None: the threads that torch would use, and on a
             GPU one stage at a time.
-        watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`.
+        watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`,
+            or as rarely as it takes for `WATCH_SHARE` of the time.
         seconds: after which it stops as after SIGTERM; None: never.
 
     Raises:
@@ -157,7 +159,7 @@ class _Schedule:
         if len(self.done) and self.waiting:
             say(f"{len(self.done)} of {len(self.nodes)} stages are there")
         total, worked = self._work()
-        watched = time.monotonic()
+        due = time.monotonic() + WATCH_SECONDS
         with _signals() as received, progress("stages", total, "units", worked) as bar:
             try:
                 self._begin()
@@ -167,9 +169,8 @@ class _Schedule:
                     self._begin()
                     if self.seconds is not None and time.time() - self.began > self.seconds:
                         received.append(signal.SIGTERM)
-                    if ended or time.monotonic() - watched > WATCH_SECONDS:
-                        self.watch()
-                        watched = time.monotonic()
+                    if ended or time.monotonic() > due:
+                        due = self._watched()
                     _, now = self._work()
                     bar.advance(max(0, now - worked), ", ".join(one.node.title for one in self.running))
                     worked = max(worked, now)
@@ -182,6 +183,13 @@ class _Schedule:
                     one.lock.release()
         if self.failed:
             raise StagesFailed(self.failed, self.waiting)
+
+    def _watched(self) -> float:
+        """Call `watch`, and return when it is due again while nothing ends."""
+        began = time.monotonic()
+        self.watch()
+        ended = time.monotonic()
+        return ended + max(WATCH_SECONDS, (ended - began) / WATCH_SHARE)
 
     def _begin(self) -> None:
         """Start what is ready and nobody else works on, and share the free cores among it."""

@@ -13,7 +13,10 @@ from sendvae.metrics import mean_interval
 from sendvae.published import PUBLISHED
 
 Word = Literal["holds", "does not hold", "undecided"]
-FEWEST_SEEDS, FEWEST_ROWS = 2, 4
+ENOUGH_TO_RESAMPLE, RESAMPLES = (
+    10,
+    2000,
+)  # rows for a bootstrap; with fewer Fisher's interval is the more honest one
 
 # Values by seed, of a row and a column.
 Values = Mapping[tuple[Row, Column], Mapping[int, float]]
@@ -90,10 +93,10 @@ def _points(columns: Sequence[Column], rows: Sequence[Row], values: Values) -> l
 
 
 def _judge_correlation(claim: Correlates, rows: Sequence[Row], values: Values) -> Verdict:
-    """By Pearson's r over the rows and its interval."""
+    """By Pearson's r over the rows and its interval, of the bootstrap where there are enough."""
     paper = f"r = {claim.published}" if claim.published is not None else _published_correlation(claim, rows)
     x, y = _points([claim.score, claim.against], rows, values)
-    found = pearson(x, y)
+    found = pearson(x, y, RESAMPLES if len(x) >= ENOUGH_TO_RESAMPLE else 0)
     if found.r is None:
         return Verdict(claim.text, "undecided", f"no correlation: {found.reason}", paper)
     text = f"r = {found.r:+.3f} over {found.n} tokenizers"

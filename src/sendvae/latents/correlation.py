@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def strength_difference(
     value = float(np.diff([abs(np.corrcoef(column, columns[2])[0, 1]) for column in columns[1::-1]])[0])
     if n < 5:
         return StrengthDifference(value, None, n)
-    rows = np.stack([resample(seed, number, n).numpy() for number in range(resamples)])
+    rows = _resamples(seed, n, resamples)
     drawn = [column[rows] for column in columns]
     varied = np.all([np.ptp(column, axis=1) > 0 for column in drawn], axis=0)
     first, second = (np.abs(_correlations(one[varied], drawn[2][varied])) for one in drawn[:2])
@@ -275,13 +276,19 @@ def _bootstrap_interval(
     """Percentiles of r over resampled pairs, ranked anew; those in which a quantity does not vary drop out."""
     from scipy.stats import rankdata
 
-    rows = np.stack([resample(seed, number, len(x)).numpy() for number in range(resamples)])
+    rows = _resamples(seed, len(x), resamples)
     x, y = x[rows], y[rows]
     if ranks:
         x, y = rankdata(x, axis=1), rankdata(y, axis=1)
     varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
     low, high = np.quantile(_correlations(x[varied], y[varied]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=8)
+def _resamples(seed: int, count: int, resamples: int) -> np.ndarray:
+    """Positions of `count` points in every resample, one a row; the same for all quantities of the points."""
+    return np.stack([resample(seed, number, count).numpy() for number in range(resamples)])
 
 
 def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:

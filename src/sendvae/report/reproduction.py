@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sendvae.experiments.predictors import Analysis
+from sendvae.experiments.predictor_words import ScoreCosts, advise, conclusion, sentences
+from sendvae.experiments.predictors import F1, Analysis
 from sendvae.experiments.reproduction import Reproduction
 from sendvae.files import write_text
 from sendvae.latents import Correlation
+from sendvae.report.figures import draw_figures
 from sendvae.report.page import COLOURS, data_uri, write_page
 from sendvae.report.plots import Series, lines, scatter
 
@@ -35,14 +37,27 @@ def write_reproduction(found: Sequence[Reproduction], output: Path, live: bool =
         },
         predictor_headings=predictor_headings,
         predictor_rows=predictor_rows,
+        sentences=lambda one, analysis: sentences(analysis, one.scale.metric(F1.metric)),
+        conclusion=conclusion,
     )
 
 
-def reproduction_markdown(found: Sequence[Sequence[Reproduction]], title: str, lead: str) -> str:
+Figures = Mapping[tuple[str, str], Sequence[tuple[str, str]]]  # captions and paths, by experiment and scale
+
+
+def reproduction_markdown(
+    found: Sequence[Sequence[Reproduction]],
+    title: str,
+    lead: str,
+    figures: Figures | None = None,
+    costs: ScoreCosts | None = None,
+) -> str:
     """Return a document with a section for every experiment, ours at every scale in it.
 
     Args:
         found: an experiment at every scale, by experiment.
+        figures: that stand beside the document.
+        costs: of scores, for the advice on predictors.
     """
     environment = Environment(
         loader=PackageLoader("sendvae.report"),
@@ -55,16 +70,48 @@ def reproduction_markdown(found: Sequence[Sequence[Reproduction]], title: str, l
         found=found,
         title=title,
         lead=lead,
+        figures=figures or {},
+        costs=costs,
         predictor_headings=predictor_headings,
         predictor_rows=predictor_rows,
+        sentences=lambda one, analysis: sentences(analysis, one.scale.metric(F1.metric)),
+        conclusion=conclusion,
+        advice_headings=advice_headings,
+        advice_rows=lambda analyses: advice_rows(analyses, costs),
     )
 
 
-def write_markdown(found: Sequence[Sequence[Reproduction]], output: Path, title: str, lead: str) -> Path:
-    """Write what `reproduction_markdown` returns. Returns `output`."""
+def write_markdown(
+    found: Sequence[Sequence[Reproduction]],
+    output: Path,
+    title: str,
+    lead: str,
+    costs: ScoreCosts | None = None,
+) -> Path:
+    """Write what `reproduction_markdown` returns, with its figures beside it. Returns `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, reproduction_markdown(found, title, lead))
+    figures = {
+        (one.experiment.name, one.scale.config.title): draw_figures(one, output.parent)
+        for scales in found
+        for one in scales
+    }
+    write_text(output, reproduction_markdown(found, title, lead, figures, costs))
     return output
+
+
+def advice_headings(analyses: Sequence[Analysis]) -> list[str]:
+    """Return what stands over the table of advice."""
+    return ["what", "what it takes", "seconds", *(f"its best for {one.target}" for one in analyses)]
+
+
+def advice_rows(analyses: Sequence[Analysis], costs: ScoreCosts | None) -> list[list[str]]:
+    """Return a row a family of scores: what it takes, and its best number with its share of the mean's error."""
+    rows = []
+    for one in advise(analyses, costs.seconds if costs else None):
+        best = [one.best.get(analysis.target) for analysis in analyses]
+        shares = ["–" if found is None else f"{found[0]} ({found[1]:.0%})" for found in best]
+        rows.append([one.family, one.cost, "–" if one.seconds is None else f"{one.seconds:.3g}", *shares])
+    return rows
 
 
 def predictor_headings(analysis: Analysis) -> list[str]:
@@ -123,14 +170,13 @@ def _drawings(one: Reproduction) -> list[Markup]:
         return [lines(series, "% of the training", one.headings[0].label.partition(" (")[0])]
     if not one.points:
         return []
-    *scores, against = [heading.label for heading in one.headings]
     drawn = []
-    for score in scores:
-        known = [(name, means) for name, means in one.points if {score, against} <= means.keys()]
+    for x, y in one.pairs:
+        known = [(name, means) for name, means in one.points if {x, y} <= means.keys()]
         if known:
             series = [
-                Series(name, COLOURS[i % len(COLOURS)], [means[score]], [means[against]])
+                Series(name, COLOURS[i % len(COLOURS)], [means[x]], [means[y]])
                 for i, (name, means) in enumerate(known)
             ]
-            drawn.append(scatter(series, score, against))
+            drawn.append(scatter(series, x, y))
     return drawn

@@ -1,0 +1,216 @@
+"""What an analysis of predictors says, in sentences, and what to compute first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sendvae.documents import first_fault
+from sendvae.errors import UserError
+from sendvae.experiments.predictors import CHANNELS, Analysis, Predictor
+from sendvae.latents import SCORES, Correlation
+
+CHANCE = 0.05  # of intervals of 95 % that exclude zero where there is nothing
+MOST_NAMED = 8  # scores in a sentence
+FREE, RECONSTRUCTION = "channels of the latent", "reconstruction"
+COSTS = {FREE: "none", RECONSTRUCTION: "a decoding of every test image, and a feature pass of each"}
+
+
+SECONDS_FILE = "score_costs.json"  # in a folder of committed results
+
+
+class ScoreCosts(BaseModel):
+    """How long each family of scores took for one tokenizer.
+
+    Attributes:
+        machine: on which it was measured.
+        data: how many images of what.
+        seconds: by row of the table of scores; "encoding" is that of all images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    machine: str
+    data: str
+    seconds: dict[str, float]
+
+
+def load_score_costs(folder: Path) -> ScoreCosts | None:
+    """Return what a folder of committed results has of it; None where it has none.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    path = folder / SECONDS_FILE
+    if not path.is_file():
+        return None
+    try:
+        return ScoreCosts.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged", given=first_fault(error)) from None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a family of scores is worth, and what it takes.
+
+    Attributes:
+        family: a row of the table of scores, or of what else is measured.
+        cost: in words.
+        seconds: measured, a tokenizer; None: not measured.
+        best: by target, the number of the family with the smallest error on tokenizers left out, and that error as a
+            share of the error of the mean alone.
+    """
+
+    family: str
+    cost: str
+    seconds: float | None
+    best: Mapping[str, tuple[str, float]]
+
+
+def sentences(analysis: Analysis, focus: str) -> list[str]:
+    """Return what was found about a number of generation.
+
+    Args:
+        focus: the score of the paper's claim.
+    """
+    if not analysis.predictors:
+        return [f"Nothing can be said about {analysis.target}: too few tokenizers have been measured."]
+    return [_going(analysis), _predicting(analysis), _differing(analysis), _focus(analysis, focus)]
+
+
+def tells(one: Predictor) -> bool:
+    """Return whether a score says something: its rank correlation excludes zero, and its line beats the mean."""
+    return (
+        _excludes_zero(one.spearman)
+        and one.left_out is not None
+        and one.left_out.error < one.left_out.of_mean
+    )
+
+
+def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = None) -> list[Advice]:
+    """Return a line for each family of scores, the cheapest first where seconds are known.
+
+    Args:
+        seconds: that a family takes for one tokenizer.
+    """
+    seconds = seconds or {}
+    families: dict[str, dict[str, tuple[str, float]]] = {}
+    for analysis in analyses:
+        for one in analysis.predictors:  # the smallest error first
+            if one.left_out is not None:
+                best = families.setdefault(family_of(one.score), {})
+                best.setdefault(analysis.target, (one.score, one.left_out.error / one.left_out.of_mean))
+    found = [Advice(name, _cost(name), seconds.get(name), best) for name, best in families.items()]
+    return sorted(found, key=lambda one: (one.seconds is None, one.seconds or 0.0, one.family))
+
+
+def conclusion(analyses: Sequence[Analysis]) -> str:
+    """Return what to compute first: scores that say something of every number of generation, and the same of all."""
+    targets = _listed([analysis.target for analysis in analyses])
+    telling = [
+        {(one.score, (one.spearman.r or 0.0) > 0) for one in analysis.predictors if tells(one)}
+        for analysis in analyses
+    ]
+    shared = {score for score, _ in set.intersection(*telling)} if telling else set()
+    if not shared:
+        return (
+            f"No score goes with {targets} in one direction, with intervals that exclude zero, and predicts each of them "
+            "better than the mean of the other tokenizers does. Train a small generator on each candidate before "
+            "choosing among them."
+        )
+    order = [one.score for one in analyses[0].predictors if one.score in shared]
+    return (
+        f"Compute first: {_listed(order)}. With {targets}, the intervals exclude zero on the same side, and a tokenizer "
+        "left out is predicted better than by the mean of the others."
+    )
+
+
+def family_of(score: str) -> str:
+    """Return the row of the table of scores that gives a number; `RECONSTRUCTION` or `FREE` where none does."""
+    for name, row in SCORES.items():
+        try:
+            row.quantity(score)
+        except KeyError:
+            continue
+        return name
+    return FREE if score == CHANNELS else RECONSTRUCTION
+
+
+def _cost(family: str) -> str:
+    return SCORES[family].cost if family in SCORES else COSTS[family]
+
+
+def _going(analysis: Analysis) -> str:
+    sure = [one for one in analysis.predictors if _excludes_zero(one.spearman)]
+    sure.sort(key=lambda one: -abs(one.spearman.r or 0.0))
+    count = len(analysis.predictors)
+    named = _listed([f"{one.score} ({_figure(one.spearman)})" for one in sure])
+    found = f"{len(sure)} of {count} scores go with {analysis.target} by ranks, with an interval that excludes zero"
+    return f"{found}{': ' + named if sure else ''}. About {CHANCE * count:.0f} would by chance alone."
+
+
+def _predicting(analysis: Analysis) -> str:
+    better = [
+        one for one in analysis.predictors if one.left_out and one.left_out.error < one.left_out.of_mean
+    ]
+    if not better:
+        return f"None predicts the {analysis.target} of a tokenizer left out better than the mean of the others does."
+    named = _listed([f"{one.score} ({_share(one):.0%} of its error)" for one in better])
+    verb = "predicts" if len(better) == 1 else "predict"
+    return (
+        f"{len(better)} {verb} the {analysis.target} of a tokenizer left out better than the mean of the others does: "
+        f"{named}."
+    )
+
+
+def _differing(analysis: Analysis) -> str:
+    first = analysis.predictors[0].score
+    real = [
+        one.second
+        for one in analysis.comparisons
+        if one.difference.interval is not None and one.difference.interval[0] > 0
+    ]
+    if not real:
+        return f"By ranks {first}, whose error is smallest, goes no more closely with it than any other: no difference is real."
+    rest = len(analysis.comparisons) - len(real)
+    return f"By ranks {first}, whose error is smallest, goes more closely with it than {_listed(real)}; {rest} others may do as well."
+
+
+def _focus(analysis: Analysis, focus: str) -> str:
+    scores = [one.score for one in analysis.predictors]
+    if focus not in scores:
+        return f"{focus} was not measured, or does not vary."
+    one = analysis.predictors[scores.index(focus)]
+    end = "the interval excludes zero" if _excludes_zero(one.spearman) else "the interval spans zero"
+    return (
+        f"{focus}, the paper's, stands at place {scores.index(focus) + 1} of {len(scores)} by its error, with a rank "
+        f"correlation of {_figure(one.spearman)}: {end}."
+    )
+
+
+def _share(one: Predictor) -> float:
+    assert one.left_out is not None
+    return one.left_out.error / one.left_out.of_mean
+
+
+def _excludes_zero(found: Correlation) -> bool:
+    return found.interval is not None and (found.interval[0] > 0 or found.interval[1] < 0)
+
+
+def _figure(found: Correlation) -> str:
+    if found.r is None:
+        return "none"
+    interval = f" [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}]" if found.interval else ""
+    return f"{found.r:+.2f}{interval}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list in words, the first few of many."""
+    shown, rest = list(names[:MOST_NAMED]), len(names) - MOST_NAMED
+    if rest > 0:
+        return f"{', '.join(shown)} and {rest} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
