@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import t
 
 from sendvae.experiments.declaration import Better, Column, Correlates, Experiment, Row, Strongest
-from sendvae.experiments.verdicts import Values, Verdict, judge
+from sendvae.experiments.verdicts import RESAMPLES, Values, Verdict, judge
+from sendvae.latents import pearson
 
 GFID = Column("fid", protocol="send-vae-sit-b1-80")
 SCORE, OTHER = Column("f1", protocol="send-vae-f1-awa"), Column("gap")
@@ -75,6 +76,18 @@ def test_correlations_have_a_direction() -> None:
     assert judge(down, few, some).word == "undecided"
     noise, known = points(x, list(rng.normal(size=8)))
     assert judge(down, noise, known).word == "undecided"
+
+
+@pytest.mark.parametrize(("count", "resamples"), [(9, 0), (10, RESAMPLES)])
+def test_many_rows_are_resampled(count: int, resamples: int) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, count)).tolist()
+    experiment, values = points(x, y)
+    found = judge(Correlates("c", SCORE, GFID, -1), experiment, values)
+    interval = pearson(x, y, resamples).interval
+    assert interval is not None
+    assert found.ours.endswith(f"over {count} tokenizers [{interval[0]:+.2f}, {interval[1]:+.2f}]")
+    assert interval != pearson(x, y, RESAMPLES - resamples).interval
 
 
 def test_the_papers_correlation_is_that_of_its_printed_numbers() -> None:

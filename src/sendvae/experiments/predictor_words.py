@@ -84,11 +84,9 @@ def sentences(analysis: Analysis, focus: str) -> list[str]:
 
 def tells(one: Predictor) -> bool:
     """Return whether a score says something: its rank correlation excludes zero, and its line beats the mean."""
-    return (
-        _excludes_zero(one.spearman)
-        and one.left_out is not None
-        and one.left_out.error < one.left_out.of_mean
-    )
+    left_out = one.left_out
+    helps = left_out is not None and left_out.error < left_out.of_mean
+    return helps and _excludes_zero(one.spearman)
 
 
 def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = None) -> list[Advice]:

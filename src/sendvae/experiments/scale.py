@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 from sendvae.config import (
@@ -65,6 +66,8 @@ class Scale:
 
     def __init__(self, config: ScaleConfig) -> None:
         self.config = config
+        self._read: dict[tuple[type[Section], str, tuple[str, ...]], Section] = {}
+        self._kind_of = cache(kind_of)
         self._variants = Registry(
             f"variant at scale {config.title}", {k: v for k, v in config.variants.items() if v is not None}
         )
@@ -168,7 +171,7 @@ class Scale:
             return variant.tokenizer
         assert variant.preset is not None
         seed = seed if variant.seeds is None or seed < variant.seeds else 0
-        kind = kind_of(variant.preset)
+        kind = self._kind_of(variant.preset)
         if kind not in SCHEMAS:
             raise UserError(
                 f"variant '{name}' is trained by no preset of a tokenizer",
@@ -180,7 +183,13 @@ class Scale:
         return Stage(kind, f"{name}-{seed}", config, {"init": init})
 
     def _load(self, schema: type[Config], preset: str, overrides: Sequence[str], seed: int) -> Config:
-        return load_config(schema, preset, [*self.config.overrides, *overrides, f"seed={seed}"])
+        """Return a configuration; many cells share it, and it is read once."""
+        changes = (*self.config.overrides, *overrides, f"seed={seed}")
+        if (schema, preset, changes) not in self._read:
+            self._read[schema, preset, changes] = load_config(schema, preset, changes)
+        found = self._read[schema, preset, changes]
+        assert isinstance(found, schema)
+        return found
 
     def _method(self, row: Row, view: View) -> str:
         """What cells of several seeds are called, the same for all places that are the same work."""

@@ -66,16 +66,16 @@ def _panels(count: int, columns: int, width: float, height: float) -> tuple[Figu
 
 def _ranks(analysis: Analysis) -> Figure:
     """Return Spearman's r of every score with its interval, the closest on top; those that exclude zero are dark."""
-    known = [(one.score, one.spearman) for one in analysis.predictors if one.spearman.r is not None]
-    known.sort(key=lambda one: abs(one[1].r or 0.0))
+    known = [(one.spearman.r, one) for one in analysis.predictors if one.spearman.r is not None]
+    known.sort(key=lambda found: abs(found[0]))
     figure, (axis,) = _panels(1, 1, WIDTH, 0.8 + ROW * len(known))
     axis.axvline(0.0, color="#888888", linewidth=0.8)
-    for y, (_, found) in enumerate(known):
-        low, high = found.interval or (found.r or 0.0, found.r or 0.0)
+    for y, (r, one) in enumerate(known):
+        low, high = one.spearman.interval or (r, r)
         colour = "#1f4e9c" if low > 0 or high < 0 else "#a9b4c4"
         axis.plot([low, high], [y, y], color=colour, linewidth=1.6)
-        axis.plot([found.r], [y], "o", color=colour, markersize=4)
-    axis.set_yticks(range(len(known)), [score for score, _ in known])
+        axis.plot([r], [y], "o", color=colour, markersize=4)
+    axis.set_yticks(range(len(known)), [one.score for _, one in known])
     axis.set_ylim(-0.7, len(known) - 0.3)
     axis.set_xlim(-1.0, 1.0)
     axis.set_xlabel(f"Spearman's r with {analysis.target}")
