@@ -77,3 +77,32 @@ def test_too_few_tokenizers_say_nothing(count: int) -> None:
 def test_a_score_that_does_not_vary_is_left_out() -> None:
     known = {name: row | {"flat": 1.0} for name, row in table().items()}
     assert [one.score for one in analyse(known, ["flat", "close"], "fd").predictors] == ["close"]
+
+
+def test_an_infinite_number_is_left_out_and_the_rest_of_its_row_is_kept() -> None:
+    known = table()
+    whole = analyse(known, ["close", "psnr"], "fd", ["channels", "psnr"], resamples=300)
+    pixels = known["t3"] | {"psnr": float("inf")}
+    found = analyse(known | {"t3": pixels}, ["close", "psnr"], "fd", ["channels", "psnr"], resamples=300)
+    without = analyse(
+        {name: row for name, row in known.items() if name != "t3"},
+        ["close", "psnr"], "fd", ["channels", "psnr"], resamples=300,
+    )  # fmt: skip
+    one, as_whole, as_without = ({p.score: p for p in a.predictors} for a in (found, whole, without))
+    assert one["close"].pearson == as_whole["close"].pearson
+    assert one["close"].left_out == as_whole["close"].left_out
+    assert one["close"].partial == as_without["close"].partial
+    assert one["psnr"].spearman == as_without["psnr"].spearman
+    assert found.comparisons == without.comparisons
+
+
+def test_errors_of_different_tokenizers_are_compared_as_shares() -> None:
+    known = table()
+    known["far"] = known["t0"] | {"close": -9.0, "fd": 400.0}  # nobody is far off there who does not know it
+    known["far"].pop("noise")
+    found = analyse(known, ["noise", "close"], "fd", [], resamples=300)
+    noise, close = (next(p.left_out for p in found.predictors if p.score == s) for s in ("noise", "close"))
+    assert noise is not None
+    assert close is not None
+    assert noise.error < close.error
+    assert [one.score for one in found.predictors] == ["close", "noise"]

@@ -237,6 +237,19 @@ def test_a_slow_look_is_taken_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(looks) == 3  # before, at the end, and once in between: each such look needs 8 s of rest
 
 
+def test_a_look_that_fails_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(0)
+        if len(looks) > 1:
+            raise ValueError("no picture")
+
+    run([cell("a", one=source("first"))], tmp_path, cores=1, watch=look)
+    assert load_cells(tmp_path)[0].states == {"one": "finished"}
+    assert "cannot be shown now: ValueError: no picture" in capsys.readouterr().err
+
+
 def test_what_cannot_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
     good = source("good")
     with pytest.raises(UserError, match="unknown kind of stage 'toi'"):

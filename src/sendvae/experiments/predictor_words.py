@@ -85,7 +85,7 @@ def sentences(analysis: Analysis, focus: str) -> list[str]:
 def tells(one: Predictor) -> bool:
     """Return whether a score says something: its rank correlation excludes zero, and its line beats the mean."""
     left_out = one.left_out
-    helps = left_out is not None and left_out.error < left_out.of_mean
+    helps = left_out is not None and left_out.share < 1.0
     return helps and _excludes_zero(one.spearman)
 
 
@@ -101,7 +101,7 @@ def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = N
         for one in analysis.predictors:  # the smallest error first
             if one.left_out is not None:
                 best = families.setdefault(family_of(one.score), {})
-                best.setdefault(analysis.target, (one.score, one.left_out.error / one.left_out.of_mean))
+                best.setdefault(analysis.target, (one.score, one.left_out.share))
     found = [Advice(name, _cost(name), seconds.get(name), best) for name, best in families.items()]
     return sorted(found, key=lambda one: (one.seconds is None, one.seconds or 0.0, one.family))
 
@@ -152,16 +152,14 @@ def _going(analysis: Analysis) -> str:
 
 
 def _predicting(analysis: Analysis) -> str:
-    better = [
-        one for one in analysis.predictors if one.left_out and one.left_out.error < one.left_out.of_mean
-    ]
+    shares = {one.score: one.left_out.share for one in analysis.predictors if one.left_out is not None}
+    better = [f"{score} ({share:.0%} of its error)" for score, share in shares.items() if share < 1.0]
     if not better:
         return f"None predicts the {analysis.target} of a tokenizer left out better than the mean of the others does."
-    named = _listed([f"{one.score} ({_share(one):.0%} of its error)" for one in better])
     verb = "predicts" if len(better) == 1 else "predict"
     return (
         f"{len(better)} {verb} the {analysis.target} of a tokenizer left out better than the mean of the others does: "
-        f"{named}."
+        f"{_listed(better)}."
     )
 
 
@@ -188,11 +186,6 @@ def _focus(analysis: Analysis, focus: str) -> str:
         f"{focus}, the paper's, stands at place {scores.index(focus) + 1} of {len(scores)} by its error, with a rank "
         f"correlation of {_figure(one.spearman)}: {end}."
     )
-
-
-def _share(one: Predictor) -> float:
-    assert one.left_out is not None
-    return one.left_out.error / one.left_out.of_mean
 
 
 def _excludes_zero(found: Correlation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,8 @@ class Analysis:
     Attributes:
         target: the number.
         given: taken off for partial correlations.
-        predictors: the smallest error on tokenizers left out first.
+        predictors: the smallest error on tokenizers left out first, as a share of that of the mean: not every score is
+            known of the same tokenizers.
         comparisons: of the first with every other.
     """
 
@@ -104,30 +106,32 @@ def analyse(
     """Hold every score against a number of generation.
 
     Args:
-        table: numbers by tokenizer; each score is taken over the tokenizers that have it, the target and what is given.
+        table: numbers by tokenizer. Each score is taken over the tokenizers that have it and the target, its partial
+            correlation over those that have what is given, too. An infinite number (the PSNR of pixels) is none.
         scores: names of numbers.
         target: the number of generation.
         given: numbers that may explain both; a score that is one of them has no partial correlation.
         resamples: of the bootstrap over tokenizers.
     """
-    known = [row for row in table.values() if all(name in row for name in (target, *given))]
+    known = [row for row in table.values() if _finite(row, [target])]
     found = []
     for score in scores:
-        rows = [row for row in known if score in row]
+        rows = [row for row in known if _finite(row, [score])]
         x, y = [row[score] for row in rows], [row[target] for row in rows]
-        others = [[row[name] for row in rows] for name in given]
+        whole = [row for row in rows if _finite(row, given)]
+        others = [[row[name] for row in whole] for name in given]
         found.append(
             Predictor(
                 score,
                 pearson(x, y, resamples),
                 spearman(x, y, resamples),
-                partial_correlation(x, y, others),
+                partial_correlation([row[score] for row in whole], [row[target] for row in whole], others),
                 leave_one_out(x, y),
             )
         )
     defined = sorted(
         (one for one in found if one.pearson.r is not None),
-        key=lambda one: one.left_out.error if one.left_out is not None else float("inf"),
+        key=lambda one: one.left_out.share if one.left_out is not None else math.inf,
     )
     comparisons = [
         comparison
@@ -137,10 +141,15 @@ def analyse(
     return Analysis(target, list(given), defined, comparisons)
 
 
+def _finite(row: Mapping[str, float], names: Sequence[str]) -> bool:
+    """Whether a tokenizer has all of these numbers."""
+    return all(math.isfinite(row.get(name, math.nan)) for name in names)
+
+
 def _compare(
     rows: Sequence[Mapping[str, float]], first: str, second: str, target: str, resamples: int
 ) -> Comparison | None:
-    both = [row for row in rows if first in row and second in row]
+    both = [row for row in rows if _finite(row, [first, second])]
     a, b, y = ([row[name] for row in both] for name in (first, second, target))
     difference = strength_difference(a, b, y, resamples, ranks=True)
     return None if difference is None else Comparison(first, second, difference)

@@ -27,8 +27,10 @@ from sendvae.runs import Lock, RunFolder, progress, say, try_folder
 from sendvae.training import Stopped, default_device
 
 POLL_SECONDS = 0.5
-WATCH_SECONDS = 10.0  # between two calls while nothing ends, at least,
-WATCH_SHARE = 0.05  # and of the time that such calls may take
+WATCH_SECONDS, WATCH_SHARE = (
+    10.0,
+    0.05,
+)  # between two calls while nothing ends, and of the time that they may take
 OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS}  # that may lie in a folder before `cells.json` does
 FOREIGN_SHOWN = 5
 GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
@@ -185,11 +187,13 @@ class _Schedule:
             raise StagesFailed(self.failed, self.waiting)
 
     def _watched(self) -> float:
-        """Call `watch`, and return when it is due again while nothing ends."""
+        """Call `watch`, whose failures end no training, and return when it is due again while nothing ends."""
         began = time.monotonic()
-        self.watch()
-        ended = time.monotonic()
-        return ended + max(WATCH_SECONDS, (ended - began) / WATCH_SHARE)
+        try:
+            self.watch()
+        except Exception as error:
+            say(f"what there is cannot be shown now: {type(error).__name__}: {error}")
+        return time.monotonic() + max(WATCH_SECONDS, (time.monotonic() - began) / WATCH_SHARE)
 
     def _begin(self) -> None:
         """Start what is ready and nobody else works on, and share the free cores among it."""

@@ -232,6 +232,11 @@ class LeaveOneOut:
     error: float
     of_mean: float
 
+    @property
+    def share(self) -> float:
+        """The error in units of that of the mean: below 1 the score helps."""
+        return self.error / self.of_mean if self.of_mean else math.inf
+
 
 def leave_one_out(x: Sequence[float], y: Sequence[float]) -> LeaveOneOut | None:
     """Predict every point from the line through the others; None below four points, or where a line is undefined.

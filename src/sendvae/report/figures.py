@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def _points(found: Reproduction) -> Figure:
 
 def _named_dots(axis: Axes, points: Sequence[tuple[str, Mapping[str, float]]], x: str, y: str) -> None:
     for name, means in points:
-        if x in means and y in means:
+        if all(math.isfinite(means.get(label, math.nan)) for label in (x, y)):
             axis.plot([means[x]], [means[y]], "o", color="#1f4e9c", markersize=4)
             label = axis.annotate(name, (means[x], means[y]), (4, 2), textcoords="offset points", fontsize=6)
             label.set_in_layout(False)
