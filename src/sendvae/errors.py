@@ -1,4 +1,4 @@
-"""The one error type meant for people: what was given, what was expected, what to do next."""
+"""The errors meant for people: what was given, what was expected, what to do next."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ class UserError(Exception):
         expected: what would have been accepted.
         next_step: the command or edit that mends it.
     """
+
+    exit_code = 2
 
     def __init__(
         self,
@@ -30,3 +32,9 @@ class UserError(Exception):
         if next_step is not None:
             lines.append(f"  next:     {next_step}")
         super().__init__("\n".join(lines))
+
+
+class MachineError(UserError):
+    """A fault of the machine: a full disk, a network that is down. No other command line helps; exits with 1."""
+
+    exit_code = 1

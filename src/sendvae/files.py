@@ -21,14 +21,15 @@ def write_text(path: Path, text: str) -> None:
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A temporary file, on the disk before it takes the name `path`, which it does if the block ends well."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _naming(path, temporary):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -36,11 +37,24 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that takes the name `path` if the block ends well; an old one is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    temporary.mkdir()
+    with _naming(path, temporary):
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Let what the system refuses name `path`: a write into an open file names none, others the temporary one."""
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as error:
+        named = error.filename
+        if error.errno is not None and (named is None or str(named).startswith(str(temporary))):
+            error.filename, error.filename2 = str(path), None
+        raise

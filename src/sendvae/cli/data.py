@@ -66,6 +66,7 @@ def prepare(
     """
     import os
 
+    from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.data.prepare import SKIPPED, Preparation, Recipe
     from sendvae.data.sources import UNLABELLED, Columns
     from sendvae.runs import progress
@@ -78,7 +79,8 @@ def prepare(
         Columns(image_column, label_column, split_column),
         attributes,
     )
-    with progress("prepare", job.total, start=job.done) as bar:
+    kept = f"the shards that were finished are kept in {folder}; {AGAIN}"
+    with interruptible(kept), progress("prepare", job.total, start=job.done) as bar:
         manifest = job.run(bar.advance, processes or len(os.sched_getaffinity(0)))
     splits = ", ".join(f"{count:,} {name}" for name, count in manifest["splits"].items())
     skipped = f"; {manifest['skipped']:,} skipped, see {folder / SKIPPED}" if manifest["skipped"] else ""
@@ -120,6 +122,7 @@ def cache_latents(
 
         torchrun --nproc-per-node 8 --no-python -- sendvae data cache-latents runs/send-vae data/imagenet256 runs/cache
     """
+    from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.data import open_images, split_names
     from sendvae.distributed import is_main, process_group
     from sendvae.errors import UserError
@@ -133,7 +136,8 @@ def cache_latents(
         raise UserError(
             "--flip belongs to sendvae's layout", next_step="leave it out: the other has both views"
         )
-    with process_group() as device:
+    kept = f"the shards that were finished are kept in {folder}; {AGAIN}"
+    with interruptible(kept), process_group() as device:
         network = load_tokenizer(tokenizer)
         for name in split or split_names(data):
             images = open_images(data, name)

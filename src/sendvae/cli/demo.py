@@ -59,7 +59,7 @@ def demo(
         )
     folder = run or Path("runs/demo-quick" if quick else "runs/demo")
 
-    from sendvae.cli.stopping import graceful
+    from sendvae.cli.stopping import AGAIN, graceful
     from sendvae.experiments import runner
     from sendvae.experiments.demo import about_demo, demo_cells
     from sendvae.report import PAGE, write_report
@@ -68,7 +68,7 @@ def demo(
     cells = demo_cells(config, range(seeds), from_scratch)
     about = about_demo(config, shlex.join(["sendvae", *sys.argv[1:]]), quick)
     typer.echo(f"{(folder / PAGE).resolve()} follows the run: open it in a browser")
-    with graceful():
+    with graceful(f"stages that were finished are kept; {AGAIN}"):
         try:
             runner.run(cells, folder, about, watch=lambda: write_report(folder, live=True))
         except Stopped:

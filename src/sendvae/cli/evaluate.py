@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sendvae.cli.stopping import AGAIN, interruptible
 from sendvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Output = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace a result of other inputs in that folder.")]
 Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
 PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
+KEPT = f"statistics, latents and samples that were finished are kept, a result only when it is whole; {AGAIN}"
 SAMPLING = "sampling."  # before changes of how a run is sampled
 FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
 
@@ -102,6 +104,7 @@ def generation(
         )
     name, also = _name(samples), [drawn.model_dump_json()] if from_run else []
     with (
+        interruptible(KEPT),
         output_folder("generation", name, [samples, reference], config, output, force, also) as folder,
         process_group() as device,
         warnings_as_notes(),
@@ -154,7 +157,11 @@ def reconstruction(
     from sendvae.evaluation import measure_reconstruction
 
     inputs = [tokenizer, data]
-    with output_folder("reconstruction", _name(tokenizer), inputs, config, output, force) as folder:
+    name = _name(tokenizer)
+    with (
+        interruptible(KEPT),
+        output_folder("reconstruction", name, inputs, config, output, force) as folder,
+    ):
         with process_group() as device:
             result = measure_reconstruction(tokenizer, data, config, device, folder=folder, cache=cache)
         _finish(result, folder)
@@ -233,9 +240,11 @@ def latents(
             next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
         )
     name = _name(names[0]) if len(names) == 1 else f"{len(names)}-tokenizers"
-    with output_folder(
-        "latents", name, names, config, output, force, [*(gfid or []), *([published] if published else [])]
-    ) as folder:
+    also = [*(gfid or []), *([published] if published else [])]
+    with (
+        interruptible(KEPT),
+        output_folder("latents", name, names, config, output, force, also) as folder,
+    ):
         with process_group() as device:
             latent_cache = cache if keep else None
             result = measure_latents(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sendvae import __version__
 from sendvae.cli import app as app_command
@@ -22,9 +23,22 @@ from sendvae.cli import (
     sample,
     train,
 )
-from sendvae.errors import UserError
+from sendvae.cli.roof import Roof
+from sendvae.cli.stopping import AGAIN, interruptible, terminable
+
+
+class _Commands(TyperGroup):
+    """All commands, of which none ends without a word when it is interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command that is asked for."""
+        ctx.ensure_object(Roof).traceback = ctx.params["traceback"]
+        with interruptible(f"what was finished is kept, and nothing half-written; {AGAIN}"):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Generation-friendly image tokenizers: fine-tune, score, prove and export VAEs for latent diffusion.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -56,17 +70,17 @@ def _root(
         bool | None,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = None,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Show Python's traceback of an error, too: sendvae --traceback ..."),
+    ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Entry point: user errors become one message and exit code 2, an interruption a way to go on."""
-    try:
-        app()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to go on\n")
-        sys.exit(130)
+    """Entry point: errors become one message and exit code 2 or 1, an interruption a way to go on."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    roof = Roof(tried=" ".join(["sendvae", *words[:1]]))
+    with terminable():
+        roof.cover(lambda: app(obj=roof))

@@ -43,12 +43,14 @@ def reconstruct(
         sendvae reconstruct runs/plain runs/send-vae --data photos/ --to compared
     """
     from sendvae.cli.notes import warnings_as_notes
+    from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.distributed import is_main, process_group
     from sendvae.errors import UserError
 
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError("unknown precision", given=precision, expected="fp32, bf16 or auto")
-    with process_group() as device, warnings_as_notes():
+    kept = f"the pictures that were finished are kept in {to}; {AGAIN}"
+    with interruptible(kept), process_group() as device, warnings_as_notes():
         from sendvae.data import open_images
         from sendvae.evaluation.side_by_side import write_side_by_side
         from sendvae.tokenizers import load_tokenizer

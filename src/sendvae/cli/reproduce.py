@@ -140,7 +140,7 @@ LEAD = (
 
 def _run(study: Study, jobs: int | None, seconds: float | None, publish: bool) -> None:
     """Run what is wanted, draw the page, and say what came out."""
-    from sendvae.cli.stopping import graceful
+    from sendvae.cli.stopping import AGAIN, graceful
     from sendvae.experiments import process
     from sendvae.experiments.runner import StagesFailed
     from sendvae.experiments.study import lacking_texts
@@ -160,7 +160,7 @@ def _run(study: Study, jobs: int | None, seconds: float | None, publish: bool) -
         process.prepare()
         typer.echo(f"{len(study.nodes)} of {len(study.cells)} cells are run in {study.folder}")
     failed = None
-    with graceful():
+    with graceful(f"stages that were finished are kept; {AGAIN}"):
         try:
             study.run(
                 shlex.join(["sendvae", *sys.argv[1:]]),

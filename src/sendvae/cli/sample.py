@@ -114,9 +114,11 @@ def sample(
         typer.echo(to_yaml(config))
         return
     from sendvae.cli.notes import warnings_as_notes
+    from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.distributed import is_main, process_group
 
-    with process_group() as device, warnings_as_notes():
+    kept = f"images that were drawn are kept in {to}.part; {AGAIN}"
+    with interruptible(kept), process_group() as device, warnings_as_notes():
         from sendvae.diffusion import SAMPLERS
         from sendvae.evaluation.diffusion_model import load_model
         from sendvae.evaluation.sample_grid import write_grid

@@ -1,23 +1,80 @@
-"""Turns a run that a signal ended into a message and an exit code."""
+"""Turns a command that a signal ended into a message and an exit code."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+AGAIN = "run the same command again to go on"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as Python raises it for Ctrl-C."""
 
 
 @contextmanager
-def graceful() -> Iterator[None]:
-    """SIGTERM, once the checkpoint is written: exit 0. Ctrl-C: 130. A run that learned nothing: 1."""
-    from sendvae.training import NothingTrained, Stopped
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM, so that files that are half written are removed.
 
+    Not in one of several processes: it may wait for another one that is gone, where Python cannot raise.
+    """
+    if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
+        yield
+        return
+    own = os.getpid()
+
+    def end(_signum: int, _frame: FrameType | None) -> NoReturn:
+        if os.getpid() != own:  # a child that was forked; its parent says what there is to say
+            os._exit(TERMINATED)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
-    except Stopped as stopped:
-        sys.stderr.write(f"{stopped}\n")
-        sys.exit(0 if stopped.signum == signal.SIGTERM else 130)
-    except NothingTrained as failed:
-        sys.stderr.write(f"{failed}\n")
-        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def interruptible(kept: str) -> Iterator[None]:
+    """End the process at Ctrl-C (130) and SIGTERM (143), with what was kept and how to go on.
+
+    Args:
+        kept: what lies on the disk then, as the second half of a sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        ended = isinstance(stopped, Terminated)
+        sys.stderr.write(f"\n{'terminated' if ended else 'interrupted'}: {kept}\n")
+        sys.exit(TERMINATED if ended else INTERRUPTED)
+
+
+@contextmanager
+def graceful(kept: str = f"checkpoints and caches that were finished are kept; {AGAIN}") -> Iterator[None]:
+    """Of work with checkpoints: 143 for SIGTERM, 130 for Ctrl-C, 0 at the end of its time, once they are written.
+
+    A training that learned nothing ends with 1.
+
+    Args:
+        kept: of a signal before the training has begun, or of a second one.
+    """
+    from sendvae.training import NothingTrained, Stopped
+
+    with interruptible(kept):
+        try:
+            yield
+        except Stopped as stopped:
+            sys.stderr.write(f"{stopped}\n")
+            codes = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
+            sys.exit(codes.get(signal.Signals(stopped.signum), 0))
+        except NothingTrained as failed:
+            sys.stderr.write(f"{failed}\n")
+            sys.exit(1)

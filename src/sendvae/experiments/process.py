@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sendvae.errors import UserError
+from sendvae.faults import fault_of
 from sendvae.files import write_text
 
 if TYPE_CHECKING:
@@ -110,6 +112,12 @@ def _work(task: Task) -> None:
         sys.exit(f"error: {error}\n{_in_one_line(error)}")
     except (NothingTrained, Stopped) as ended:
         sys.exit(str(ended))
+    except Exception as error:
+        fault = fault_of(error, task.title)
+        if fault is None:
+            raise
+        traceback.print_exc()
+        sys.exit(f"error: {fault}\n{_in_one_line(fault)}")
     record = {
         "title": task.title,
         "finished": _now(),

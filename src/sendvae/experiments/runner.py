@@ -34,6 +34,7 @@ WATCH_SECONDS, WATCH_SHARE = (
 OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS}  # that may lie in a folder before `cells.json` does
 FOREIGN_SHOWN = 5
 GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
+TIME_IS_UP = signal.SIGALRM  # what ends the work in place of a signal
 
 
 class StagesFailed(Exception):
@@ -100,11 +101,7 @@ def _check_place(folder: Path) -> None:
         return
     if RunFolder(folder).config_path.is_file():
         problem, given = f"{folder} holds a run of another command", str(RunFolder(folder).config_path)
-    elif foreign := sorted(path.name for path in folder.iterdir() if path.name not in OWN):
-        problem, given = (
-            f"{folder} holds something else than an experiment",
-            ", ".join(foreign[:FOREIGN_SHOWN]),
-        )
+    elif foreign := sorted(path.name for path in folder.glob("[!.]*") if path.name not in OWN)
     else:
         return
     raise UserError(
@@ -170,7 +167,7 @@ class _Schedule:
                     ended = self._end()
                     self._begin()
                     if self.seconds is not None and time.time() - self.began > self.seconds:
-                        received.append(signal.SIGTERM)
+                        received.append(TIME_IS_UP)
                     if ended or time.monotonic() > due:
                         due = self._watched()
                     _, now = self._work()

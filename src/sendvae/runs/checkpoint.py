@@ -24,7 +24,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 
 from sendvae.distributed import barrier, is_main, laid_out_as, main_value
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 from sendvae.files import new_folder
 
 STATE = "state.json"
@@ -95,7 +95,7 @@ def save_checkpoint(
                 for file in temporary.rglob("*.*"):
                     _flush(file)
     except (OSError, SafetensorError, CheckpointException) as error:
-        raise UserError(
+        raise MachineError(
             f"the checkpoint of step {step} could not be written",
             given=f"{path}: {error}",
             next_step="make room and run the same command again; the checkpoint before it is intact",

@@ -14,6 +14,7 @@ import yaml
 
 from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
+from sendvae.faults import fault_of
 from sendvae.files import write_text
 from sendvae.runs.classes import CLASSES
 from sendvae.runs.latent_stats import MEASURED
@@ -169,7 +170,9 @@ def try_folder(path: Path) -> list[Path]:
         probe.unlink()
     except OSError as error:
         remove_empty(made)
-        raise UserError(
+        fault = fault_of(error, f"writing into {path}")
+        kind = UserError if fault is None else type(fault)
+        raise kind(
             f"nothing can be written into {path}",
             given=error.strerror or str(error),
             expected="a folder, or a place for a new one",
