@@ -101,7 +101,11 @@ def _check_place(folder: Path) -> None:
         return
     if RunFolder(folder).config_path.is_file():
         problem, given = f"{folder} holds a run of another command", str(RunFolder(folder).config_path)
-    elif foreign := sorted(path.name for path in folder.glob("[!.]*") if path.name not in OWN)
+    elif foreign := sorted(
+        path.name for path in folder.glob("[!.]*") if path.name not in OWN
+    ):  # no hidden ones
+        problem = f"{folder} holds something else than an experiment"
+        given = ", ".join(foreign[:FOREIGN_SHOWN])
     else:
         return
     raise UserError(
