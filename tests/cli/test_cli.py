@@ -40,6 +40,31 @@ def test_print_config_resolves_overrides() -> None:
     assert "seed: 5" in result.output
 
 
+def test_presets_lists_each_under_its_command() -> None:
+    output = runner.invoke(app, ["presets"]).output
+    assert output.index("sendvae train tokenizer ...") < output.index("demo/plain ")
+    assert output.index("sendvae train diffusion ...") < output.index("demo/sit-tiny ")
+    only = runner.invoke(app, ["presets", "joint"]).output
+    assert "demo/joint " in only
+    assert "demo/plain " not in only
+
+
+@pytest.mark.parametrize(
+    "arguments", [["data", "prepare", "", "x"], ["report", ""], ["sample", "x", "--to", ""]]
+)
+def test_an_empty_argument_is_refused_before_anything_is_done(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It comes from a variable of the shell that is not set, and a path that is empty is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sendvae", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: an argument is empty\n  given:    sendvae ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_user_errors_are_one_message_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

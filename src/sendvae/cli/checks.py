@@ -13,6 +13,7 @@ from sendvae.config import (
     NameOf,
     Section,
     load_config,
+    no_preset,
     preset_names,
 )
 from sendvae.errors import UserError
@@ -162,7 +163,7 @@ def _score(name: str) -> None:
 
 def _preset(name: str) -> None:
     if name not in preset_names() and not Path(name).is_file():
-        raise unknown_name("preset", name, preset_names())
+        raise no_preset(name)
 
 
 LOOKUPS: dict[str, Callable[[str], None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from sendvae.cli import (
     evaluate,
     export,
     models,
+    presets,
     reconstruct,
     report,
     reproduce,
@@ -25,6 +27,7 @@ from sendvae.cli import (
 )
 from sendvae.cli.roof import Roof
 from sendvae.cli.stopping import AGAIN, interruptible, terminable
+from sendvae.errors import UserError
 
 
 class _Commands(TyperGroup):
@@ -32,6 +35,12 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command that is asked for."""
+        if "" in sys.argv[1:]:
+            raise UserError(
+                "an argument is empty",
+                given=shlex.join(["sendvae", *sys.argv[1:]]),
+                next_step="leave it out, or set the variable that it was to come from",
+            )
         ctx.ensure_object(Roof).traceback = ctx.params["traceback"]
         with interruptible(f"what was finished is kept, and nothing half-written; {AGAIN}"):
             return super().invoke(ctx)
@@ -47,6 +56,7 @@ app = typer.Typer(
 app.command("app")(app_command.app)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
+app.command("presets")(presets.presets)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("report")(report.report)
 app.command("reproduce")(reproduce.reproduce)

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from sendvae.config.load import kind_of, load_config, load_expected, preset_names, to_yaml, validate
+from sendvae.config.load import describe_presets, kind_of, load_config, load_expected, to_yaml, validate
 from sendvae.config.schema_cell import (
     EvaluationConfig,
     Expected,
@@ -18,6 +18,7 @@ from sendvae.config.schema_joint import JointConfig
 from sendvae.config.schema_sample import SampleConfig, SamplingConfig
 from sendvae.config.schema_scale import GeneratorConfig, ScaleConfig, VariantConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, EquivarianceConfig, TokenizerConfig
+from sendvae.config.shipped import no_preset, preset_names
 
 TrainingConfig: TypeAlias = TokenizerConfig | DiffusionConfig | JointConfig
 
@@ -44,9 +45,11 @@ __all__ = [
     "TokenizerScoresConfig",
     "TrainingConfig",
     "VariantConfig",
+    "describe_presets",
     "kind_of",
     "load_config",
     "load_expected",
+    "no_preset",
     "preset_names",
     "to_yaml",
     "validate",

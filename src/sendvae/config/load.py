@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sendvae.config import wording
 from sendvae.config.schema_cell import Expected
 from sendvae.config.schema_common import Section
+from sendvae.config.shipped import PRESETS, no_preset, preset_names
 from sendvae.errors import UserError
 from sendvae.published import reported
 from sendvae.registry import unknown_name
 
 Config = TypeVar("Config", bound=Section)
 EXPECTED = "expected"
-PRESETS = resources.files("sendvae.config") / "presets"
+LARGEST = 2**63 - 1  # whole numbers beyond do not fit a tensor
 
 
-def preset_names() -> list[str]:
-    """Every shipped preset, as "folder/name" or "name"."""
-    root = Path(str(PRESETS))
-    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+@dataclass(frozen=True)
+class Preset:
+    """A configuration that comes with the package.
+
+    Attributes:
+        name: as commands take it.
+        kind: "tokenizer", "diffusion", ...
+        line: what its file says of it first.
+    """
+
+    name: str
+    kind: str
+    line: str
+
+
+def describe_presets() -> list[Preset]:
+    """Return every shipped preset, in the order of the names."""
+    return [
+        Preset(
+            name, str(kind_of(name)), (PRESETS / f"{name}.yaml").read_text().partition("\n")[0].lstrip("# ")
+        )
+        for name in preset_names()
+    ]
 
 
 def load_config(schema: type[Config], source: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -43,7 +64,7 @@ def load_config(schema: type[Config], source: str | Path, overrides: Sequence[st
     values = _read(source)
     for override in overrides:
         _apply(values, override)
-    return validate(schema, values)
+    return validate(schema, values, source)
 
 
 def kind_of(source: str | Path) -> str | None:
@@ -55,13 +76,20 @@ def kind_of(source: str | Path) -> str | None:
     return _read(source).get("kind")
 
 
-def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
-    """Validates plain values; the first fault becomes a `UserError` naming field, value and remedy."""
+def validate(schema: type[Config], values: Mapping[str, Any], source: str | Path = "FILE") -> Config:
+    """Validates plain values; the first fault becomes a `UserError` naming field, value and remedy.
+
+    Args:
+        schema: what the job expects.
+        values: to be validated.
+        source: where they are from, for the command that takes them.
+    """
+    _check_range(values)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
+        faults = error.errors()
+        fault, field = faults[0], wording.field_of(faults[0]["loc"])
         if fault["type"] == "extra_forbidden":
             *section, _key = fault["loc"]
             known = _fields_at(schema, [str(part) for part in section])
@@ -73,16 +101,21 @@ def validate(schema: type[Config], values: Mapping[str, Any]) -> Config:
                 f"configuration key '{field}' is missing", next_step=f"set it: {field}=VALUE"
             ) from None
         if field == "kind":
+            right = wording.COMMANDS.get(str(fault["input"]))
             raise UserError(
                 "the configuration is for another command",
                 given=f"kind: {fault['input']}",
                 expected=f"kind: {schema.model_fields['kind'].default}",
-                next_step="use the command for its kind, or another preset",
+                next_step=f"{right} {source}" if right else "choose another preset",
+            ) from None
+        if fault["type"] == "value_error":  # of fields that do not go together
+            raise UserError(
+                wording.expected([fault]), given=f"in section {field}" if field else None
             ) from None
         raise UserError(
             f"configuration key '{field}' has a wrong value",
-            given=repr(fault["input"]),
-            expected=fault["msg"],
+            given=wording.shortened(fault["input"]),
+            expected=wording.expected([one for one in faults if wording.field_of(one["loc"]) == field]),
         ) from None
 
 
@@ -118,15 +151,28 @@ def load_expected(source: str | Path) -> list[Expected]:
     return found
 
 
-def _read(source: str | Path) -> dict[str, Any]:
-    """Return the values of a file over those that it extends."""
+def _read(source: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the values of a file over those that it extends; `above` are those that extend it."""
     values, folder = _read_own(source)
     values.pop(EXPECTED, None)
     parent = values.pop("extends", None)
     if parent is None:
         return values
-    beside = folder / parent if folder and (folder / parent).is_file() else parent
-    return _merge(_read(beside), values)
+    if not isinstance(parent, str):
+        raise UserError(
+            f"{source}: extends names no configuration",
+            given=parent,
+            expected="a preset, or a path to a YAML file",
+        )
+    chain = (*above, str(Path(source).resolve()))
+    beside = folder / parent if folder and (folder / parent).is_file() else Path(parent)
+    if str(beside.resolve()) in chain:
+        raise UserError(
+            f"{source} extends itself",
+            given=" -> ".join([*chain, str(beside.resolve())]),
+            next_step="remove one extends",
+        )
+    return _merge(_read(beside if beside.is_file() else parent, chain), values)
 
 
 def _read_own(source: str | Path) -> tuple[dict[str, Any], Path | None]:
@@ -135,18 +181,65 @@ def _read_own(source: str | Path) -> tuple[dict[str, Any], Path | None]:
     if preset.is_file():
         text, folder = preset.read_text(), None
     elif Path(source).is_file():
-        text, folder = Path(source).read_text(), Path(source).parent
+        text, folder = _text(Path(source)), Path(source).parent
     elif str(source).endswith((".yaml", ".yml")):
         raise UserError("configuration file not found", given=source, next_step="check the path")
     else:
-        raise unknown_name("preset", str(source), preset_names())
-    try:
-        values = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source} is not valid YAML", given=str(error).replace("\n", " ")) from None
+        raise no_preset(str(source))
+    values = _parsed(text, f"{source} is not valid YAML")
     if not isinstance(values, dict):
         raise UserError(f"{source} must be a mapping of keys to values", given=type(values).__name__)
+    if other := next((key for key in values if not isinstance(key, str)), None):
+        raise UserError(f"{source} has a key that is no name", given=other, expected="text")
     return values, folder
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not text in UTF-8",
+            given=f"byte 0x{error.object[error.start]:02x} at {error.start:,}",
+            next_step=f"save it as UTF-8: iconv -f latin1 -t utf8 {path}, or name a YAML file",
+        ) from None
+
+
+def _parsed(text: str, problem: str) -> Any:
+    """Return what a YAML text says; no tag in it makes a Python object.
+
+    Raises:
+        UserError: it is not YAML, or too deep.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise UserError(
+            problem, given=f"{said}{where}", next_step="close brackets and quotes; write text in quotes"
+        ) from None
+    except (RecursionError, ValueError) as error:  # [[[[...; a date that is none; a number of 5,000 digits
+        raise UserError(problem, given=str(error)) from None
+
+
+def _check_range(values: Any, field: str = "", above: tuple[int, ...] = ()) -> None:
+    """Refuse whole numbers that do not fit 64 bits, and a section that holds itself, as YAML's anchors can make it."""
+    if isinstance(values, int) and not -LARGEST <= values <= LARGEST:
+        raise UserError(
+            f"configuration key '{field}' is too large",
+            given=f"{values:.4g}",
+            expected=f"at most {LARGEST:,}",
+        )
+    if not isinstance(values, Mapping | list):
+        return
+    if id(values) in above:
+        raise UserError(
+            f"configuration key '{field}' holds itself", next_step="remove the YAML anchor (&, *)"
+        )
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        _check_range(value, f"{field}.{key}" if field else str(key), (*above, id(values)))
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +261,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         inner = values.get(section)
         values[section] = dict(inner) if isinstance(inner, dict) else {}
         values = values[section]
-    values[key] = yaml.load(text, Loader=_Loader)
+    values[key] = _parsed(text, f"the value of '{path}' is not valid YAML: {text}")
 
 
 def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
@@ -187,9 +280,16 @@ def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads "1e-4" as a string; people who write configurations mean a number."""
+    """YAML 1.1 reads "1e-4" as a string; people who write configurations mean a number, and by 1e6 a whole one."""
+
+    def construct_number(self, node: yaml.ScalarNode) -> float | int:
+        """Return a whole number for what has an exponent and is one."""
+        value = self.construct_yaml_float(node)
+        whole = "e" in node.value.lower() and abs(value) <= LARGEST and value == int(value)
+        return int(value) if whole else value
 
 
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),

@@ -84,7 +84,7 @@ class DataConfig(Section):
 class OptimizerConfig(Section):
     """AdamW, with one gradient-norm clip per network."""
 
-    lr: PositiveFloat = 3e-4
+    lr: PositiveFloat = Field(3e-4, allow_inf_nan=False)
     betas: list[Decay] = Field([0.9, 0.999], min_length=2, max_length=2)
     weight_decay: NonNegativeFloat = 0.0
     clip: PositiveFloat = Field(1.0, description="largest gradient norm, separately for each network")

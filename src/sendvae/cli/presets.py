@@ -1,0 +1,37 @@
+"""`sendvae presets`: every configuration that comes with the package."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Annotated
+
+import typer
+
+
+def presets(
+    kind: Annotated[
+        str | None, typer.Argument(help="Only of this kind: tokenizer, diffusion, joint, sample, ...")
+    ] = None,
+) -> None:
+    """List the configurations that come with sendvae, by the command that takes them.
+
+    Examples:
+
+        sendvae presets
+
+        sendvae presets diffusion
+    """
+    from sendvae.config import describe_presets
+    from sendvae.config.wording import COMMANDS
+    from sendvae.registry import unknown_name
+
+    found = sorted(describe_presets(), key=lambda one: (list(COMMANDS).index(one.kind), one.name))
+    kinds = list(dict.fromkeys(one.kind for one in found))
+    if kind is not None and kind not in kinds:
+        raise unknown_name("kind of preset", kind, kinds)
+    width = max(len(one.name) for one in found)
+    for of, rows in groupby(found, key=lambda one: one.kind):
+        if kind in (None, of):
+            typer.echo(f"{COMMANDS[of]} ...")
+            for row in rows:
+                typer.echo(f"  {row.name:{width}}  {row.line}")
