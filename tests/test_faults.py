@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -71,6 +72,7 @@ def test_a_link_that_leads_nowhere_is_named_with_where_it_leads(tmp_path: Path) 
         (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "room"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), 1, "network"),
         (TimeoutError("timed out"), 1, "network"),
+        (URLError("no answer"), 1, "network"),
         (ValueError("embedded null byte"), 2, "null byte"),
     ],
 )

@@ -75,6 +75,7 @@ WORDS = {
 }
 # The same numbers in the messages of libraries that raise errors of their own.
 NUMBER = re.compile(r"(?:os error |\[Errno )(\d+)")
+CLIENTS = {"aiohttp", "httpcore", "httpx", "requests", "urllib", "urllib3"}
 SHOWN = 120  # characters of a path
 
 
@@ -110,7 +111,7 @@ def fault_of(error: BaseException, tried: str) -> UserError | None:
 
 
 def _of_system(error: OSError, tried: str, said: str | None = None) -> UserError | None:
-    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+    if _of_network(error):
         return MachineError(
             f"{tried}: the network does not answer",
             given=said or _first_line(error),
@@ -131,6 +132,12 @@ def _of_system(error: OSError, tried: str, said: str | None = None) -> UserError
     kind = MachineError if words.of_machine else UserError
     problem = words.problem.format(path=path or f"a file of `{tried}`")
     return kind(problem, given="; ".join(parts), next_step=words.next_step)
+
+
+def _of_network(error: OSError) -> bool:
+    """By kind, or by whose it is: clients of HTTP derive their errors from OSError."""
+    own = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+    return own or type(error).__module__.partition(".")[0] in CLIENTS
 
 
 def _no_memory(error: BaseException) -> bool:

@@ -79,3 +79,68 @@ def test_missing_data_and_unknown_split(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(UserError, match="no split 'validation'"):
         open_shards(tmp_path, "validation")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.json", b"{", r"manifest.json is damaged(?s:.*)again"),
+        ("manifest.json", b"\xff\xfe", r"manifest.json is damaged"),
+        ("manifest.json", b"[]", r"manifest.json is damaged"),
+        ("manifest.json", b'{"splits": {"train": 4}}', r"manifest.json is damaged(?s:.*)lacks 'class_names'"),
+        ("manifest.json", b'{"splits": [], "class_names": [], "shards": []}', r"'splits' is no dict"),
+        ("index.npz", b"PK\x03\x04", r"index.npz is damaged"),
+        ("index.npz", b"", r"index.npz is damaged"),
+        ("index.npz", None, r"has no index.npz"),
+    ],
+)
+def test_a_damaged_data_set_names_the_file(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    write(tmp_path)
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        open_images(str(tmp_path), "train")
+
+
+def test_an_index_that_is_cut_short_or_torn_is_damaged(tmp_path: Path) -> None:
+    write(tmp_path)
+    whole = (tmp_path / "index.npz").read_bytes()
+    with np.load(tmp_path / "index.npz") as arrays:
+        columns = dict(arrays)
+    for size in range(0, len(whole), 97):
+        (tmp_path / "index.npz").write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"index.npz is damaged"):
+            open_images(str(tmp_path), "train")
+    np.savez(tmp_path / "index.npz", **columns | {"label": columns["label"][:2]})
+    with pytest.raises(UserError, match=r"damaged(?s:.*)columns of 2, 6 rows"):
+        open_images(str(tmp_path), "train")
+
+
+def test_a_damaged_image_is_named_with_its_shard(tmp_path: Path) -> None:
+    write(tmp_path)
+    train = open_images(str(tmp_path), "train")
+    assert isinstance(train, ShardImages)
+    index = train.index
+    shard = tmp_path / f"part-{index.shards[2]:05d}.tar"
+    data = bytearray(shard.read_bytes())
+    data[index.offsets[2] : index.offsets[2] + index.sizes[2]] = b"z" * index.sizes[2]
+    shard.write_bytes(data)
+    for read in (lambda: train[2], lambda: train.batch([0, 2])):
+        with pytest.raises(UserError, match=rf"image of a shard is damaged(?s:.*)image-2 in {shard}"):
+            read()
+    assert train[0].key == "image-0"
+
+
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"train": 4', '"train": 4, "val": 0'))
+    with np.load(tmp_path / "index.npz") as arrays:
+        columns = dict(arrays)
+    np.savez(tmp_path / "index.npz", **columns)
+    with pytest.raises(UserError, match=r"the split 'val' of .* is empty"):
+        open_images(str(tmp_path), "val")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import sys
 import tarfile
@@ -20,6 +21,7 @@ from tests.data.pictures import encoded, write_folder
 from sendvae.data.sources import Columns, Found, ImageTable, list_source, number_classes, unique_keys
 from sendvae.data.sources.listing import check_member, is_image, label_by_folders, label_from_text
 from sendvae.errors import UserError
+from sendvae.weights.reach import Unavailable
 
 NAMES = ["cat/a.png", "cat/deep/b.png", "dog/c.png"]
 NONE = Columns()
@@ -332,3 +334,95 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     assert [name for name, _ in listing.skipped] == ["again", "cat/lost.png", "dog/loop", "other-dog"]
     assert dict(listing.skipped)["cat/lost.png"] == "a link that leads nowhere"
     assert "listed already" in dict(listing.skipped)["dog/loop"]
+
+
+def test_links_to_themselves_and_round_in_circles_are_skipped(tmp_path: Path) -> None:
+    write_folder(tmp_path, ["cat/a.png"])
+    (tmp_path / "cat" / "self.png").symlink_to("self.png")
+    (tmp_path / "cat" / "one").symlink_to("two")
+    (tmp_path / "cat" / "two").symlink_to("one")
+    listing = list_source(str(tmp_path), NONE)
+    assert [image.name for image in listing.images] == ["cat/a.png"]
+    assert dict(listing.skipped) == dict.fromkeys(
+        ["cat/self.png", "cat/one", "cat/two"], "a link that leads nowhere"
+    )
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9/a.png", b"cat/\xff.png"])
+def test_names_that_are_not_utf8_are_refused_with_the_place(tmp_path: Path, name: bytes) -> None:
+    write_folder(tmp_path, ["x.png"])
+    path = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118
+    os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120
+    os.rename(tmp_path / "x.png", path)  # noqa: PTH104
+    with pytest.raises(UserError, match=r"names that are not UTF-8(?s:.*)\\udc(?s:.*)convmv") as refused:
+        list_source(str(tmp_path), NONE)
+    assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image,kind,A\na.png,é,1\n".encode(),
+        "\ufeffimage,kind,A\r\na.png,é,1\r\n".encode(),
+        "\ufeffimage;kind;A\r\na.png;é;1\r\n\r\n".encode(),
+        "image\tkind\tA\na.png\té\t1\n".encode(),
+        b'image;kind;A\n"a.png";"\xc3\xa9";"1"\n',
+    ],
+    ids=["plain", "bom", "semicolon", "tab", "quoted"],
+)
+def test_tables_of_spreadsheets_are_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    table = ImageTable.read(path)
+    assert table.columns == ("kind", "A")
+    assert table.row("a.png") == ["é", "1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "image,kind\na.png,é\n".encode("latin1"),
+            r"not text in UTF-8(?s:.*)byte 0xe9 at 17(?s:.*)iconv -f cp1252",
+        ),
+        ("image,kind\na.png,x\n".encode("utf16"), r"iconv -f utf16"),
+        (b"", "no columns"),
+        (b'image,kind\n"a.png,x\n', "is no table"),
+        (b"image,kind\na.png\n", "line 2: 1 cells"),
+    ],
+    ids=["latin1", "utf16", "empty", "quote", "short"],
+)
+def test_what_is_no_table_says_why(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        ImageTable.read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("address", ["hf-hub:", "hf-hub:a", "hf-hub:a/", "hf-hub:/b"])
+def test_an_address_of_the_hub_without_a_name_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match=r"not a data set of the hub(?s:.*)hf-hub:OWNER/NAME"):
+        list_source(address, NONE)
+
+
+def test_an_unreachable_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would ask six times, with pauses of half a minute in all; then what is cached must do."""
+    datasets = pytest.importorskip("datasets")
+    from huggingface_hub import constants
+
+    from sendvae.data.sources import huggingface
+
+    seen, before = [], constants.HF_HUB_OFFLINE
+
+    def refuse(*_arguments: object) -> None:
+        raise Unavailable("no network")
+
+    def load(*_arguments: object) -> None:
+        seen.append((constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE))
+        raise ConnectionError("not in the cache")
+
+    monkeypatch.setattr(huggingface, "reach", refuse)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(UserError, match=r"cannot be loaded(?s:.*)not in the cache"):
+        list_source("hf-hub:a/b", NONE)
+    assert seen == [(True, True)]
+    assert before == constants.HF_HUB_OFFLINE

@@ -14,6 +14,7 @@ from sendvae.runs import (
     Checkpoint,
     latest_checkpoint,
     load_optimizer_tensors,
+    open_checkpoint,
     optimizer_tensors,
     save_checkpoint,
 )
@@ -183,3 +184,51 @@ def test_state_of_another_network_is_refused() -> None:
         load_optimizer_tensors(network, optimizer, {"nothing|exp_avg": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"shape \[2, 4\], the parameter \[2, 3\]"):
         load_optimizer_tensors(network, optimizer, {"weight|exp_avg": torch.zeros(2, 4)})
+
+
+def saved(folder: Path, steps: int = 3) -> None:
+    for step in range(1, steps + 1):
+        save_checkpoint(folder, step, step * 10, {"net": {"w": torch.full((9,), step)}}, {}, keep_last=steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("state.json", b"{"),
+        ("state.json", b"\xff"),
+        ("state.json", b"[]"),
+        ("state.json", b'{"step": 3}'),
+        ("net.safetensors", b""),
+        ("net.safetensors", b"\x10"),
+        ("net.safetensors", None),
+    ],
+)
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes | None
+) -> None:
+    saved(tmp_path)
+    file = tmp_path / "step-000000003" / name
+    file.write_bytes(file.read_bytes()[:-4] if content is None else content)
+    found = latest(tmp_path)
+    assert (found.step, found.tensors("net")["w"].tolist()) == (2, [2] * 9)
+    said = capsys.readouterr().err
+    assert f"the checkpoint {tmp_path / 'step-000000003'} is damaged ({name}: " in said
+    with pytest.raises(UserError, match="is damaged"):
+        open_checkpoint(tmp_path / "step-000000003").tensors("net")
+    saved(tmp_path)  # as the run goes on: it takes the place of the damaged one
+    assert latest(tmp_path).step == 3
+
+
+def test_where_all_checkpoints_are_damaged_nothing_begins_anew_in_silence(tmp_path: Path) -> None:
+    saved(tmp_path)
+    for path in tmp_path.glob("step-*"):
+        (path / "state.json").write_text("{")
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read(?s:.*)to begin anew"):
+        latest_checkpoint(tmp_path)
+
+
+def test_older_damaged_checkpoints_go_as_others_do(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "step-000000001" / "state.json").write_text("{")
+    save_checkpoint(tmp_path, 4, 40, ONE, {}, keep_last=1)
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000000004"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 from sendvae.runs import RunFolder, remove_empty, try_folder
 
 CONFIG = {"seed": 0, "data": {"limit": None}, "loop": {"images": 5, "rates": [1e-6, 2.0]}}
@@ -199,3 +200,27 @@ def test_layout(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "samples", "report.html",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"[", b"\xff\xfe", b"- 1\n", b"", b"a: \0\n"])
+def test_a_damaged_configuration_is_named(tmp_path: Path, content: bytes) -> None:
+    prepare(tmp_path, CONFIG)
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"config.yaml is damaged(?s:.*)--run"):
+        prepare(tmp_path, CONFIG)
+    assert (tmp_path / "config.yaml").read_bytes() == content  # which may still tell something
+
+
+def test_the_machines_faults_are_told_from_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError) as users:
+        try_folder(tmp_path / "file")
+    assert users.value.exit_code == 2
+
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "x")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(MachineError, match=r"nothing can be written(?s:.*)Read-only"):
+        try_folder(tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -107,11 +107,30 @@ class ShardImages:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return Sample(decode(self.index.read(index)), int(self.index.labels[index]), self.keys[index])
+        (image,) = self.decoded([index])
+        return Sample(image, int(self.index.labels[index]), self.keys[index])
 
     def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
-        """Images as they are stored, whatever their sizes."""
-        return [decode(data) for data in self.index.read_many(indices)]
+        """Images as they are stored, whatever their sizes.
+
+        Raises:
+            UserError: one is damaged, or a shard is missing or cut short.
+        """
+        positions = np.asarray(indices).tolist()
+        return [
+            self._decode(position, data)
+            for position, data in zip(positions, self.index.read_many(positions), strict=True)
+        ]
+
+    def _decode(self, position: int, data: bytes) -> UInt8[Tensor, "3 _ _"]:
+        try:
+            return decode(data)
+        except Exception as error:  # PIL's readers raise whatever the damage leads to
+            raise UserError(
+                "an image of a shard is damaged",
+                given=f"{self.keys[position]} in {self.index.shard_of(position)} ({error})",
+                next_step="copy that shard again, or prepare the data set again",
+            ) from None
 
     def batch(self, indices: Indices) -> ImageBatch:
         """Decode the images at positions.

@@ -96,8 +96,25 @@ def find_files(location: str) -> Tree:
     """
     file_system, root = file_system_of(location)
     if isinstance(file_system, LocalFileSystem) and Path(root).is_dir():
-        return _walk(Path(root))
+        tree = _walk(Path(root))
+        _check_names(root, tree.files)
+        return tree
     return Tree(sorted(path.removeprefix(f"{root}/") for path in file_system.find(root)), [])
+
+
+def _check_names(root: str, names: Sequence[str]) -> None:
+    """Refuse names that could not be written into an index.
+
+    Raises:
+        UserError: one is not UTF-8.
+    """
+    wrong = [name for name in names if any("\udc80" <= letter <= "\udcff" for letter in name)]
+    if wrong:
+        raise UserError(
+            f"{root} holds names that are not UTF-8",
+            given=f"{wrong[0]!a}" + (f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""),
+            next_step=f"rename them, for example: convmv -r -f latin1 -t utf8 --notest {root}",
+        )
 
 
 def _walk(root: Path) -> Tree:
@@ -125,7 +142,7 @@ def _walk_real(root: Path, start: str, tree: Tree, seen: set[tuple[int, int]]) -
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
                 pending.append(path)
-            elif entry.is_dir():
+            elif Path(entry.path).is_dir():  # of a link that leads to itself, False
                 links.append(path)
             elif entry.is_symlink() and not Path(entry.path).exists():
                 tree.ignored.append((path, "a link that leads nowhere"))

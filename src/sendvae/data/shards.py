@@ -11,12 +11,14 @@ import io
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 
 MANIFEST, INDEX = "manifest.json", "index.npz"
+COLUMNS = ("key", "label", "split", "shard", "offset", "size")  # of the index
+MEND = "copy the whole folder again, or prepare it again"
 
 
 class Row(NamedTuple):
@@ -194,6 +198,10 @@ class ShardIndex:
         """The encoded image at `position`."""
         return self.read_many([position])[0]
 
+    def shard_of(self, position: int) -> str:
+        """Return the path of the shard that holds the image at `position`."""
+        return f"{self.location}/{self.manifest['shards'][int(self.shards[position])]['name']}"
+
     def read_many(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
         """The encoded images at `positions`, in their order."""
         return self.files.read(
@@ -205,16 +213,17 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     """The index of one split (or its first `limit` samples) of a folder or fsspec URL of shards.
 
     Raises:
-        UserError: no manifest there, or no such split.
+        UserError: no manifest there, a damaged one, or no such split, or an empty one.
     """
     location = str(location).rstrip("/")
     manifest = read_manifest(location)
-    with np.load(io.BytesIO(read_bytes(f"{location}/{INDEX}")), allow_pickle=False) as arrays:
-        index = dict(arrays)
+    index = _read_arrays(location)
     names = sorted(manifest["splits"])
     if split not in names:
         raise UserError(f"{location} has no split '{split}'", expected="one of " + ", ".join(names))
     rows = np.flatnonzero(index["split"] == names.index(split))[:limit]
+    if not len(rows):
+        raise UserError(f"the split '{split}' of {location} is empty", next_step="choose another split")
     return ShardIndex(
         location,
         manifest,
@@ -226,14 +235,40 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     )
 
 
+def _read_arrays(location: str) -> dict[str, np.ndarray]:
+    """What the index says of each sample.
+
+    Raises:
+        UserError: it is missing, damaged, or does not belong to the manifest.
+    """
+    try:
+        with np.load(io.BytesIO(read_bytes(f"{location}/{INDEX}")), allow_pickle=False) as arrays:
+            index = {name: arrays[name] for name in COLUMNS}
+        lengths = {len(column) for column in index.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"columns of {', '.join(map(str, sorted(lengths)))} rows")
+    except FileNotFoundError:
+        raise UserError(f"{location} has no {INDEX}", next_step=MEND) from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        raise UserError(f"{location}/{INDEX} is damaged", given=error, next_step=MEND) from None
+    return index
+
+
 def read_manifest(location: str | Path) -> dict[str, Any]:
     """The manifest of a folder or fsspec URL of shards.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is damaged.
     """
     try:
         manifest = json.loads(read_bytes(f"{location}/{MANIFEST}"))
+        for name, kind in (("splits", dict), ("class_names", list), ("shards", list)):
+            if not isinstance(manifest[name], kind):
+                raise TypeError(f"'{name}' is no {kind.__name__}")
+        names = [str(shard["name"]) for shard in manifest["shards"]]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{location}/{MANIFEST} is damaged", given=reason, next_step=MEND) from None
     except FileNotFoundError:
         raise UserError(
             "no prepared data set",
@@ -241,7 +276,7 @@ def read_manifest(location: str | Path) -> dict[str, Any]:
             expected=f"a folder with shards, {INDEX} and {MANIFEST}",
             next_step="prepare one with sendvae data prepare, or use data.source=embedded:emoji",
         ) from None
-    for shard in manifest["shards"]:
-        if shard["name"] != PurePosixPath(shard["name"]).name:
-            raise UserError(f"{MANIFEST} names a shard outside its folder", given=shard["name"])
+    for name in names:
+        if name != PurePosixPath(name).name:
+            raise UserError(f"{MANIFEST} names a shard outside its folder", given=name)
     return manifest

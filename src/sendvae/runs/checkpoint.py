@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -26,6 +26,7 @@ from torch.distributed.tensor import DTensor
 from sendvae.distributed import barrier, is_main, laid_out_as, main_value
 from sendvae.errors import MachineError, UserError
 from sendvae.files import new_folder
+from sendvae.runs.progress import say
 
 STATE = "state.json"
 NAME = re.compile(r"step-(\d{9})$")
@@ -44,7 +45,7 @@ class Checkpoint:
         """One group, on the CPU.
 
         Raises:
-            UserError: the checkpoint has no such group.
+            UserError: the checkpoint has no such group, or it is damaged.
         """
         if (self.path / group).is_dir():
             return _load_shards(self.path / group)
@@ -55,7 +56,10 @@ class Checkpoint:
                 expected="one of " + ", ".join(sorted(file.stem for file in self.path.glob("*.safetensors"))),
                 next_step="resume with the configuration the run began with",
             )
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise _damaged(self.path, path.name, error) from None
 
 
 def save_checkpoint(
@@ -102,7 +106,7 @@ def save_checkpoint(
         ) from error
     if is_main():
         for old in _complete(folder)[:-keep_last]:
-            if not json.loads((old / STATE).read_text())["milestone"]:
+            if not _is_milestone(old):
                 shutil.rmtree(old)
     barrier()
     return path
@@ -149,24 +153,76 @@ def _load_shards(folder: Path) -> dict[str, Tensor]:
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest complete checkpoint, if there is one."""
-    found = _complete(folder)
-    return open_checkpoint(found[-1]) if found else None
+    """Return the newest checkpoint that can be read, if there is one; say which newer ones are damaged.
+
+    That a file is cut short or overwritten at its beginning is seen; that some of its numbers are others is not.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    damaged: UserError | None = None
+    for path in reversed(_complete(folder)):
+        try:
+            checkpoint = open_checkpoint(path)
+            _check_files(path)
+        except UserError as error:
+            say(f"{error.problem} ({error.given}); the one before it is taken, if there is one")
+            damaged = damaged or error
+        else:
+            return checkpoint
+    if damaged is not None:
+        raise UserError(
+            f"no checkpoint in {folder} can be read",
+            given=damaged.given,
+            next_step=f"restore one from a backup, or remove {folder} to begin anew",
+        )
+    return None
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """A `step-NNNNNNNNN` folder.
 
     Raises:
-        UserError: it is none, or not complete.
+        UserError: it is none, or not complete, or damaged.
     """
     try:
         document = json.loads((path / STATE).read_text())
+        return Checkpoint(path, document["step"], document["images_seen"], document["state"])
     except FileNotFoundError:
         raise UserError(
             f"{path} is not a complete checkpoint", expected=f"a folder step-... with {STATE}"
         ) from None
-    return Checkpoint(path, document["step"], document["images_seen"], document["state"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, STATE, error) from None
+
+
+def _check_files(path: Path) -> None:
+    """Look at the beginning and the length of every file of tensors.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    for file in sorted(path.rglob("*.safetensors")):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as error:
+            raise _damaged(path, str(file.relative_to(path)), error) from None
+
+
+def _damaged(path: Path, name: str, error: Exception) -> UserError:
+    return UserError(
+        f"the checkpoint {path} is damaged",
+        given=f"{name}: {error}",
+        next_step="name an older one, or restore it from a backup",
+    )
+
+
+def _is_milestone(path: Path) -> bool:
+    try:
+        return bool(json.loads((path / STATE).read_text())["milestone"])
+    except (ValueError, KeyError, TypeError):  # damaged, and of no use
+        return False
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -46,8 +46,24 @@ class RunFolder:
         self.report_path = path / "report.html"
 
     def configuration(self) -> dict[str, Any]:
-        """What `config.yaml` records."""
-        return yaml.safe_load(self.config_path.read_text())
+        """What `config.yaml` records.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            recorded = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+            if not isinstance(recorded, dict):
+                raise ValueError(f"it holds {type(recorded).__name__}, not names with values")
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{self.config_path} is damaged",
+                given=" ".join(str(error).split()),
+                expected="the configuration that the run began with",
+                next_step="restore it (`--print-config` of the command that began the run shows it), "
+                "or choose another folder with --run",
+            ) from None
+        return recorded
 
     @contextmanager
     def prepare(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sendvae.data.locations import read_bytes
 from sendvae.data.sources.listing import MAX_FILE_BYTES, SPLITS, Columns, Found, Listing, read_limited
 from sendvae.errors import UserError
+from sendvae.weights.reach import REACH_SECONDS, Unavailable, reach
 
 if TYPE_CHECKING:
     import datasets
@@ -98,9 +101,9 @@ def _load(location: str) -> dict[str, datasets.Dataset]:
         ) from None
     try:
         if location.startswith(HUB):
-            owner, _, rest = location.removeprefix(HUB).partition("/")
-            name, _, configuration = rest.partition("/")
-            loaded = datasets.load_dataset(f"{owner}/{name}", configuration or None)
+            repository, configuration = _address(location)
+            with _offline_if_unreachable():
+                loaded = datasets.load_dataset(repository, configuration)
         elif any((Path(location) / name).is_file() for name in SAVED):
             loaded = datasets.load_from_disk(location)
         else:
@@ -110,6 +113,44 @@ def _load(location: str) -> dict[str, datasets.Dataset]:
     if isinstance(loaded, datasets.Dataset):
         return {str(loaded.split or "train"): loaded}
     return {SPLITS.get(str(split), str(split)): table for split, table in loaded.items()}
+
+
+def _address(location: str) -> tuple[str, str | None]:
+    """Return repository and configuration.
+
+    Raises:
+        UserError: no owner or no name.
+    """
+    owner, _, rest = location.removeprefix(HUB).partition("/")
+    name, _, configuration = rest.partition("/")
+    if not owner or not name:
+        raise UserError(
+            "not a data set of the hub",
+            given=location,
+            expected=f"{HUB}OWNER/NAME[/CONFIGURATION]",
+            next_step="name one, as hf-hub:uoft-cs/cifar10",
+        )
+    return f"{owner}/{name}", configuration or None
+
+
+@contextmanager
+def _offline_if_unreachable() -> Iterator[None]:
+    """Let the library use its cache at once where the hub does not answer; it would ask again for half a minute."""
+    import datasets
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        reach(constants.ENDPOINT, lambda: get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS))
+    except Unavailable:
+        before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+    else:
+        yield
 
 
 def _column(given: str | None, likely: list[str], known: list[str], role: str, location: str) -> str | None:

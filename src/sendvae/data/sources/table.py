@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +15,7 @@ from sendvae.data.attributes import AttributeTable
 from sendvae.data.sources.listing import SPLITS, Columns, Found, label_from_text
 from sendvae.errors import UserError
 
+DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is for decimals
 GROUP = "group"  # column of what a split must not tear apart
 VALUES = {"1": True, "0": False, "-1": False, "true": True, "false": False}  # CelebA writes -1 for no
 
@@ -38,16 +41,25 @@ class ImageTable:
             UserError: no such file, no header, or a row of another length.
         """
         try:
-            with path.open(newline="") as file:
-                header, *lines = list(csv.reader(file)) or [[]]
+            header, *lines = _rows(path.read_bytes().decode("utf-8-sig")) or [[]]
         except FileNotFoundError:
             raise UserError("no such table", given=path) from None
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path} is not text in UTF-8",
+                given=f"byte 0x{error.object[error.start]:02x} at {error.start:,}",
+                next_step=f"save it as 'CSV UTF-8', or: iconv -f {_likely(error.object)} -t utf8 {path} > NEW.csv",
+            ) from None
+        except csv.Error as error:
+            raise UserError(f"{path} is no table", given=error, expected="a CSV file") from None
         if len(header) < 2:
             raise UserError(f"{path} has no columns", expected="a header: image,NAME,NAME,...")
         for number, line in enumerate(lines, 2):
+            if not line:  # as at the end of what a spreadsheet writes
+                continue
             if len(line) != len(header):
                 raise UserError(f"{path}, line {number}: {len(line)} cells", expected=f"{len(header)}")
-        return cls(path, tuple(header[1:]), {line[0]: line[1:] for line in lines})
+        return cls(path, tuple(header[1:]), {line[0]: line[1:] for line in lines if line})
 
     def row(self, name: str) -> list[str]:
         """The cells of an image, by its path in the source, that without extension, or the file's name.
@@ -112,6 +124,19 @@ class ImageTable:
     def group(self, name: str) -> str | None:
         """What the column "group" says of an image."""
         return self.row(name)[self.columns.index(GROUP)] if GROUP in self.columns else None
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The lines of a table, whose columns are divided as those of its first line: by commas, semicolons or tabs."""
+    first = text.partition("\n")[0]
+    return list(
+        csv.reader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count), strict=True)
+    )
+
+
+def _likely(data: bytes) -> str:
+    """Return the encoding that bytes which are not UTF-8 are probably in."""
+    return "utf16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
 
 
 def known_split(name: str) -> str:
