@@ -164,6 +164,20 @@ def test_nothing_else_is_lengthening(
     assert (tmp_path / "sit").is_dir()
 
 
+def test_free_fields_do_not_bind(tmp_path: Path) -> None:
+    """They change how fast a run is; every other field still has to be the same, beside one of them, too."""
+    prepare(tmp_path, CONFIG)
+    free = {**CONFIG["loop"], "threads": 2}  # type: ignore[dict-item]
+    with RunFolder(tmp_path).prepare({**CONFIG, "loop": free}, {}, free=["loop.threads"]):
+        pass
+    with pytest.raises(UserError, match=r"another configuration(?s:.*)given: +loop.threads=2"):
+        prepare(tmp_path, {**CONFIG, "loop": free})
+    with pytest.raises(UserError, match=r"given: +seed=7\n"):
+        RunFolder(tmp_path).prepare(
+            {**CONFIG, "seed": 7, "loop": free}, {}, free=["loop.threads"]
+        ).__enter__()
+
+
 def test_a_cosine_has_its_end(tmp_path: Path) -> None:
     cosine = {"optimizer": {"schedule": "cosine"}}
     prepare(tmp_path, {**CONFIG, **cosine}, exports=("sit",))

@@ -132,7 +132,7 @@ def curves(name: str) -> Curves:
             train(stage, run, stage.config.loop, stage.config.seed)
         after = {group: _joined(named) for group, named in stage.state.tensors().items()}
         columns = read_journal(run.journal_path)
-    measured = {"images_per_second", "memory_gib"}
+    measured = {"images_per_second", "tflops", "mfu", "memory_gib"}
     return {
         "scalars": {column: columns[column] for column in sorted(columns.keys() - measured)},
         "moved": {

@@ -28,7 +28,7 @@ KINDS = {
     "joint-accumulated": ("joint", ["loop.accumulate=2"]),
 }
 HALF, WHOLE = ["loop.images=16"], ["loop.images=32"]
-TIMES = ("images_per_second", "memory_gib")
+TIMES = ("images_per_second", "tflops", "mfu", "memory_gib")
 
 
 def launch(processes: int, jobs: list[dict[str, object]]) -> None:

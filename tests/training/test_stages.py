@@ -81,7 +81,9 @@ def journal(folder: Path) -> dict[str, list[float | None]]:
     """What does not depend on the machine's speed and memory."""
     columns = read_journal(folder / "metrics.jsonl")
     return {
-        name: column for name, column in columns.items() if name not in ("images_per_second", "memory_gib")
+        name: column
+        for name, column in columns.items()
+        if name not in ("images_per_second", "tflops", "mfu", "memory_gib")
     }
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from sendvae.cli.main import main
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.errors import UserError
+from sendvae.experiments.stages import config_of
 from sendvae.runs import latest_checkpoint, list_caches, read_journal
 from sendvae.tokenizers import load_tokenizer, save_tokenizer
 from sendvae.training import NothingTrained, train_diffusion, train_joint, train_tokenizer
@@ -183,3 +184,16 @@ def test_a_step_that_was_finite_is_enough(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(DiffusionStage, "step", step)
     assert run("diffusion", tmp_path / "run", images=12).is_file()
+
+
+def test_how_fast_a_run_is_may_change(tmp_path: Path) -> None:
+    """And is no part of what the stages of an experiment are known by."""
+    run("diffusion", tmp_path / "run", "repa=null")
+    run("diffusion", tmp_path / "run", "repa=null", "loop.threads=1", "loop.compile=auto")
+    with pytest.raises(UserError, match="another configuration"):
+        run("diffusion", tmp_path / "run", "repa=null", "loop.threads=1", "seed=3")
+    plain = load_config(DiffusionConfig, "demo/sit-tiny", [])
+    other = load_config(DiffusionConfig, "demo/sit-tiny", ["loop.threads=auto", "loop.compile=regional"])
+    assert config_of(plain, {}) == config_of(other, {})
+    assert config_of(plain, {})["loop"]["batch_size"] == plain.loop.batch_size
+    assert "tokenizer" not in config_of(plain, {"tokenizer": "x"})

@@ -27,6 +27,7 @@ from sendvae.cli import (
 )
 from sendvae.cli.roof import Roof
 from sendvae.cli.stopping import AGAIN, interruptible, terminable
+from sendvae.cli.threads import limit_threads
 from sendvae.errors import UserError
 
 
@@ -42,6 +43,8 @@ class _Commands(TyperGroup):
                 next_step="leave it out, or set the variable that it was to come from",
             )
         ctx.ensure_object(Roof).traceback = ctx.params["traceback"]
+        if ctx.params["threads"] is not None:
+            limit_threads(ctx.params["threads"])
         with interruptible(f"what was finished is kept, and nothing half-written; {AGAIN}"):
             return super().invoke(ctx)
 
@@ -84,13 +87,19 @@ def _root(
         bool,
         typer.Option("--traceback", help="Show Python's traceback of an error, too: sendvae --traceback ..."),
     ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads of each process: sendvae --threads 1 ...; one is best beside other work."
+        ),
+    ] = None,
 ) -> None:
     pass
 
 
 def main() -> None:
     """Entry point: errors become one message and exit code 2 or 1, an interruption a way to go on."""
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    words = [word for word in sys.argv[1:] if not word.startswith("-") and not word.isdigit()]
     roof = Roof(tried=" ".join(["sendvae", *words[:1]]))
     with terminable():
         roof.cover(lambda: app(obj=roof))

@@ -67,6 +67,12 @@ def sample(
     force: Annotated[
         bool, typer.Option("--force", help="Replace samples that were drawn otherwise.")
     ] = False,
+    profile: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Trace so many batches into TO.profile.json, and show where their time goes."
+        ),
+    ] = 0,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show the resolved settings and leave.")
     ] = False,
@@ -116,9 +122,11 @@ def sample(
     from sendvae.cli.notes import warnings_as_notes
     from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.distributed import is_main, process_group
+    from sendvae.runs.profiling import TRACE, profiling
 
+    trace = to.with_name(f"{to.name}.{TRACE}")
     kept = f"images that were drawn are kept in {to}.part; {AGAIN}"
-    with interruptible(kept), process_group() as device, warnings_as_notes():
+    with interruptible(kept), process_group() as device, warnings_as_notes(), profiling(profile, trace):
         from sendvae.diffusion import SAMPLERS
         from sendvae.evaluation.diffusion_model import load_model
         from sendvae.evaluation.sample_grid import write_grid

@@ -45,6 +45,12 @@ DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Show parameters, FLOPs, memory and steps, and leave; loads nothing."),
 ]
+ProfileOption = Annotated[
+    int,
+    typer.Option(
+        "--profile", min=0, help="Trace so many steps into RUN/profile.json, and show where their time goes."
+    ),
+]
 ProcessesOption = Annotated[int, typer.Option(min=1, help="With --dry-run: devices that share a batch.")]
 ThroughputOption = Annotated[
     float | None, typer.Option(min=0.001, help="With --dry-run: the hours at this rate of all devices.")
@@ -66,6 +72,7 @@ def tokenizer(
     processes: ProcessesOption = 1,
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
+    profile: ProfileOption = 0,
 ) -> None:
     """Fine-tune a VAE: Send-VAE, VA-VAE's direct alignment, or plain.
 
@@ -89,10 +96,12 @@ def tokenizer(
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
+    from sendvae.runs.profiling import TRACE, profiling
     from sendvae.training import train_tokenizer
 
-    with graceful(), process_group():
-        exported = train_tokenizer(resolved, run or _default_run(config), cache, name=Path(config).stem)
+    folder = run or _default_run(config)
+    with graceful(), process_group(), profiling(profile, folder / TRACE):
+        exported = train_tokenizer(resolved, folder, cache, name=Path(config).stem)
     typer.echo(f"tokenizer: {exported}")
 
 
@@ -107,6 +116,7 @@ def diffusion(
     processes: ProcessesOption = 1,
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
+    profile: ProfileOption = 0,
 ) -> None:
     """Train a generator with the REPA loss on a frozen tokenizer's latents, by default into runs/PRESET-TOKENIZER.
 
@@ -129,17 +139,13 @@ def diffusion(
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
     from sendvae.evaluation import Preview
+    from sendvae.runs.profiling import TRACE, profiling
     from sendvae.training import train_diffusion
 
     preview = partial(Preview, resolved.preview, seed=resolved.seed) if resolved.preview else None
-    with graceful(), process_group():
-        exported = train_diffusion(
-            resolved,
-            run or _default_run(config, resolved.tokenizer),
-            cache,
-            name=Path(config).stem,
-            preview=preview,
-        )
+    folder = run or _default_run(config, resolved.tokenizer)
+    with graceful(), process_group(), profiling(profile, folder / TRACE):
+        exported = train_diffusion(resolved, folder, cache, name=Path(config).stem, preview=preview)
     typer.echo(f"generator: {exported}")
 
 
@@ -154,6 +160,7 @@ def joint(
     processes: ProcessesOption = 1,
     images_per_second: ThroughputOption = None,
     tflops: TflopsOption = None,
+    profile: ProfileOption = 0,
 ) -> None:
     """Train a VAE and a generator end to end (REPA-E): the VAE by the REPA loss through the frozen generator.
 
@@ -175,10 +182,12 @@ def joint(
         return
     from sendvae.cli.stopping import graceful
     from sendvae.distributed import process_group
+    from sendvae.runs.profiling import TRACE, profiling
     from sendvae.training import train_joint
 
-    with graceful(), process_group():
-        exported = train_joint(resolved, run or _default_run(config), cache, name=Path(config).stem)
+    folder = run or _default_run(config)
+    with graceful(), process_group(), profiling(profile, folder / TRACE):
+        exported = train_joint(resolved, folder, cache, name=Path(config).stem)
     typer.echo(f"tokenizer: {exported / 'tokenizer'}\ngenerator: {exported / 'sit'}")
 
 

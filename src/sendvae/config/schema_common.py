@@ -17,6 +17,10 @@ from pydantic import (
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
+HOW_FAST = (
+    "compile",
+    "threads",
+)  # fields of `LoopConfig` that change how long a run takes, and its results by rounding at most
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 TimeShift = PositiveFloat | Literal["dimension"]
 
@@ -119,6 +123,16 @@ class LoopConfig(Section):
     cuda_graph: bool = Field(
         False,
         description="on a GPU record a step once and replay it: small networks are launched several times faster",
+    )
+    compile: Literal["auto", "off", "regional"] = Field(
+        "off",
+        description="regional: every block of the networks is compiled by itself; auto: on GPUs, not on CPUs; losses are"
+        " those of off up to rounding, and checkpoints the same",
+    )
+    threads: PositiveInt | Literal["auto"] | None = Field(
+        None,
+        description="of a step on a CPU; auto: the fastest number, measured on the steps, and again when they take"
+        " twice as long (equal up to rounding only); null: as the process was started",
     )
     precision: Precision = Field(
         "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"

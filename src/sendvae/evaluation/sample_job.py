@@ -37,6 +37,7 @@ from sendvae.evaluation.sample_record import (
 from sendvae.evaluation.sampling import draw_images
 from sendvae.files import write_text
 from sendvae.runs import check_space, progress
+from sendvae.runs.profiling import step_done
 
 NPZ = ".npz"
 CHANNELS = 3
@@ -156,6 +157,7 @@ def draw_missing(
                 config.seed,
             )
             blocks.save(numbers, images)
+            step_done()
             bar.advance(len(numbers) * world_size(), f"{world_size()} processes" if several else "")
     barrier()
 

@@ -18,6 +18,7 @@ from sendvae.config import (
     TokenizerScoresConfig,
     TrainingConfig,
 )
+from sendvae.config.schema_common import HOW_FAST
 from sendvae.evaluation import PROTOCOL_VERSION, Preview
 from sendvae.evaluation.latents import SPLITS
 from sendvae.experiments.contents import Contents
@@ -243,5 +244,6 @@ STAGES: Registry[StageKind] = Registry(
 
 
 def config_of(stage_config: Section, inputs: Mapping[str, object]) -> dict[str, Any]:
-    """Return what of a stage's configuration its result depends on: not how its inputs are called."""
-    return stage_config.model_dump(mode="json", exclude={*inputs})
+    """Return what of a stage's configuration its result depends on: not how its inputs are called, or how fast it is."""
+    unimportant = dict.fromkeys(inputs, True) | {"loop": dict.fromkeys(HOW_FAST, True)}
+    return stage_config.model_dump(mode="json", exclude=unimportant)

@@ -24,7 +24,7 @@ GROUPS = {
     "Shares of the gradient": ("gradient_share",),
     "Gradient norms": ("grad_norm",),
     "Learning rates": ("lr",),
-    "Speed and memory": ("images_per_second", "memory_gib"),
+    "Speed and memory": ("images_per_second", "tflops", "mfu", "memory_gib"),
 }
 LOSSES = "Losses"
 PREVIEWS = 6  # the newest, and the first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,11 @@ class RunFolder:
 
     @contextmanager
     def prepare(
-        self, config: Mapping[str, Any], environment: Mapping[str, Any], exports: Sequence[str] = ()
+        self,
+        config: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        exports: Sequence[str] = (),
+        free: Collection[str] = (),
     ) -> Iterator[RunFolder]:
         """Create or reopen the folder and hold it against other runs.
 
@@ -78,6 +82,7 @@ class RunFolder:
 
         Args:
             exports: folders of exported models in it; without them a run cannot be lengthened.
+            free: fields, as "loop.threads", of which a resumed run may have other values.
 
         Raises:
             UserError: the folder cannot be written, holds a run with another configuration, or another process
@@ -99,7 +104,7 @@ class RunFolder:
                     next_step="wait for it, or choose another folder with --run",
                 ) from None
             recorded = self.config_path.is_file()
-            if not recorded or self._changed(config, exports):
+            if not recorded or self._changed(config, exports, free):
                 write_text(self.environment_path, json.dumps(environment, indent=1) + "\n")
                 write_text(self.config_path, yaml.safe_dump(dict(config), sort_keys=False))
             barrier()
@@ -122,7 +127,7 @@ class RunFolder:
             if path.name not in WITHOUT_WORK
         )
 
-    def _changed(self, given: Mapping[str, Any], exports: Sequence[str]) -> bool:
+    def _changed(self, given: Mapping[str, Any], exports: Sequence[str], free: Collection[str]) -> bool:
         """Return whether a configuration takes the place of the recorded one.
 
         Raises:
@@ -130,7 +135,7 @@ class RunFolder:
         """
         recorded = self.configuration()
         before, now = dict(_flatten(recorded)), dict(_flatten(given))
-        differing = [key for key in before | now if before.get(key) != now.get(key)]
+        differing = [key for key in before | now if before.get(key) != now.get(key) and key not in free]
         if not differing:
             return False
         if not self.holds_work():

@@ -186,7 +186,9 @@ def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
 
 def _plain(config: Configuration) -> Configuration:
     """The same computation without a device's number format."""
-    return config.model_copy(update={"loop": config.loop.model_copy(update={"precision": "fp32"})})
+    return config.model_copy(
+        update={"loop": config.loop.model_copy(update={"precision": "fp32", "compile": "off"})}
+    )
 
 
 def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, to_yaml
+from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig, to_yaml
 from sendvae.config.schema_common import DataConfig
 from sendvae.config.schema_diffusion import DiffusionDataConfig
 from sendvae.data import (
@@ -20,6 +20,7 @@ from sendvae.data import (
 from sendvae.diffusion import Generator, GeneratorName, load_generator, save_generator
 from sendvae.distributed import barrier, is_main, whole
 from sendvae.nn import LatentNorm
+from sendvae.nn.precision import resolve_precision
 from sendvae.runs import (
     Classes,
     RunFolder,
@@ -42,11 +43,13 @@ from sendvae.training.caching import (
     measure_statistics,
     token_rows,
 )
+from sendvae.training.estimate import estimate
 from sendvae.training.given_latents import given_size, given_statistics, open_given
 from sendvae.training.images import fitting_size, open_training_images
 from sendvae.training.loop import train
 from sendvae.training.networks import fresh_generator, generator_shape, tokenizer_networks, vae_networks
 from sendvae.training.source import Source
+from sendvae.training.speed import Speed
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import check_start, find_weights_of, is_exported, open_run, starting_tokenizer
 from sendvae.vision import Backbone, load_backbone
@@ -86,7 +89,8 @@ def train_tokenizer(config: TokenizerConfig, folder: Path, cache: Path, name: st
         networks = tokenizer_networks(config, tokenizer, size, target.width)
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         stage = TokenizerStage(config, networks, source, device, target.backbone, name)
-        train(stage, run, config.loop, config.seed, config.data.workers)
+        speed = _speed(config, size, None, device)
+        train(stage, run, config.loop, config.seed, config.data.workers, speed=speed)
         tokenizer = stage.ema.network if stage.ema else stage.tokenizer
         tokenizer.latent_stats = measure_statistics(
             tokenizer, images, config.statistics_images, config.seed, device
@@ -146,7 +150,8 @@ def train_diffusion(
         if config.preview is not None and preview is not None:
             draw = preview(tokenizer, images, run.samples)
             drawing = (config.preview.every, lambda images_seen: draw(stage.ema.network, images_seen))
-        train(stage, run, config.loop, config.seed, config.data.workers, drawing)
+        speed = _speed(config, size, len(images.class_names), device)
+        train(stage, run, config.loop, config.seed, config.data.workers, drawing, speed)
         averaged = type(generator)(**generator.arguments)
         averaged.load_state_dict({name: whole(t) for name, t in stage.ema.tensors().items()})
         if is_main():
@@ -172,7 +177,8 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         images = open_training_images(config.data)
         find_weights_of(config)
         tokenizer = starting_tokenizer(config.init)
-        shape = generator_shape(config, tokenizer, fitting_size(tokenizer, images))
+        size = fitting_size(tokenizer, images)
+        shape = generator_shape(config, tokenizer, size)
         grid = GeneratorName.parse(config.model).grid(shape[-1])
         record_classes(run, images)
         if tokenizer.latent_stats is None:
@@ -185,7 +191,8 @@ def train_joint(config: JointConfig, folder: Path, cache: Path, name: str = "joi
         source = Source(images, tokens=target.tokens, flip=config.data.flip)
         networks = vae_networks(config, tokenizer)
         stage = JointStage(config, networks, generator, source, device, target.backbone, name)
-        train(stage, run, config.loop, config.seed, config.data.workers)
+        speed = _speed(config, size, len(images.class_names), device)
+        train(stage, run, config.loop, config.seed, config.data.workers, speed=speed)
         averaged = stage.ema.network
         generator, norm = averaged["sit"], averaged["latent_norm"]
         assert isinstance(generator, Generator)
@@ -202,6 +209,16 @@ def record_classes(run: RunFolder, images: ImageSet) -> None:
     """Keep the names of the classes with the run, so that sampling from it needs no data."""
     if is_main():
         Classes.of(images).save(run.path)
+
+
+def _speed(config: TrainingConfig, size: int, classes: int | None, device: torch.device) -> Speed | None:
+    """Return what the main process computes rates from: the FLOPs of an image, by the estimator."""
+    if not is_main():
+        return None
+    data = config.data.model_copy(update={"size": size, "classes": classes})
+    with torch.random.fork_rng(devices=[]):  # what is built to be counted draws random numbers
+        found = estimate(config.model_copy(update={"data": data}))
+    return Speed(found.flops_per_image, device, resolve_precision(config.loop.precision, device))
 
 
 def _measured(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sendvae.distributed import all_reduce_mean, is_main
 from sendvae.runs import Journal, RunFolder, Tracker, open_tracker
+from sendvae.training.speed import Speed
 
 SKIPPED = "skipped_steps"
 GIB = 2**30
@@ -86,9 +87,13 @@ class Log:
         run: the run folder.
         trackers: names of `sendvae.runs.TRACKERS`.
         images_seen: where the run resumes; later lines of the journal are dropped.
+        speed: of which lines tell TFLOP/s and their share of the peak; None: they do not.
     """
 
-    def __init__(self, run: RunFolder, trackers: Sequence[str], images_seen: int) -> None:
+    def __init__(
+        self, run: RunFolder, trackers: Sequence[str], images_seen: int, speed: Speed | None = None
+    ) -> None:
+        self.speed = speed
         self.journal = Journal(run.journal_path)
         self.trackers: list[Tracker] = []
         if is_main():
@@ -96,17 +101,19 @@ class Log:
             self.trackers = [open_tracker(name, run.path, images_seen) for name in trackers]
         self._last = time.monotonic(), images_seen
 
-    def write(self, images_seen: int, step: int, scalars: Mapping[str, float]) -> None:
-        """Write one line, with the images per second since the line before and the peak memory in GiB."""
+    def write(self, images_seen: int, step: int, scalars: Mapping[str, float]) -> dict[str, float]:
+        """Write one line, with the rates since the line before and the peak memory in GiB; return the rates."""
         now, (before, images_before) = time.monotonic(), self._last
         self._last = now, images_seen
         if not is_main():
-            return
+            return {}
         rate = (images_seen - images_before) / max(now - before, 1e-9)
-        line = {**scalars, "images_per_second": rate, "memory_gib": peak_memory()}
+        rates = {"images_per_second": rate} | (self.speed.rates(rate) if self.speed else {})
+        line = {**scalars, **rates, "memory_gib": peak_memory()}
         self.journal.append(images=images_seen, step=step, **line)
         for tracker in self.trackers:
             tracker.log(images_seen, line)
+        return rates
 
     def __enter__(self) -> Log:
         return self

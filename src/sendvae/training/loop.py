@@ -22,10 +22,13 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
 from sendvae.runs.caches import in_units
+from sendvae.runs.profiling import step_done
 from sendvae.training.cuda_graph import RecordedStep, can_record
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
+from sendvae.training.speed import Speed
 from sendvae.training.state import State
+from sendvae.training.threads import with_threads
 
 
 @runtime_checkable
@@ -88,6 +91,7 @@ def train(
     seed: int,
     workers: int = 0,
     preview: tuple[int, Preview] | None = None,
+    speed: Speed | None = None,
 ) -> None:
     """Train `stage` until `loop.images`, resuming from the run folder's last checkpoint.
 
@@ -98,6 +102,7 @@ def train(
         seed: of the order of the images.
         workers: processes that read batches.
         preview: called with the images seen every so many images; what it returns is logged.
+        speed: of which lines tell TFLOP/s and their share of the peak.
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.
@@ -118,10 +123,11 @@ def train(
     _check_room(stage, run, loop)
     previewed = images_seen
     step_of = RecordedStep(stage, seed) if loop.cuda_graph and can_record(stage, loop) else stage.step
+    step_of = with_threads(step_of, loop.threads, stage.device)
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
         _signals() as received,
-        Log(run, loop.trackers, images_seen) as log,
+        Log(run, loop.trackers, images_seen, speed) as log,
         progress(stage.name, loop.images, unit="img", start=images_seen) as bar,
     ):
         for batch in stream:
@@ -139,13 +145,14 @@ def train(
                 if preview is not None and _crossed(previewed, images_seen, preview[0]):
                     scalars |= preview[1](images_seen)
                     previewed = images_seen
-                log.write(images_seen, step, scalars)
+                note += _share(log.write(images_seen, step, scalars))
                 if len(window.bad) >= loop.nonfinite_limit:
                     _give_up(stage.source, run, window.bad, loop.batch_size, seed)
                 if done and len(window.bad) == step:  # before a checkpoint makes the run a finished one
                     report = _report(stage.source, run, window.bad, loop.batch_size, seed)
                     raise NothingTrained(stage.name, step, window.bad[-1][1], report)
             bar.advance(images_seen - previous, note=note)
+            step_done()
             # Checkpoint.
             if done or stopping or _crossed(previous, images_seen, loop.checkpoint_every):
                 save_checkpoint(
@@ -240,6 +247,10 @@ def _crossed(previous: int, current: int, every: int | None) -> bool:
 def _note(scalars: Mapping[str, float]) -> str:
     shown = [f"{name} {value:.3f}" for name, value in scalars.items() if not name.startswith("grad_norm")]
     return " · ".join(shown[:4])
+
+
+def _share(rates: Mapping[str, float]) -> str:
+    return f" · {rates['tflops']:.3g} TFLOP/s, {rates['mfu']:.0%} of the peak" if "mfu" in rates else ""
 
 
 @contextmanager

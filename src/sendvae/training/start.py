@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from sendvae.autoencoding import PERCEPTUAL_WEIGHTS
 from sendvae.config import DiffusionConfig, TokenizerConfig, TrainingConfig
+from sendvae.config.schema_common import HOW_FAST
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, check_tracker, describe_environment, latest_checkpoint, say
 from sendvae.tokenizers import (
@@ -27,7 +28,8 @@ FRESH = "fresh:"  # begins `init` where a new tokenizer of that architecture is 
 
 def open_run(folder: Path, config: TrainingConfig, *exports: str) -> AbstractContextManager[RunFolder]:
     """Open the folder of a run; `exports` are the models that it will hold."""
-    return RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment(), exports)
+    free = [f"loop.{name}" for name in HOW_FAST]
+    return RunFolder(folder).prepare(config.model_dump(mode="json"), describe_environment(), exports, free)
 
 
 def is_exported(run: RunFolder, exported: Path, load: Callable[[Path], object]) -> bool:

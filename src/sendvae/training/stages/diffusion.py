@@ -12,6 +12,7 @@ from sendvae.config import DiffusionConfig
 from sendvae.diffusion import Generator
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.tokenizers import LatentStats, Posterior, Tokenizer
+from sendvae.training.compiling import compile_regions
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
 from sendvae.training.optim import Updater
@@ -64,6 +65,7 @@ class DiffusionStage:
             {"sit": Updater(self.generator, config.optimizer, config.loop.images)},
             {"ema": self.ema},
         )
+        compile_regions((self.generator, tokenizer, backbone), config.loop.compile, device)
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
         """Train on this process's share of a batch; return scalars, detached."""

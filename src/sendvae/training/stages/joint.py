@@ -13,6 +13,7 @@ from sendvae.config import JointConfig
 from sendvae.diffusion import PATHS, Generator, repa_loss
 from sendvae.errors import UserError
 from sendvae.nn.precision import autocast, resolve_precision
+from sendvae.training.compiling import compile_regions
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
 from sendvae.training.networks import VAENetworks
@@ -87,6 +88,8 @@ class JointStage:
             {**self.vae.updaters, "sit": Updater(self.generator, config.optimizer, config.loop.images)},
             {"ema": self.ema},
         )
+        judges = (self.discriminator, self.vae.perceptual, backbone)
+        compile_regions((self.tokenizer, self.generator, *judges), config.loop.compile, device)
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
         """Train on this process's share of a batch; return scalars, detached."""

@@ -11,6 +11,7 @@ from sendvae import distributed
 from sendvae.alignment import adaptive_weight
 from sendvae.config import TokenizerConfig
 from sendvae.nn.precision import autocast
+from sendvae.training.compiling import compile_regions
 from sendvae.training.ema import EMA
 from sendvae.training.micro_batches import MicroBatch, micro_batches
 from sendvae.training.networks import VAENetworks
@@ -69,6 +70,8 @@ class TokenizerStage:
             updaters,
             {"ema": self.ema} if self.ema is not None else {},
         )
+        judges = (self.discriminator, self.vae.perceptual, self.alignment, backbone)
+        compile_regions((self.tokenizer, *judges), config.loop.compile, device)
 
     def step(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
         """Train on this process's share of a batch; return scalars, detached."""
