@@ -17,6 +17,7 @@ from tools.mutants import (
     data,
     evaluation,
     experiments,
+    faults,
     jobs,
     latents,
     networks,
@@ -40,6 +41,7 @@ MUTANTS: list[Mutant] = [
         experiments,
         reproduction,
         weights,
+        faults,
     )
     for mutant in room.MUTANTS
 ]

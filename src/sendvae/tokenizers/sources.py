@@ -13,6 +13,7 @@ from sendvae.weights import SUFFIXES, Weights, chosen
 from sendvae.weights.hub import HUB, hub_source
 
 LOCAL = "local-dir:"
+RUN = "config.yaml"  # what a run folder records of its training
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -55,7 +56,26 @@ def weights_of(name: str) -> Weights:
     raise error
 
 
+def _refuse_diffusion(folder: Path) -> None:
+    """Refuse a run that has trained a generator only.
+
+    Raises:
+        UserError: it is one; names its tokenizer.
+    """
+    text = (folder / RUN).read_text(errors="replace")
+    if re.search(r"^kind: diffusion\s*$", text, re.MULTILINE) is None:
+        return
+    own = re.search(r"^tokenizer: (\S+)\s*$", text, re.MULTILINE)
+    raise UserError(
+        f"{folder} is a run of sendvae train diffusion, not a tokenizer",
+        expected="a tokenizer" + (f"; this run was trained on the latents of {own[1]}" if own else ""),
+        next_step=f"name that one, or draw images from the run: sendvae sample {folder} --grid 4x4 --to grid.png",
+    )
+
+
 def _in_folder(folder: Path) -> TokenizerFiles:
+    if (folder / RUN).is_file():
+        _refuse_diffusion(folder)
     if found := chosen(folder, choose_files):
         return files_beside(found[0])
     if (folder / "checkpoints").is_dir():
