@@ -83,7 +83,7 @@ def test_a_bomb_is_refused_by_its_header_alone(tmp_path: Path, monkeypatch: pyte
     def decoded(_: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(uploads, "_on_white", decoded)
+    monkeypatch.setattr(uploads, "to_rgb", decoded)
     pillows = Image.MAX_IMAGE_PIXELS
     assert pillows is not None
     for pixels in (MAX_PIXELS + 7000, pillows + 20_000, 2 * pillows + 40_000, 2**40):

@@ -192,14 +192,14 @@ def test_bombs_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_metadata_is_carried_over() -> None:
     image, buffer = picture(0), io.BytesIO()
     image.save(buffer, "PNG", icc_profile=b"profile" * 50)
-    assert encode_cropped(buffer.getvalue(), 8, "png") == encode_cropped(encoded(0), 8, "png")
+    assert encode_cropped(buffer.getvalue(), 8, "png").data == encode_cropped(encoded(0), 8, "png").data
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "I;16"])
 def test_other_colour_modes_become_rgb(mode: str) -> None:
     image, buffer = picture(3).convert("L" if mode == "I;16" else mode), io.BytesIO()
     image.convert(mode).save(buffer, "TIFF")
-    with Image.open(io.BytesIO(encode_cropped(buffer.getvalue(), 8, "png"))) as cropped:
+    with Image.open(io.BytesIO(encode_cropped(buffer.getvalue(), 8, "png").data)) as cropped:
         expected = by_definition(image.convert("RGB"), 8)
         assert mode == "I;16" or np.array_equal(np.array(cropped), expected)
 
@@ -237,3 +237,69 @@ def test_killed_at_random_times(tmp_path: Path) -> None:
     subprocess.run([*command, tmp_path / "source", killed, *options], check=True, capture_output=True)
     assert kills > 1
     assert contents(killed) == contents(whole)
+
+
+def test_what_was_done_to_images_is_listed_and_counted(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_folder(source, ["a.png", "b.png"])
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(source / "clear.png")
+    Image.new("RGB", (30, 7)).save(source / "small.png")
+    for name in ("notes.txt", "more.TXT", "README"):
+        (source / name).write_text("no image")
+    refused = Preparation(str(source), tmp_path / "out", Recipe(8, background=(7, 8, 9))).run()
+    assert (refused["samples"], refused["skipped"]) == (3, 1)
+    assert refused["changed"] == {"transparent parts filled with the background": 1}
+    assert refused["other_files"] == {"": 1, ".txt": 2}
+    lines = [json.loads(line) for line in (tmp_path / "out" / "skipped.jsonl").read_text().splitlines()]
+    assert {"image": "small.png", "reason": "smaller than 8 pixels: 30 x 7"} in lines
+    assert {"image": "clear.png", "changed": "transparent parts filled with the background"} in lines
+    assert {"extension": ".txt", "files": 2} in lines
+    images = open_images(str(tmp_path / "out"), "train")
+    clear = images[images.keys.index("clear")].image
+    assert clear[:, 0, 0].tolist() == [7, 8, 9]
+    taken = Preparation(str(source), tmp_path / "all", Recipe(8, allow_enlarging=True)).run()
+    assert (taken["samples"], taken["skipped"], taken["changed"]["enlarged"]) == (4, 0, 1)
+
+
+def test_a_folder_with_other_files_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        Preparation(str(source), tmp_path / "out", SMALL)
+    with pytest.raises(UserError, match="the target is a file"):
+        Preparation(str(source), tmp_path / "out" / "thesis.tex", SMALL)
+    for target in (source, source / "prepared", tmp_path):
+        with pytest.raises(UserError, match="lie in each other"):
+            Preparation(str(source), target, SMALL)
+    assert contents(tmp_path / "out").keys() == {"thesis.tex"}
+
+
+def test_val_and_test_by_fractions(tmp_path: Path) -> None:
+    write_folder(tmp_path / "flat", [f"{i}.png" for i in range(400)])
+    both, val = (
+        {item.key: item.split for item in Preparation(str(tmp_path / "flat"), tmp_path / "x", recipe).items}
+        for recipe in (Recipe(8, val_fraction=0.25, test_fraction=0.25), Recipe(8, val_fraction=0.25))
+    )
+    assert {key for key in both if both[key] == "val"} == {key for key in val if val[key] == "val"}
+    assert 57 < sum(split == "test" for split in both.values()) < 143
+    with pytest.raises(UserError, match="nothing is left"):
+        Preparation(str(tmp_path / "flat"), tmp_path / "x", Recipe(8, val_fraction=0.5, test_fraction=0.5))
+
+
+def test_two_rows_of_one_image_are_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,low\nant/0.png,1\nant/0.png,0\n")
+    with pytest.raises(UserError, match="several rows for an image"):
+        Preparation(str(source), tmp_path / "out", SMALL, table=tmp_path / "t.csv")
+
+
+def test_members_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        for name in (b"a/1.png", b"\xe9t\xe9/\xff.png"):
+            member = tarfile.TarInfo(name.decode(errors="surrogateescape"))
+            member.size = len(encoded(7))
+            tar.addfile(member, io.BytesIO(encoded(7)))
+    Preparation(str(tmp_path / "a.tar"), tmp_path / "out", Recipe(8)).run()
+    images = open_images(str(tmp_path / "out"), "train")
+    assert images.keys == ["a/1", r"\xe9t\xe9/\xff"]
+    assert images.class_names == (r"\xe9t\xe9", "a")
+    assert images.batch(range(2)).images.shape == (2, 3, 8, 8)

@@ -136,4 +136,28 @@ MUTANTS = [
             "training/test_given_latents.py::test_a_restart_adds_what_is_missing_and_another_tokenizer_is_refused",
         ),
     ),
+    Mutant(
+        "photographs-lie-on-their-side",
+        "EXIF orientation 6 is turned the wrong way.",
+        "data/rgb.py",
+        "6: Image.Transpose.ROTATE_270",
+        "6: Image.Transpose.ROTATE_90",
+        ("data/test_rgb.py::test_photographs_are_turned_upright_at_every_door",),
+    ),
+    Mutant(
+        "background-ignored",
+        "Preparation fills transparent parts with white, whatever was asked for.",
+        "data/prepare_shard.py",
+        "recipe.background,",
+        "WHITE,",
+        ("data/test_prepare.py::test_what_was_done_to_images_is_listed_and_counted",),
+    ),
+    Mutant(
+        "always-enlarging",
+        "Small images are enlarged without being asked to.",
+        "data/prepare_shard.py",
+        "recipe.allow_enlarging,",
+        "True,",
+        ("data/test_prepare.py::test_what_was_done_to_images_is_listed_and_counted",),
+    ),
 ]

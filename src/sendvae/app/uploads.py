@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sendvae.app.refusal import Refusal
 from sendvae.data import center_crop
 from sendvae.data.crop import as_pixels
+from sendvae.data.rgb import WHITE, to_rgb
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000  # 120 MB once decoded
@@ -22,9 +23,6 @@ MAX_ASPECT = 20  # a longer strip would become huge before its middle is cut out
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 READABLE = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 FITS = ("crop", "pad")
-WHITE = (255, 255, 255)
-DEEP = ("I", "F")  # first letter of the modes of more than 8 bits, grey
-DEPTH = 256.0  # levels of 16 bits in one of 8
 # What the decoders of a damaged file may raise.
 DAMAGE = (
     OSError,
@@ -65,7 +63,7 @@ def open_upload(path: Path) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
                 _check_size(*picture.size)
-                return _on_white(picture)
+                return to_rgb(picture).image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels("more than fit") from None
     except UnidentifiedImageError:
@@ -120,14 +118,3 @@ def _too_many_pixels(given: str) -> Refusal:
         expected=f"at most {MAX_PIXELS // 10**6} million",
         next_step="make it smaller",
     )
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    """Decode."""
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith(DEEP):
-        return upright.convert("F").point(lambda level: level / DEPTH).convert("L").convert("RGB")
-    if not upright.has_transparency_data:
-        return upright.convert("RGB")
-    colours = upright.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", colours.size, (*WHITE, 255)), colours).convert("RGB")

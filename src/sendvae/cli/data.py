@@ -42,6 +42,15 @@ def prepare(
     val_fraction: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the training images that becomes val.")
     ] = 0.0,
+    test_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the training images that becomes test.")
+    ] = 0.0,
+    background: Annotated[
+        str, typer.Option(help="Colour under transparent parts: white, '#ff8800'.")
+    ] = "white",
+    allow_enlarging: Annotated[
+        bool, typer.Option("--allow-enlarging", help="Take images smaller than --size; else skip them.")
+    ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 1024,
     processes: Annotated[
         int | None, typer.Option(min=1, help="How many work at once; default: one per CPU core.")
@@ -50,7 +59,8 @@ def prepare(
     """Crop and encode images once, into shards that training reads at random from disk or a URL.
 
     Classes come from folders ([SPLIT/]CLASS/.../FILE), from .cls members of a tar, or from a column. Images that
-    cannot be read are skipped and listed in skipped.jsonl. Killed at any time, the same command goes on.
+    cannot be read are skipped. Photographs are turned upright, transparent parts filled, deep levels scaled, colour
+    profiles of CMYK and palettes applied: skipped.jsonl lists every image that this befell. Killed at any time, the same command goes on.
 
     Examples:
 
@@ -68,14 +78,17 @@ def prepare(
 
     from sendvae.cli.stopping import AGAIN, interruptible
     from sendvae.data.prepare import SKIPPED, Preparation, Recipe
+    from sendvae.data.rgb import parse_colour
     from sendvae.data.sources import UNLABELLED, Columns
     from sendvae.runs import progress
 
+    colour = parse_colour(background)
+    recipe = Recipe(size, encoding, shard_size, val_fraction, crop, test_fraction, colour, allow_enlarging)
     typer.echo(f"listing {source} ...", err=True)
     job = Preparation(
         source,
         folder,
-        Recipe(size, encoding, shard_size, val_fraction, crop),
+        recipe,
         Columns(image_column, label_column, split_column),
         attributes,
     )
@@ -87,6 +100,11 @@ def prepare(
     names = manifest["class_names"]
     classes = "no classes" if names == [UNLABELLED] else f"{len(names):,} classes"
     typer.echo(f"{folder}: {splits}; {classes}{skipped}")
+    for what, count in manifest.get("changed", {}).items():
+        typer.echo(f"  {count:,} images: {what}")
+    if others := manifest.get("other_files"):
+        shown = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in others.items())
+        typer.echo(f"  files that are no images: {shown}")
 
 
 @app.command("cache-latents")

@@ -7,11 +7,12 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from sendvae.data.crop import center_crop, short_side
+from sendvae.data.rgb import WHITE, Colour, Rgb, to_rgb
 from sendvae.registry import Registry
 
 
@@ -40,25 +41,55 @@ SHARD_CROPS: Registry[Callable[[Image.Image, int], Image.Image]] = Registry(
 )
 
 
+ENLARGED = "enlarged"
+
+
 class UnreadableImage(ValueError):
     """Bytes that PIL cannot make pixels of, with its reason."""
 
 
-def encode_cropped(data: bytes, size: int, encoding: str, crop: str = "adm") -> bytes:
+class TooSmall(UnreadableImage):
+    """An image that would have to be enlarged."""
+
+
+class Encoded(NamedTuple):
+    """An encoded crop, and what was changed about the image, as `Rgb` says it."""
+
+    data: bytes
+    changes: tuple[str, ...]
+
+
+def encode_cropped(
+    data: bytes,
+    size: int,
+    encoding: str,
+    crop: str = "adm",
+    background: Colour = WHITE,
+    allow_enlarging: bool = True,
+) -> Encoded:
     """The centre crop as ADM defines it, of an encoded image; or ("short-side") what that would crop.
 
     Raises:
         UnreadableImage: the image is damaged, or larger than PIL's limit against decompression bombs.
+        TooSmall: its short side is below `size`, without `allow_enlarging`.
     """
-    cropped = SHARD_CROPS[crop](load_rgb(data, size), size)
+    rgb, changes = load_rgb(data, size, background)
+    if min(rgb.size) < size:
+        if not allow_enlarging:
+            raise TooSmall(f"smaller than {size} pixels: {rgb.width} x {rgb.height}")
+        changes = (*changes, ENLARGED)
+    cropped = SHARD_CROPS[crop](rgb, size)
     bare = Image.frombytes("RGB", cropped.size, cropped.tobytes())  # no colour profile or other metadata
     target, output = ENCODINGS[encoding], io.BytesIO()
     bare.save(output, target.format, **target.options)
-    return output.getvalue()
+    return Encoded(output.getvalue(), changes)
 
 
-def load_rgb(data: bytes, size: int) -> Image.Image:
-    """The first frame in RGB, as it is stored (a turned photograph stays turned, as in ADM).
+def load_rgb(data: bytes, size: int, background: Colour = WHITE) -> Rgb:
+    """The first frame of an encoded image, as `to_rgb` makes it.
+
+    Args:
+        size: to which the short side will be resized; what would become too long is refused.
 
     Raises:
         UnreadableImage: as `encode_cropped`.
@@ -66,11 +97,11 @@ def load_rgb(data: bytes, size: int) -> Image.Image:
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
             warnings.simplefilter("ignore")
-            rgb = image.convert("RGB")
+            rgb, changes = to_rgb(image, background)
     except Exception as error:  # PIL's readers raise whatever the damage leads to
         reason = re.sub(r" <\S+ object at 0x[0-9a-f]+>", "", str(error))  # the same on every run
         raise UnreadableImage(f"{type(error).__name__}: {reason}") from None
     limit = Image.MAX_IMAGE_PIXELS
     if limit and size * size * max(rgb.size) / min(rgb.size) > limit:
         raise UnreadableImage(f"{rgb.width} x {rgb.height} pixels are too elongated to resize")
-    return rgb
+    return Rgb(rgb, changes)

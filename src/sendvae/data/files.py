@@ -108,7 +108,7 @@ class FileImages:
     def _image(self, position: int) -> Tensor:
         found = self.images[position]
         try:
-            return self.transform(load_rgb(self.reader.read(found.place), 1))
+            return self.transform(load_rgb(self.reader.read(found.place), 1).image)
         except (UnreadableImage, ValueError) as error:
             raise UserError(
                 f"an image of {self.source} cannot be read",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sendvae.data.attributes import AttributeTable
 from sendvae.data.locations import exists, is_local
+from sendvae.data.rgb import to_rgb
 from sendvae.data.shards import ShardIndex, open_shards
 from sendvae.data.sources.listing import UNLABELLED
 from sendvae.errors import UserError
@@ -282,9 +283,9 @@ def open_embedded(name: str, split: str, limit: int | None = None) -> EmbeddedIm
 
 
 def decode(data: bytes) -> UInt8[Tensor, "3 H W"]:
-    """An encoded image (PNG, JPEG, WebP) to RGB."""
+    """An encoded image (PNG, JPEG, WebP) to RGB, as `to_rgb` makes it, transparent parts on white."""
     with Image.open(io.BytesIO(data)) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(to_rgb(image).image)).permute(2, 0, 1).contiguous()
 
 
 def to_float(images: UInt8[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from sendvae.data.images import ShardImages
 from sendvae.data.opening import manifest_of, open_images
+from sendvae.data.rgb import to_rgb
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
@@ -119,7 +120,7 @@ def _examples(images: ShardImages) -> list[tuple[str, list[Image.Image]]]:
         thumbnails = []
         for data in images.index.read_many(picked):
             with Image.open(io.BytesIO(data)) as image:
-                thumbnails.append(image.convert("RGB").resize((THUMBNAIL, THUMBNAIL)))
+                thumbnails.append(to_rgb(image).image.resize((THUMBNAIL, THUMBNAIL)))
         rows.append((f"{images.class_names[label]} ({len(members):,})", thumbnails))
     return rows
 

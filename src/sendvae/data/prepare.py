@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from typing import Any
 from sendvae.data.encode import ENCODINGS, SHARD_CROPS
 from sendvae.data.images import ATTRIBUTES
 from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
+from sendvae.data.prepare_target import check_target, recorded_identity
 from sendvae.data.shards import MANIFEST, Row, write_index
 from sendvae.data.sources import (
     DEFAULT_SPLIT,
@@ -35,7 +37,8 @@ from sendvae.errors import UserError
 from sendvae.files import write_text
 
 SKIPPED = "skipped.jsonl"
-HELD_OUT = "val"
+HELD_OUT = ("val", "test")
+LATER = ("crop", "test_fraction", "background", "allow_enlarging")  # fields that came after the first release
 
 
 class Preparation:
@@ -63,12 +66,13 @@ class Preparation:
         columns = columns or Columns()
         self.source, self.folder, self.recipe, self.columns = source, folder, recipe, columns
         ENCODINGS[recipe.encoding], SHARD_CROPS[recipe.crop]
+        check_target(source, folder)
         self.table = ImageTable.read(table) if table else None
         listing = list_source(source, self.table.without_own(columns) if self.table else columns)
         images = self.table.label(listing.images, columns) if self.table else listing.images
         self.class_names, labels = number_classes(images, listing.class_names)
         keys = unique_keys(images)
-        self.reader, self.skipped_in_listing = listing.reader, listing.skipped
+        self.reader, self.skipped_in_listing, self.other = listing.reader, listing.skipped, listing.other
         splits = self._splits(images, keys)
         self.items = [
             Item(key, label, split, image.name, image.place)
@@ -115,9 +119,9 @@ class Preparation:
         return json.loads((self.folder / MANIFEST).read_text())
 
     def _begin(self) -> None:
-        (self.folder / UNFINISHED).mkdir(exist_ok=True)
         recorded = self._recorded()
-        if recorded is None and not any(self.folder.glob("*.tar")):
+        (self.folder / UNFINISHED).mkdir(exist_ok=True)
+        if recorded is None:
             write_text(self.folder / UNFINISHED / MANIFEST, json.dumps({"identity": self.identity}))
         elif recorded != self.identity:
             raise UserError(
@@ -126,10 +130,7 @@ class Preparation:
             )
 
     def _recorded(self) -> str | None:
-        for path in (self.folder / MANIFEST, self.folder / UNFINISHED / MANIFEST):
-            if path.is_file():
-                return json.loads(path.read_text()).get("identity", "unknown")
-        return None
+        return recorded_identity(self.folder)
 
     def _finish(self) -> None:
         parts = [json.loads(part_path(self.folder, number).read_text()) for number in range(len(self.starts))]
@@ -140,10 +141,13 @@ class Preparation:
             for key, label, split, offset, size in part["rows"]
         ]
         skipped = self.skipped_in_listing + [(name, why) for part in parts for name, why in part["skipped"]]
-        write_text(
-            self.folder / SKIPPED,
-            "".join(json.dumps({"image": name, "reason": why}) + "\n" for name, why in skipped),
-        )
+        changed = [(name, what) for part in parts for name, what in part.get("changed", [])]
+        lines = [
+            *({"image": name, "reason": why} for name, why in skipped),
+            *({"image": name, "changed": what} for name, what in changed),
+            *({"extension": ending, "files": count} for ending, count in self.other.items()),
+        ]
+        write_text(self.folder / SKIPPED, "".join(json.dumps(line) + "\n" for line in lines))
         if not rows:
             raise UserError(
                 "no image could be read", given=self.source, next_step=f"see {self.folder / SKIPPED}"
@@ -160,6 +164,8 @@ class Preparation:
             "identity": self.identity,
             **asdict(self.recipe),
             "skipped": len(skipped),
+            "changed": dict(sorted(Counter(what for _, what in changed).items())),
+            "other_files": self.other,
             "class_counts": counts,
         }
         write_index(self.folder, rows, shards, self.class_names, more)
@@ -168,24 +174,31 @@ class Preparation:
 
     def _splits(self, images: list[Found], keys: list[str]) -> list[str]:
         splits = [known_split(image.split) if image.split else DEFAULT_SPLIT for image in images]
-        if not self.recipe.val_fraction:
-            return splits
-        if HELD_OUT in splits:
+        shares = dict(zip(HELD_OUT, (self.recipe.val_fraction, self.recipe.test_fraction), strict=True))
+        for name, share in shares.items():
+            if share and name in splits:
+                raise UserError(
+                    f"the source has a split '{name}' already",
+                    given=f"{name}_fraction={share}",
+                    next_step=f"leave out --{name}-fraction",
+                )
+        if sum(shares.values()) >= 1:
             raise UserError(
-                f"the source has a split '{HELD_OUT}' already",
-                given=f"val_fraction={self.recipe.val_fraction}",
-                next_step="leave out --val-fraction",
+                "nothing is left to train on",
+                given=" + ".join(f"{share:g} {name}" for name, share in shares.items()),
+                expected="shares that are less than 1 together",
             )
         groups = [self.table.group(image.name) if self.table else None for image in images]
         return [
-            HELD_OUT if split == DEFAULT_SPLIT and _hash(group or key) < self.recipe.val_fraction else split
+            _held_out(group or key, shares) if split == DEFAULT_SPLIT else split
             for split, group, key in zip(splits, groups, keys, strict=True)
         ]
 
     def _identity(self) -> str:
         recipe: dict[str, Any] = dict(asdict(self.recipe))
-        if self.recipe.crop == "adm":  # folders prepared before there was another keep their identity
-            recipe.pop("crop")
+        for name in LATER:  # folders prepared before there was a choice keep their identity
+            if getattr(self.recipe, name) == getattr(Recipe, name):
+                recipe.pop(name)
         digest = hashlib.sha256(json.dumps([recipe, self.class_names]).encode())
         for item in self.items:
             digest.update(f"{item.key}\t{item.label}\t{item.split}\n".encode(errors="surrogateescape"))
@@ -206,6 +219,16 @@ def _only_one(folder: Path) -> Iterator[None]:
         raise UserError(f"another process is preparing {folder}", next_step="wait for it") from None
     finally:
         os.close(handle)
+
+
+def _held_out(text: str, shares: dict[str, float]) -> str:
+    """The split that an image or group falls into."""
+    place, top = _hash(text), 0.0
+    for name, share in shares.items():
+        top += share
+        if place < top:
+            return name
+    return DEFAULT_SPLIT
 
 
 def _hash(text: str) -> float:

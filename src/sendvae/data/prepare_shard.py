@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sendvae.data.encode import ENCODINGS, encode_cropped
+from sendvae.data.rgb import WHITE, Colour
 from sendvae.data.shards import TarShard
 from sendvae.data.sources import Reader
 from sendvae.errors import UserError
@@ -33,6 +34,9 @@ class Recipe:
         shard_size: images per shard; a restart repeats at most one shard per process.
         val_fraction: of the training images, chosen by a hash of the key (or group), becomes "val".
         crop: "adm", the centre, or "short-side", none: a key of `SHARD_CROPS`.
+        test_fraction: likewise, becomes "test".
+        background: what transparent parts are filled with.
+        allow_enlarging: whether images smaller than `size` are enlarged, not skipped.
     """
 
     size: int = 256
@@ -40,6 +44,9 @@ class Recipe:
     shard_size: int = 1024
     val_fraction: float = 0.0
     crop: str = "adm"
+    test_fraction: float = 0.0
+    background: Colour = WHITE
+    allow_enlarging: bool = False
 
 
 class Item(NamedTuple):
@@ -62,20 +69,29 @@ def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items
     shard = TarShard(folder / f"images-{number:05d}.tar")
     rows: list[tuple[str, int, str, int, int]] = []
     skipped: list[tuple[str, str]] = []
+    changed: list[tuple[str, str]] = []
     try:
         for item in items:
             try:
-                data = encode_cropped(reader.read(item.place), recipe.size, recipe.encoding, recipe.crop)
+                data, changes = encode_cropped(
+                    reader.read(item.place),
+                    recipe.size,
+                    recipe.encoding,
+                    recipe.crop,
+                    recipe.background,
+                    recipe.allow_enlarging,
+                )
             except ValueError as error:  # of this image; a failing disk or network raises others, and ends it
                 skipped.append((item.name, str(error)))
                 continue
+            changed += [(item.name, change) for change in changes]
             offset = shard.add(f"{item.key}.{ENCODINGS[recipe.encoding].extension}", data)
             rows.append((item.key, item.label, item.split, offset, len(data)))
     except BaseException:
         shard.discard()
         raise
     record = shard.close() if rows else shard.discard()
-    part = {"shard": record, "rows": rows, "skipped": skipped}
+    part = {"shard": record, "rows": rows, "skipped": skipped, "changed": changed}
     write_text(part_path(folder, number), json.dumps(part))
     return len(items)
 

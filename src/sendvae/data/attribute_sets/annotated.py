@@ -137,7 +137,7 @@ class AnnotatedImages:
         found = self.annotations
         row = int(self.rows[index])
         try:
-            image = load_rgb(found.reader.read(found.places[row]), self.size)
+            image = load_rgb(found.reader.read(found.places[row]), self.size).image
             if found.boxes is not None:
                 image = _cropped(image, found.boxes[row])
         except (FileNotFoundError, UnreadableImage, ValueError) as error:

@@ -23,10 +23,12 @@ from sendvae.data.sources.listing import (
     Found,
     Listing,
     check_member,
+    count_others,
     is_image,
     label_by_folders,
     label_from_text,
     read_limited,
+    readable,
 )
 from sendvae.errors import UserError
 
@@ -161,7 +163,7 @@ def _scan(number: int, url: str, columns: Columns) -> tuple[list[Found], list[tu
             raise
         raise UserError("a damaged tar file", given=f"{url}: {error}") from None
     return [
-        Found(name, place, *sidecars.get(sample, (None, None))) for sample, name, place in images
+        Found(readable(name), place, *sidecars.get(sample, (None, None))) for sample, name, place in images
     ], skipped
 
 
@@ -244,6 +246,7 @@ def list_zip(url: str) -> Listing:
     archive = _open_zip(url)
     try:
         images = []
+        files = [member.filename for member in archive.infolist() if not member.is_dir()]
         for number, member in enumerate(archive.infolist()):
             check_member(member.filename, url)
             if is_image(member.filename) and not member.is_dir():
@@ -251,7 +254,7 @@ def list_zip(url: str) -> Listing:
     finally:
         _close_zip(archive)
     images.sort()
-    return Listing(label_by_folders(images, strip_root=True), ZipReader(url))
+    return Listing(label_by_folders(images, strip_root=True), ZipReader(url), other=count_others(files))
 
 
 def _open_zip(url: str) -> zipfile.ZipFile:

@@ -9,6 +9,7 @@ from sendvae.data.sources.listing import (
     MAX_FILE_BYTES,
     Found,
     Listing,
+    count_others,
     is_image,
     label_by_folders,
     read_limited,
@@ -38,4 +39,9 @@ def list_folder(location: str) -> Listing:
     """
     found = find_files(location)
     images = [Found(name, name) for name in found.files if is_image(name)]
-    return Listing(label_by_folders(images), FolderReader(location), skipped=found.ignored)
+    return Listing(
+        label_by_folders(images),
+        FolderReader(location),
+        skipped=found.ignored,
+        other=count_others(found.files),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -93,6 +94,7 @@ class Listing:
         images: what was found.
         reader: gives their bytes.
         class_names: where the source fixes names and their numbers.
+        other: how many files are no images, by extension; "" for those without.
         skipped: (name, reason) of what looks like an image and cannot be read, and of links that are ignored.
     """
 
@@ -100,6 +102,7 @@ class Listing:
     reader: Reader
     class_names: list[str] | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    other: dict[str, int] = field(default_factory=dict)
 
 
 def is_image(name: str) -> bool:
@@ -107,6 +110,12 @@ def is_image(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return path.suffix.lower() in EXTENSIONS and not hidden
+
+
+def count_others(names: Iterable[str]) -> dict[str, int]:
+    """Count the files that are no images by their extensions, in lower case."""
+    others = Counter(PurePosixPath(name).suffix.lower() for name in names if not is_image(name))
+    return dict(sorted(others.items()))
 
 
 def check_member(name: str, archive: str) -> None:
@@ -123,6 +132,11 @@ def check_member(name: str, archive: str) -> None:
             expected="relative names without '..'",
             next_step="do not trust this archive",
         )
+
+
+def readable(name: str) -> str:
+    """Return a name as UTF-8 can hold it: bytes that are none become `\\xNN`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def read_limited(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,7 +39,7 @@ class ImageTable:
     def read(cls, path: Path) -> ImageTable:
         """
         Raises:
-            UserError: no such file, no header, or a row of another length.
+            UserError: no such file, no CSV, no header, a row of another length, or two rows of one image.
         """
         try:
             header, *lines = _rows(path.read_bytes().decode("utf-8-sig")) or [[]]
@@ -59,6 +60,9 @@ class ImageTable:
                 continue
             if len(line) != len(header):
                 raise UserError(f"{path}, line {number}: {len(line)} cells", expected=f"{len(header)}")
+        names = Counter(line[0] for line in lines if line)
+        if twice := next((name for name, count in names.items() if count > 1), None):
+            raise UserError(f"{path} has several rows for an image", given=twice, expected="one")
         return cls(path, tuple(header[1:]), {line[0]: line[1:] for line in lines if line})
 
     def row(self, name: str) -> list[str]:
