@@ -161,7 +161,7 @@ MUTANTS = [
         "budget-ignored",
         "A budget of time stops nothing.",
         "experiments/runner.py",
-        "                        received.append(signal.SIGTERM)",
+        "                        received.append(TIME_IS_UP)",
         "                        pass",
         ("experiments/test_runner.py::test_a_budget_stops_what_runs_and_keeps_what_is_done",),
     ),

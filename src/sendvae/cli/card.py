@@ -43,7 +43,10 @@ def _of_path(path: Path) -> dict[str, Any]:
     from sendvae.runs import RunFolder, read_journal
 
     folder = path if path.is_dir() else path.parent
-    run = RunFolder(folder.parent if folder.name == EXPORTED else folder)
+    is_checkpoint = folder.parent.name == "checkpoints"
+    run = RunFolder(
+        folder.parent.parent if is_checkpoint else folder.parent if folder.name == EXPORTED else folder
+    )
     if not run.config_path.is_file():
         return {"source": path.name, **_recorded(folder)}
     config = run.configuration()
@@ -59,6 +62,9 @@ def _of_path(path: Path) -> dict[str, Any]:
         )
     if inherited := gather_card(init).get("licence"):
         card["licence"] = inherited
+    if is_checkpoint:  # what the run's end measured is not of it
+        card["checkpoint"] = folder.name
+        return card | {"configuration": run.config_path.read_text()}
     if run.journal_path.is_file():
         last = {name: values[-1] for name, values in read_journal(run.journal_path).items() if values}
         card["metrics at the end of training"] = last

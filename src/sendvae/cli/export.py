@@ -50,6 +50,8 @@ def export(
 ) -> None:
     """Write a tokenizer in another project's layout, with a model card, and print how to load it.
 
+    A checkpoint of a tokenizer's training gives the tokenizer as it was then.
+
     A diffusion run, or one of its checkpoints, gives its averaged generator in one file (--to safetensors), or together
     with its tokenizer as a folder from which diffusers draws the images of sendvae sample (--to pipeline).
 
@@ -81,10 +83,11 @@ def export(
     from sendvae.cli.card import gather_card
     from sendvae.tokenizers.export import LAYOUTS, export_tokenizer, usage
     from sendvae.tokenizers.load import load_tokenizer
+    from sendvae.training.export import tokenizer_of_checkpoint
 
     LAYOUTS[to]  # an unknown layout is an error before the weights are read
     with _warnings_as_lines():
-        tokenizer = load_tokenizer(run)
+        tokenizer = tokenizer_of_checkpoint(Path(run)) or load_tokenizer(run)
     card = gather_card(run, licence)
     export_tokenizer(tokenizer, folder, to, card, torch.float16 if half else torch.float32)
     typer.echo(f"{to}: {folder}")

@@ -1,4 +1,4 @@
-"""The generator of a run, finished or not, as one folder: `config.json`, `model.safetensors`, and a card."""
+"""What a run has trained, finished or not: its generator as a folder with a card, its tokenizer of any checkpoint."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sendvae.config import TokenizerConfig, validate
 from sendvae.diffusion import Generator, load_generator, save_generator, trained_generator
 from sendvae.errors import UserError
 from sendvae.runs import RunFolder, latest_checkpoint, load_classes, load_measured, open_checkpoint
-from sendvae.tokenizers import LatentStats
+from sendvae.tokenizers import LatentStats, TrainableTokenizer
+from sendvae.training.caching import measure_statistics
+from sendvae.training.images import open_training_images
+from sendvae.training.jobs import default_device
+from sendvae.training.start import starting_tokenizer
 
+CHECKPOINTS = "checkpoints"  # folder of a run
 CARD = """---
 library_name: sendvae
 {licence}---
@@ -64,6 +70,39 @@ def export_generator(run: RunFolder, source: Path, folder: Path, licence: str | 
     if classes.names is not None:
         classes.save(folder)
     return generator
+
+
+def tokenizer_of_checkpoint(source: Path) -> TrainableTokenizer | None:
+    """Return the tokenizer in a checkpoint of `sendvae train tokenizer`, on the CPU, as the run's end would export it.
+
+    Its latent statistics are measured on the run's images, which must be there.
+
+    Returns:
+        None if `source` is no such checkpoint.
+
+    Raises:
+        UserError: the checkpoint is damaged, or does not fit the run's configuration.
+    """
+    run = RunFolder(source.parent.parent)
+    if source.parent.name != CHECKPOINTS or not run.config_path.is_file():
+        return None
+    recorded = run.configuration()
+    if recorded.get("kind") != "tokenizer":
+        return None
+    config = validate(TokenizerConfig, recorded)
+    weights = open_checkpoint(source).tensors("ema" if config.ema is not None else "tokenizer")
+    tokenizer = starting_tokenizer(config.init)
+    try:
+        tokenizer.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{source} does not fit the configuration of its run", given=" ".join(str(error).split())[:200]
+        ) from None
+    device = default_device()
+    tokenizer.latent_stats = measure_statistics(
+        tokenizer, open_training_images(config.data), config.statistics_images, config.seed, device
+    )
+    return tokenizer.to("cpu").eval()
 
 
 def _card(
