@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tests.data.pictures import contents, write_folder
 from typer.testing import CliRunner
@@ -24,7 +26,7 @@ CPU = torch.device("cpu")
 PREPARE = ["--size", "16", "--processes", "1", "--shard-size", "4"]
 
 
-@pytest.mark.parametrize("command", ["prepare", "cache-latents", "inspect"])
+@pytest.mark.parametrize("command", ["prepare", "cache-latents", "inspect", "verify"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = runner.invoke(app, ["data", command, "--help"])
     assert result.exit_code == 0
@@ -67,6 +69,30 @@ def test_inspect(prepared: Path, tmp_path: Path) -> None:
     assert "10 train, 1 val; 1 skipped when prepared; sheet:" in result.output
     assert "16 x 16" in result.output
     assert (tmp_path / "s.png").is_file()
+
+
+def test_verify(prepared: Path, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["data", "verify", str(prepared)])
+    assert result.exit_code == 0
+    assert "3 shards with 11 images are as they were written" in result.output
+    shutil.copytree(prepared, tmp_path / "copy")
+    (tmp_path / "copy" / "images-00001.tar").unlink()
+    result = runner.invoke(app, ["data", "verify", str(tmp_path / "copy")])
+    assert isinstance(result.exception, UserError)
+    assert "images-00001.tar: it is missing" in str(result.exception)
+
+
+def test_prepare_says_what_it_did(tmp_path: Path) -> None:
+    write_folder(tmp_path / "source", ["a.png"])
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "source" / "clear.png")
+    (tmp_path / "source" / "notes.txt").write_text("no image")
+    arguments = ["data", "prepare", str(tmp_path / "source"), str(tmp_path / "out"), *PREPARE]
+    result = runner.invoke(app, [*arguments, "--background", "#0a141e"])
+    assert "1 images: transparent parts filled with the background" in result.output
+    assert "files that are no images: 1 .txt" in result.output
+    assert open_images(str(tmp_path / "out"), "train")[1].image[:, 0, 0].tolist() == [10, 20, 30]
+    result = runner.invoke(app, [*arguments, "--background", "whiteish"])
+    assert "not a colour" in str(result.exception)
 
 
 def test_a_mistake_is_a_user_error(tmp_path: Path) -> None:

@@ -160,4 +160,12 @@ MUTANTS = [
         "True,",
         ("data/test_prepare.py::test_what_was_done_to_images_is_listed_and_counted",),
     ),
+    Mutant(
+        "verify-reads-no-bytes",
+        "A shard of the right length counts as whole.",
+        "data/verify.py",
+        'digest.hexdigest() == shard.get("sha256")',
+        "digest.hexdigest()",
+        ("data/test_verify.py::test_one_changed_byte_is_found_and_its_image_named",),
+    ),
 ]

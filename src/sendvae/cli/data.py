@@ -1,4 +1,4 @@
-"""`sendvae data prepare|cache-latents|inspect`."""
+"""`sendvae data prepare|cache-latents|inspect|verify`."""
 
 from __future__ import annotations
 
@@ -214,6 +214,25 @@ def inspect(
     counts = ", ".join(f"{part.images:,} {name}" for name, part in splits.items())
     skipped = f"; {overview.skipped:,} skipped when prepared" if overview.skipped else ""
     typer.echo(f"{data}: {counts}{skipped}" + (f"; sheet: {sheet}" if sheet else ""))
+
+
+@app.command()
+def verify(data: DataArgument) -> None:
+    """Compare every shard with its SHA-256 in the manifest; of damaged ones, name the images that cannot be read.
+
+    Examples:
+
+        sendvae data verify data/imagenet256
+    """
+    from sendvae.cli.stopping import interruptible
+    from sendvae.data.opening import manifest_of
+    from sendvae.data.verify import check
+    from sendvae.runs import progress
+
+    total = len(manifest_of(data)["shards"])
+    with interruptible("nothing was written"), progress("verify", total) as bar:
+        verified = check(data, bar.advance)
+    typer.echo(f"{data}: {verified.shards:,} shards with {verified.images:,} images are as they were written")
 
 
 def _prevalence(splits: dict[str, dict[str, float] | None]) -> dict[str, list[str]]:

@@ -218,6 +218,7 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
     location = str(location).rstrip("/")
     manifest = read_manifest(location)
     index = _read_arrays(location)
+    _check_rows(location, manifest, index)
     names = sorted(manifest["splits"])
     if split not in names:
         raise UserError(f"{location} has no split '{split}'", expected="one of " + ", ".join(names))
@@ -252,6 +253,20 @@ def _read_arrays(location: str) -> dict[str, np.ndarray]:
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
         raise UserError(f"{location}/{INDEX} is damaged", given=error, next_step=MEND) from None
     return index
+
+
+def _check_rows(location: str, manifest: dict[str, Any], index: dict[str, np.ndarray]) -> None:
+    """Refuse rows that point beyond the lists of the manifest."""
+    for column, listed in (("label", "class_names"), ("shard", "shards"), ("split", "splits")):
+        numbers, count = index[column], len(manifest[listed])
+        wrong = np.flatnonzero((numbers < 0) | (numbers >= count))
+        if len(wrong):
+            raise UserError(
+                f"{location}/{INDEX} does not belong to {MANIFEST}",
+                given=f"{column} {numbers[wrong[0]]} of {index['key'][wrong[0]].decode(errors='replace')}",
+                expected=f"one of {count:,} {listed}, counted from 0",
+                next_step=MEND,
+            )
 
 
 def read_manifest(location: str | Path) -> dict[str, Any]:
