@@ -242,3 +242,16 @@ def test_missing_weights_offer_the_embedded_network(tmp_path: Path, monkeypatch:
         load_network("inception", CPU)
     with pytest.raises(UserError, match="did you mean 'inception'"):
         load_network("incepton", CPU)
+
+
+def test_a_distance_of_too_few_images_is_said_to_be_biased(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dimension = features(small_network(), pictures(2, seed=1))[0].shape[1]
+    reference = save_npz(tmp_path / "reference.npz", pictures(30, seed=2))
+    for count, warned in ((2 * dimension - 1, True), (2 * dimension, False)):
+        samples = save_npz(tmp_path / f"{count}.npz", pictures(count, seed=1))
+        score((samples, reference), tmp_path, config(metrics=["fd"]))
+        said = capsys.readouterr().err
+        assert ("is biased upwards" in said) == warned, (count, dimension)
+        assert (f"{count:,} images in {dimension:,} dimensions" in said) == warned

@@ -19,8 +19,10 @@ from sendvae.evaluation.results import Result, Subject
 from sendvae.evaluation.sample_record import sampling_of
 from sendvae.metrics import ImageEvidence, SetEvidence
 from sendvae.nn.precision import resolve_precision
+from sendvae.runs import say
 
 NOT_PROTOCOL = {"batch_size"}  # features are the same in any batch
+ENOUGH = 2  # images for each dimension of the features, at least
 SPLITS = ("train",)  # of a reference with several
 
 
@@ -75,6 +77,8 @@ def measure_generation(
     if collected is None:
         return None
     rows, near = collected.rows, held_against.features
+    if "fd" in protocol.metrics:
+        _warn_of_few(*rows.pool.shape)
     hits = probe.hits(rows.pool, shown.labels_of(range(len(shown)))) if probe else None
     found = chosen.measure(
         SetEvidence(
@@ -197,6 +201,15 @@ def _open_or_statistics(reference: Images, protocol: GenerationConfig, size: int
     )
     _check_enough(images, protocol, "reference", source_of(reference))
     return images
+
+
+def _warn_of_few(count: int, dimension: int) -> None:
+    """Say where a covariance is estimated from hardly more images than it has rows: the distance is biased upwards."""
+    if count < ENOUGH * dimension:
+        say(
+            f"note: a Frechet distance of {count:,} images in {dimension:,} dimensions is biased upwards; compare it only "
+            f"with distances of as many images, or give {ENOUGH * dimension:,} or more"
+        )
 
 
 def _size(images: ImageSet) -> int:
