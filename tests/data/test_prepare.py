@@ -303,3 +303,9 @@ def test_members_whose_names_are_not_utf8(tmp_path: Path) -> None:
     assert images.keys == ["a/1", r"\xe9t\xe9/\xff"]
     assert images.class_names == (r"\xe9t\xe9", "a")
     assert images.batch(range(2)).images.shape == (2, 3, 8, 8)
+
+
+def test_a_share_without_images_is_refused(source: Path, tmp_path: Path) -> None:
+    for name in ("val", "test"):
+        with pytest.raises(UserError, match=f"the split '{name}' would be empty"):
+            Preparation(str(source), tmp_path / "out", Recipe(8, **{f"{name}_fraction": 1e-6}))  # pyrefly: ignore

@@ -189,10 +189,18 @@ class Preparation:
                 expected="shares that are less than 1 together",
             )
         groups = [self.table.group(image.name) if self.table else None for image in images]
-        return [
+        drawn = [
             _held_out(group or key, shares) if split == DEFAULT_SPLIT else split
             for split, group, key in zip(splits, groups, keys, strict=True)
         ]
+        for name, share in shares.items():
+            if share and name not in drawn:
+                raise UserError(
+                    f"the split '{name}' would be empty",
+                    given=f"{name}_fraction={share:g} of {splits.count(DEFAULT_SPLIT):,} images",
+                    next_step=f"set a larger --{name}-fraction, or leave it out",
+                )
+        return drawn
 
     def _identity(self) -> str:
         recipe: dict[str, Any] = dict(asdict(self.recipe))
