@@ -91,7 +91,7 @@ def fault_of(error: BaseException, tried: str) -> UserError | None:
     """
     if isinstance(error, UserError):
         return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
+    if is_out_of_memory(error):
         return MachineError(
             NO_MEMORY.problem, given=_first_line(error) or tried, next_step=NO_MEMORY.next_step
         )
@@ -140,8 +140,10 @@ def _of_network(error: OSError) -> bool:
     return own or type(error).__module__.partition(".")[0] in CLIENTS
 
 
-def _no_memory(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the machine, or of its GPU, is used up."""
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _shown(name: str | bytes | int) -> str:

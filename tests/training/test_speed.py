@@ -8,11 +8,15 @@ import pytest
 import torch
 from tests.training.test_jobs import JOBS, SHORT
 
-from sendvae.config import load_config
+from sendvae.config import TokenizerConfig, load_config
+from sendvae.errors import MachineError
 from sendvae.runs import read_journal
+from sendvae.runs.caches import in_units
 from sendvae.training import speed as speeds
+from sendvae.training.cost import Estimate
 from sendvae.training.estimate import estimate
 from sendvae.training.speed import PEAKS, Speed, peak_tflops
+from sendvae.training.stages import DiffusionStage
 
 CPU = torch.device("cpu")
 
@@ -25,7 +29,7 @@ def peak(monkeypatch: pytest.MonkeyPatch) -> float:
 
 def test_rates_follow_from_images_and_flops(peak: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes have a peak each."""
-    speed = Speed(2e9, CPU, "fp32")
+    speed = Speed(2e9, CPU, "fp32", memory=1.0)
     assert speed.rates(50.0) == pytest.approx({"tflops": 0.1, "mfu": 0.1 / peak})
     monkeypatch.setattr(speeds, "world_size", lambda: 4)
     assert speed.rates(50.0) == pytest.approx({"tflops": 0.1, "mfu": 0.1 / (4 * peak)})
@@ -50,18 +54,23 @@ def test_every_line_of_a_run_has_them(job: str, tmp_path: Path, peak: float) -> 
 
 
 def test_counting_leaves_the_random_numbers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is trained does not depend on what was built to be counted."""
-    _, schema, preset, more = JOBS["tokenizer"]
-    train = JOBS["tokenizer"][0]
+    """What is built to be counted takes none of them."""
+    train, schema, preset, more = JOBS["tokenizer"]
     config = load_config(schema, preset, [*SHORT, *more])
-    losses = []
-    for name, count in (("counted", True), ("plain", False)):
-        if not count:
-            monkeypatch.setattr("sendvae.training.jobs._speed", lambda *_arguments: None)
-        train(config, tmp_path / name, tmp_path / "cache")  # type: ignore[operator]
-        columns = read_journal(tmp_path / name / "metrics.jsonl")
-        losses.append([columns["reconstruction"], columns["discriminator"]])
-    assert losses[0] == losses[1]
+    states: list[torch.Tensor] = []
+
+    def count(config: TokenizerConfig) -> Estimate:
+        states.append(torch.get_rng_state())
+        return estimate(config)
+
+    def begin(*_arguments: object, **_named: object) -> None:
+        states.append(torch.get_rng_state())
+
+    monkeypatch.setattr("sendvae.training.jobs.estimate", count)
+    monkeypatch.setattr("sendvae.training.jobs.train", begin)
+    train(config, tmp_path / "run", tmp_path / "cache")  # type: ignore[operator]
+    assert len(states) == 2
+    assert torch.equal(*states)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +106,27 @@ def test_a_measured_peak_is_that_of_a_matrix_product(monkeypatch: pytest.MonkeyP
     assert calls == [torch.bfloat16] * 6
     speeds._measured.cache_clear()
     assert all(set(peaks) == {"bf16", "tf32", "fp32"} for peaks in PEAKS.values())
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")],
+)  # fmt: skip
+def test_too_little_memory_names_the_batch_and_what_helps(
+    error: Exception, tmp_path: Path, peak: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del peak
+    train, schema, preset, more = JOBS["diffusion"]
+    config = load_config(schema, preset, [*SHORT, *more, "repa=null", "loop.accumulate=2"])
+
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DiffusionStage, "step", refuse)
+    with pytest.raises(MachineError, match="too small for a batch of 4") as caught:
+        train(config, tmp_path / "run", tmp_path / "cache")  # type: ignore[operator]
+    said = str(caught.value)
+    assert "2 images at a time (loop.accumulate=2)" in said
+    assert in_units(int(sum(estimate(config).memory().values()))) in said
+    monkeypatch.setattr(DiffusionStage, "step", lambda *_arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(config, tmp_path / "other", tmp_path / "cache")  # type: ignore[operator]

@@ -9,6 +9,38 @@ GRADIENTS = ("training/test_gradients.py",)
 STATE = ("training/test_state.py",)
 MUTANTS = [
     Mutant(
+        "step-waits",
+        "A step reads a number from the device.",
+        "training/stages/diffusion.py",
+        "        self.ema.update(self.generator)\n",
+        "        self.ema.update(self.generator)\n        scalars['velocity'].item()\n",
+        ("training/test_host_syncs.py",),
+    ),
+    Mutant(
+        "peak-of-one-process",
+        "The share of the peak forgets that every process has a device.",
+        "training/speed.py",
+        "peak_tflops(self.device, self.precision) * world_size()",
+        "peak_tflops(self.device, self.precision)",
+        ("training/test_speed.py::test_rates_follow_from_images_and_flops",),
+    ),
+    Mutant(
+        "counting-draws",
+        "What is built to be counted takes random numbers from the training.",
+        "training/jobs.py",
+        "with torch.random.fork_rng(devices=[]):",
+        "if True:",
+        ("training/test_speed.py::test_counting_leaves_the_random_numbers_alone",),
+    ),
+    Mutant(
+        "slow-threads-kept",
+        "Threads are not tried again when other work has come.",
+        "training/threads.py",
+        "median(self.recent) > SLOWER",
+        "median(self.recent) > 1e9 * SLOWER",
+        ("training/test_threads.py",),
+    ),
+    Mutant(
         "draws-position",
         "Draws ignores the images seen: every step has the same noise.",
         "randomness.py",

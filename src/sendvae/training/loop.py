@@ -18,7 +18,8 @@ from torch import Tensor
 from sendvae.config.schema_common import LoopConfig
 from sendvae.data import batch_indices
 from sendvae.distributed import any_process, is_main, world_size
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
+from sendvae.faults import is_out_of_memory
 from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
 from sendvae.runs.caches import in_units
@@ -109,6 +110,7 @@ def train(
         NothingTrained: at the end, if no step was finite.
         UserError: a batch that the processes cannot share; losses or gradients that are not finite for too many
             steps in a row; a checkpoint that cannot be written.
+        MachineError: too little memory for a step.
     """
     _check_shares(loop)
     # Resume.
@@ -132,7 +134,8 @@ def train(
     ):
         for batch in stream:
             # Update.
-            window.add(images_seen, step_of(batch.to(stage.device), images_seen))
+            with _room_for(loop, speed):
+                window.add(images_seen, step_of(batch.to(stage.device), images_seen))
             previous, images_seen, step = images_seen, images_seen + loop.batch_size, step + 1
             done = images_seen >= loop.images
             # Log: the only place that waits for the device and, of several processes, for the others.
@@ -168,6 +171,28 @@ def train(
             if stopping and not done:
                 where = f"{stage.name}: stopped at {images_seen:,} images; the checkpoint is written"
                 raise Stopped(where, received[0] if received else signal.SIGTERM)
+
+
+@contextmanager
+def _room_for(loop: LoopConfig, speed: Speed | None) -> Iterator[None]:
+    """Says what a step needs where there is too little memory for it.
+
+    Raises:
+        MachineError: it was used up.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        share = loop.batch_size // (world_size() * loop.accumulate)
+        needed = f"; about {in_units(int(speed.memory))} by the estimate, with weights" if speed else ""
+        raise MachineError(
+            f"the memory is too small for a batch of {loop.batch_size}",
+            given=f"{share} images at a time (loop.accumulate={loop.accumulate}){needed}",
+            next_step="a larger loop.accumulate takes a batch in smaller pieces; or choose a smaller loop.batch_size, or"
+            " train on several processes",
+        ) from error
 
 
 def _check_shares(loop: LoopConfig) -> None:

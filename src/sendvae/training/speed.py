@@ -42,11 +42,13 @@ class Speed:
         flops_per_image: of a step with every loss, forward and backward; see `Estimate`.
         device: of this process; the others have one of the same kind.
         precision: resolved: "bf16", "tf32" or "fp32".
+        memory: bytes that a process needs, an upper estimate; see `Estimate`.
     """
 
     flops_per_image: float
     device: torch.device
     precision: str
+    memory: float
 
     def rates(self, images_per_second: float) -> dict[str, float]:
         """Return what all processes compute together at a throughput.
