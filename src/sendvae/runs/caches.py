@@ -25,7 +25,7 @@ from torch import Tensor
 
 from sendvae.data.latent_cache import MANIFEST, read_manifest, shard_states
 from sendvae.distributed import is_main, main_value
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 from sendvae.files import write_text
 from sendvae.runs.progress import say
 
@@ -149,7 +149,7 @@ def check_space(folder: Path, needed: int, what: str, advice: str = CACHE_ADVICE
         advice: what to do where there is too little room.
 
     Raises:
-        UserError: the file system has less room.
+        MachineError: the file system has less room.
     """
     if needed == 0 or not is_main():
         return
@@ -157,7 +157,7 @@ def check_space(folder: Path, needed: int, what: str, advice: str = CACHE_ADVICE
     free = shutil.disk_usage(place).free
     say(f"{what}: {in_units(needed)} to write into {folder}, where {in_units(free)} are free")
     if needed + RESERVE > free:
-        raise UserError(
+        raise MachineError(
             f"{what} do not fit onto the disk",
             given=f"{in_units(free)} free in {folder}",
             expected=in_units(needed),
