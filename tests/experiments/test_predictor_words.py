@@ -60,6 +60,16 @@ def test_sentences_say_what_the_numbers_are() -> None:
     assert focus.endswith("the interval excludes zero.")
 
 
+def test_scores_of_few_tokenizers_are_not_judged() -> None:
+    table = {f"t{i}": {"fd": float(i), "f1_macro": float(-i), "psnr": float(i % 3)} for i in range(12)}
+    for i in range(4):
+        table[f"t{i}"]["ifid"] = float(i)  # perfect, of four
+    one = analyse(table, ["f1_macro", "ifid", "gap_mean"], "fd", resamples=200)
+    assert [p.score for p in one.predictors] == ["f1_macro"]
+    assert one.few == {"ifid": 4, "gap_mean": 0}
+    assert sentences(one, "f1_macro")[-1] == "Not judged, since fewer than 10 tokenizers have them: ifid (4)."
+
+
 def test_a_score_of_noise_is_said_to_span_zero() -> None:
     focus = sentences(found("fd"), "spectrum_slope")[-1]
     assert focus.endswith("the interval spans zero.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,10 @@ def test_the_document_is_a_table_for_each(results: Path) -> None:
     assert all(len(set(table)) == 1 for table in tables if table)
     assert "0 of 15 cells have a result: `sendvae reproduce table2 --scale tiny`." in text
     assert "20 of 20 cells have a result" in text
+    assert "Cells computed: 20 on " in text
+    assert replace(found("table7", results), devices={"cpu": 3, "H100": 2}).machines == (
+        "Cells computed: 3 on cpu, 2 on H100; equal seeds draw equal noise on one kind of device only."
+    )
 
 
 def test_what_a_scale_lacks_is_said(results: Path, tmp_path: Path) -> None:

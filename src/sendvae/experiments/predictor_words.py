@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sendvae.documents import first_fault
 from sendvae.errors import UserError
-from sendvae.experiments.predictors import CHANNELS, Analysis, Predictor
+from sendvae.experiments.predictors import CHANNELS, FEWEST, Analysis, Predictor
 from sendvae.latents import SCORES, Correlation
 
 CHANCE = 0.05  # of intervals of 95 % that exclude zero where there is nothing
@@ -79,7 +79,11 @@ def sentences(analysis: Analysis, focus: str) -> list[str]:
     """
     if not analysis.predictors:
         return [f"Nothing can be said about {analysis.target}: too few tokenizers have been measured."]
-    return [_going(analysis), _predicting(analysis), _differing(analysis), _focus(analysis, focus)]
+    said = [_going(analysis), _predicting(analysis), _differing(analysis), _focus(analysis, focus)]
+    if known := {score: count for score, count in analysis.few.items() if count}:
+        names = _listed([f"{score} ({count})" for score, count in known.items()])
+        said.append(f"Not judged, since fewer than {FEWEST} tokenizers have them: {names}.")
+    return said
 
 
 def tells(one: Predictor) -> bool:

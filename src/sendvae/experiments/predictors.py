@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sendvae.experiments.declaration import GUIDED, Column, Correlates, Experiment, Row
 from sendvae.latents import (
@@ -19,6 +19,7 @@ from sendvae.latents import (
 )
 
 RESAMPLES = 2000  # of the bootstrap over tokenizers
+FEWEST = 10  # tokenizers: with fewer the bootstrap's intervals are too narrow to say anything
 CHANNELS, RECONSTRUCTION = "channels", "psnr"  # what a score is to say more than
 
 TOKENIZERS = (
@@ -88,12 +89,14 @@ class Analysis:
         predictors: the smallest error on tokenizers left out first, as a share of that of the mean: not every score is
             known of the same tokenizers.
         comparisons: of the first with every other.
+        few: scores that too few tokenizers have, with their number; they are not judged.
     """
 
     target: str
     given: Sequence[str]
     predictors: Sequence[Predictor]
     comparisons: Sequence[Comparison]
+    few: Mapping[str, int] = field(default_factory=dict)
 
 
 def analyse(
@@ -114,9 +117,12 @@ def analyse(
         resamples: of the bootstrap over tokenizers.
     """
     known = [row for row in table.values() if _finite(row, [target])]
-    found = []
+    found, few = [], {}
     for score in scores:
         rows = [row for row in known if _finite(row, [score])]
+        if len(rows) < FEWEST:
+            few[score] = len(rows)
+            continue
         x, y = [row[score] for row in rows], [row[target] for row in rows]
         whole = [row for row in rows if _finite(row, given)]
         others = [[row[name] for row in whole] for name in given]
@@ -138,7 +144,7 @@ def analyse(
         for other in defined[1:]
         if (comparison := _compare(known, defined[0].score, other.score, target, resamples)) is not None
     ]
-    return Analysis(target, list(given), defined, comparisons)
+    return Analysis(target, list(given), defined, comparisons, few)
 
 
 def _finite(row: Mapping[str, float], names: Sequence[str]) -> bool:

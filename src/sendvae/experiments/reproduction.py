@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,7 @@ class Reproduction:
         points: of a figure of points: every row with its means, by label of the column.
         pictures: of a figure of samples.
         analyses: of predictors, one for every number of generation among the columns.
+        devices: on which cells were computed, with their number.
     """
 
     experiment: Experiment
@@ -102,6 +104,16 @@ class Reproduction:
     points: Sequence[tuple[str, Mapping[str, float]]] = ()
     pictures: Sequence[Picture] = ()
     analyses: Sequence[Analysis] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def machines(self) -> str:
+        """On what the cells were computed, in a sentence; empty without any."""
+        if not self.devices:
+            return ""
+        said = ", ".join(f"{count} on {device}" for device, count in self.devices.items())
+        mixed = "; equal seeds draw equal noise on one kind of device only" if len(self.devices) > 1 else ""
+        return f"Cells computed: {said}{mixed}."
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -168,6 +180,7 @@ def reproduce(
             f"{row.name}: {reason} at this scale" for row in experiment.rows if (reason := scale.lacks(row))
         ],
         refused=refused,
+        devices=Counter(str(kept.environment.get("device", "unknown")) for kept in results.values()),
         curves=_curves(present, columns, values, table) if experiment.drawn == "curves" else (),
         points=_points(present, columns, headings, values) if experiment.drawn in SCATTERED else (),
         analyses=analyses_of(experiment, scale, cells, numbers, quantities)
