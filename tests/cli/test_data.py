@@ -74,7 +74,7 @@ def test_inspect(prepared: Path, tmp_path: Path) -> None:
 def test_verify(prepared: Path, tmp_path: Path) -> None:
     result = runner.invoke(app, ["data", "verify", str(prepared)])
     assert result.exit_code == 0
-    assert "3 shards with 11 images are as they were written" in result.output
+    assert "3 shards, 11 images: all as they were written" in result.output
     shutil.copytree(prepared, tmp_path / "copy")
     (tmp_path / "copy" / "images-00001.tar").unlink()
     result = runner.invoke(app, ["data", "verify", str(tmp_path / "copy")])
@@ -88,7 +88,7 @@ def test_prepare_says_what_it_did(tmp_path: Path) -> None:
     (tmp_path / "source" / "notes.txt").write_text("no image")
     arguments = ["data", "prepare", str(tmp_path / "source"), str(tmp_path / "out"), *PREPARE]
     result = runner.invoke(app, [*arguments, "--background", "#0a141e"])
-    assert "1 images: transparent parts filled with the background" in result.output
+    assert "1 image: transparent parts filled with the background" in result.output
     assert "files that are no images: 1 .txt" in result.output
     assert open_images(str(tmp_path / "out"), "train")[1].image[:, 0, 0].tolist() == [10, 20, 30]
     result = runner.invoke(app, [*arguments, "--background", "whiteish"])

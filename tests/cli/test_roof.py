@@ -162,3 +162,10 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert shown.stderr == ""
+
+
+def test_the_package_is_a_command_too() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "sendvae", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == __version__

@@ -141,6 +141,18 @@ def test_no_readable_image(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+def test_where_every_image_is_too_small_another_attempt_may_be_made(tmp_path: Path) -> None:
+    write_folder(tmp_path / "source", ["a.png", "b.png"])
+    with pytest.raises(UserError, match="every image is smaller than 32 pixels") as refused:
+        Preparation(str(tmp_path / "source"), tmp_path / "out", Recipe(32)).run()
+    assert str(refused.value.next_step).startswith("--allow-enlarging")
+    again = Preparation(str(tmp_path / "source"), tmp_path / "out", Recipe(32, allow_enlarging=True)).run()
+    assert (again["samples"], again["skipped"], again["too_small"]) == (2, 0, 0)
+    write_folder(tmp_path / "more", ["a.png"])
+    picture(5, 40, 50).save(tmp_path / "more" / "large.png")
+    assert Preparation(str(tmp_path / "more"), tmp_path / "some", Recipe(32)).run()["too_small"] == 1
+
+
 def test_splits_of_folders_and_by_fraction(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", ["train/a/1.png", "validation/a/1.png", "test/b/1.png"])
     manifest = Preparation(str(tmp_path / "split"), tmp_path / "out", SMALL).run()

@@ -165,6 +165,13 @@ def test_rgb_is_read_as_published_evaluations_read_it() -> None:
     """They pass over the profile; the pixels are those of the file."""
     data = saved(picture(1), "PNG", icc_profile=swapping_profile())
     assert np.array_equal(pixels(data), np.asarray(picture(1)))
+    assert load_rgb(data, 1).changes == ()  # it calls itself sRGB
+    named = "sRGB".encode("utf-16-be")
+    other = swapping_profile().replace(named, "Wide".encode("utf-16-be"))
+    wide = load_rgb(saved(picture(1), "JPEG", icc_profile=other), 1)
+    assert wide.changes == (rgb.PROFILE_LEFT,)
+    older = other.replace("Wide".encode("utf-16-be"), b"sRGB----")  # as version 2 writes names
+    assert load_rgb(saved(picture(1), "JPEG", icc_profile=older), 1).changes == ()
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -77,7 +77,8 @@ def prepare(
     import os
 
     from sendvae.cli.stopping import AGAIN, interruptible
-    from sendvae.data.prepare import SKIPPED, Preparation, Recipe
+    from sendvae.data.prepare import Preparation, Recipe
+    from sendvae.data.prepare_target import SKIPPED
     from sendvae.data.rgb import parse_colour
     from sendvae.data.sources import UNLABELLED, Columns
     from sendvae.runs import progress
@@ -96,12 +97,14 @@ def prepare(
     with interruptible(kept), progress("prepare", job.total, start=job.done) as bar:
         manifest = job.run(bar.advance, processes or len(os.sched_getaffinity(0)))
     splits = ", ".join(f"{count:,} {name}" for name, count in manifest["splits"].items())
-    skipped = f"; {manifest['skipped']:,} skipped, see {folder / SKIPPED}" if manifest["skipped"] else ""
+    small = manifest.get("too_small")
+    why = f" ({small:,} too small: --allow-enlarging takes them)" if small else ""
+    skipped = f"; {manifest['skipped']:,} skipped{why}, see {folder / SKIPPED}" if manifest["skipped"] else ""
     names = manifest["class_names"]
-    classes = "no classes" if names == [UNLABELLED] else f"{len(names):,} classes"
+    classes = "no classes" if names == [UNLABELLED] else counted(len(names), "class", "classes")
     typer.echo(f"{folder}: {splits}; {classes}{skipped}")
     for what, count in manifest.get("changed", {}).items():
-        typer.echo(f"  {count:,} images: {what}")
+        typer.echo(f"  {counted(count, 'image')}: {what}")
     if others := manifest.get("other_files"):
         shown = ", ".join(f"{count:,} {ending or 'without extension'}" for ending, count in others.items())
         typer.echo(f"  files that are no images: {shown}")
@@ -232,7 +235,14 @@ def verify(data: DataArgument) -> None:
     total = len(manifest_of(data)["shards"])
     with interruptible("nothing was written"), progress("verify", total) as bar:
         verified = check(data, bar.advance)
-    typer.echo(f"{data}: {verified.shards:,} shards with {verified.images:,} images are as they were written")
+    typer.echo(
+        f"{data}: {counted(verified.shards, 'shard')}, {counted(verified.images, 'image')}: all as they were written"
+    )
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number of things, in the singular where there is one."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def _prevalence(splits: dict[str, dict[str, float] | None]) -> dict[str, list[str]]:

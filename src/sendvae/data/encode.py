@@ -48,6 +48,9 @@ class UnreadableImage(ValueError):
     """Bytes that PIL cannot make pixels of, with its reason."""
 
 
+TOO_SMALL = "smaller than"  # begins the reason of every `TooSmall`
+
+
 class TooSmall(UnreadableImage):
     """An image that would have to be enlarged."""
 
@@ -76,7 +79,7 @@ def encode_cropped(
     rgb, changes = load_rgb(data, size, background)
     if min(rgb.size) < size:
         if not allow_enlarging:
-            raise TooSmall(f"smaller than {size} pixels: {rgb.width} x {rgb.height}")
+            raise TooSmall(f"{TOO_SMALL} {size} pixels: {rgb.width} x {rgb.height}")
         changes = (*changes, ENLARGED)
     cropped = SHARD_CROPS[crop](rgb, size)
     bare = Image.frombytes("RGB", cropped.size, cropped.tobytes())  # no colour profile or other metadata

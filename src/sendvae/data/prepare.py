@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sendvae.data.encode import ENCODINGS, SHARD_CROPS
+from sendvae.data.encode import ENCODINGS, SHARD_CROPS, TOO_SMALL
 from sendvae.data.images import ATTRIBUTES
 from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
-from sendvae.data.prepare_target import check_target, recorded_identity
+from sendvae.data.prepare_target import SKIPPED, check_target, recorded_identity
 from sendvae.data.shards import MANIFEST, Row, write_index
 from sendvae.data.sources import (
     DEFAULT_SPLIT,
@@ -36,7 +36,6 @@ from sendvae.data.sources import (
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
-SKIPPED = "skipped.jsonl"
 HELD_OUT = ("val", "test")
 LATER = ("crop", "test_fraction", "background", "allow_enlarging")  # fields that came after the first release
 
@@ -149,9 +148,8 @@ class Preparation:
         ]
         write_text(self.folder / SKIPPED, "".join(json.dumps(line) + "\n" for line in lines))
         if not rows:
-            raise UserError(
-                "no image could be read", given=self.source, next_step=f"see {self.folder / SKIPPED}"
-            )
+            shutil.rmtree(self.folder / UNFINISHED)  # so that another attempt may be made here
+            raise self._nothing_left([why for _, why in skipped])
         if self.table:
             name_of = {item.key: item.name for item in self.items}
             attributes = self.table.attributes({row.key: name_of[row.key] for row in rows}, self.columns)
@@ -164,6 +162,7 @@ class Preparation:
             "identity": self.identity,
             **asdict(self.recipe),
             "skipped": len(skipped),
+            "too_small": sum(why.startswith(TOO_SMALL) for _, why in skipped),
             "changed": dict(sorted(Counter(what for _, what in changed).items())),
             "other_files": self.other,
             "class_counts": counts,
@@ -171,6 +170,17 @@ class Preparation:
         write_index(self.folder, rows, shards, self.class_names, more)
         for temporary in self.folder.glob(".*.part"):
             temporary.unlink()
+
+    def _nothing_left(self, reasons: list[str]) -> UserError:
+        """The error for a source of which every image was skipped."""
+        see = f"see {self.folder / SKIPPED}"
+        if reasons and all(why.startswith(TOO_SMALL) for why in reasons):
+            return UserError(
+                f"every image is {TOO_SMALL} {self.recipe.size} pixels",
+                given=self.source,
+                next_step=f"--allow-enlarging, or a smaller --size; {see}",
+            )
+        return UserError("no image could be read", given=self.source, next_step=see)
 
     def _splits(self, images: list[Found], keys: list[str]) -> list[str]:
         splits = [known_split(image.split) if image.split else DEFAULT_SPLIT for image in images]

@@ -9,6 +9,8 @@ from sendvae.data.prepare_shard import UNFINISHED
 from sendvae.data.shards import MANIFEST
 from sendvae.errors import UserError
 
+SKIPPED = "skipped.jsonl"  # all that is left of a preparation that found no image
+
 
 def check_target(source: str, folder: Path) -> None:
     """Refuse a folder that a preparation of `source` must not write to, before anything is read.
@@ -29,7 +31,7 @@ def check_target(source: str, folder: Path) -> None:
             )
     if not folder.is_dir() or recorded_identity(folder) is not None:
         return
-    others = sorted(path.name for path in folder.iterdir() if path.name != UNFINISHED)
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (UNFINISHED, SKIPPED))
     if others:
         more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
         raise UserError(

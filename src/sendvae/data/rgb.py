@@ -18,6 +18,7 @@ COMPOSITED = "transparent parts filled with the background"
 SCALED = "more than 8 bits per channel, scaled to 8 by their range"
 CONVERTED = "converted to sRGB through its colour profile"
 PROFILE_DAMAGED = "its colour profile is damaged and was not used"
+PROFILE_LEFT = "its colour profile is not sRGB and was left aside, as published evaluations do"
 FIRST_FRAME = "the first of several frames taken"
 
 UPRIGHT = {  # EXIF orientation -> what turns it upright
@@ -32,6 +33,7 @@ UPRIGHT = {  # EXIF orientation -> what turns it upright
 DEEP = ("I", "F")  # first letter of the modes of more than 8 bits, which are grey
 PROFILED = ("CMYK", "P", "PA")  # modes whose colours mean little without their profile
 ONE_PICTURE = ("JPEG", "MPO")  # formats whose further frames are thumbnails or other views
+SRGB = "sRGB"
 LEVELS_8, LEVELS_16 = 255.0, 65535.0  # the highest level of 8 and of 16 bits
 
 
@@ -67,6 +69,8 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> Rgb:
         changes.append(TURNED)
     if (left := _orientation(image)) is not None:
         image = _turned(image, left)
+    if image.mode == "RGB" and _is_of_other_colours(image.info.get("icc_profile")):
+        changes.append(PROFILE_LEFT)
     if image.mode == "RGB" and not image.has_transparency_data:
         return Rgb(image.copy() if image.format else image, tuple(changes))
     if image.mode.startswith(DEEP):
@@ -96,6 +100,11 @@ def parse_colour(text: str) -> Colour:
             "not a colour", given=text, expected="a name as white or grey, or a code as '#ff8800'"
         ) from None
     return red, green, blue
+
+
+def _is_of_other_colours(profile: bytes | None) -> bool:
+    """Whether a profile calls itself something else than sRGB; versions 2 and 4 write names in 8 and in 16 bits."""
+    return bool(profile) and not any(SRGB.encode(encoding) in profile for encoding in ("ascii", "utf-16-be"))
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
