@@ -72,6 +72,13 @@ def _two_processes(folder: Path) -> None:
         assert distributed.broadcast(whole, source=1).tolist() == [8]
         assert whole.tolist() == [rank + 7]
 
+        if distributed.is_main():  # nothing inside waits for the other, who never comes here
+            with distributed.alone():
+                assert (distributed.rank(), distributed.world_size()) == (0, 1)
+                assert torch.equal(distributed.all_reduce_mean(mine), mine)
+                distributed.barrier()
+        assert distributed.world_size() == 2
+
         if distributed.is_main():
             time.sleep(0.5)
             (folder / "main").touch()

@@ -162,8 +162,22 @@ def laid_out_as(target: Tensor, tensor: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let everything inside answer for a single process: what one process counts by itself must not wait for the others."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+_alone = False
+
+
 def _grouped() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return not _alone and dist.is_available() and dist.is_initialized()
 
 
 def _variable(name: str, default: str | None = None) -> str:

@@ -354,4 +354,12 @@ MUTANTS = [
         "some[-1]",
         ("training/test_log.py",),
     ),
+    Mutant(
+        "counting-among-processes",
+        "The cost of a step is counted as one of several processes.",
+        "training/jobs.py",
+        "with alone(), torch.random.fork_rng(devices=[]):",
+        "with torch.random.fork_rng(devices=[]):",
+        ("end_to_end/test_interrupted.py::test_torchrun_trains_on_two_processes",),
+    ),
 ]
