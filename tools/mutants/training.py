@@ -28,8 +28,8 @@ MUTANTS = [
         "counting-draws",
         "What is built to be counted takes random numbers from the training.",
         "training/jobs.py",
-        "with torch.random.fork_rng(devices=[]):",
-        "if True:",
+        "with alone(), torch.random.fork_rng(devices=[]):",
+        "with alone():",
         ("training/test_speed.py::test_counting_leaves_the_random_numbers_alone",),
     ),
     Mutant(
