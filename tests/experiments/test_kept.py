@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.experiments.kept_results import DISTANCE, F1, keep_result
+from tests.experiments.kept_results import QUANTITIES as QUANTITIES_OF
 
 from sendvae.errors import UserError
 from sendvae.experiments.cell import Cell
 from sendvae.experiments.declaration import WHOLE, Row
-from sendvae.experiments.kept import declaration_of, find_kept, keep
+from sendvae.experiments.kept import QUANTITIES, declaration_of, find_kept, keep
 from sendvae.experiments.record import CellResult
 from sendvae.experiments.scale import load_scale
 from sendvae.experiments.stages import STAGES
@@ -33,7 +34,7 @@ def test_what_is_kept_is_read_back(cell: Cell, tmp_path: Path) -> None:
     assert kept.numbers[F1].interval == (-0.5, 1.5)
     assert kept.quantities[DISTANCE].label == "FD-MobileNetV2"
     assert (kept.seed, kept.method, kept.declaration) == (1, "send-vae", declaration_of(cell))
-    assert path.stat().st_size < 16_000
+    assert path.stat().st_size < 7_000
     before = path.stat().st_mtime_ns
     keep_result(tmp_path, cell, {DISTANCE: 123.456789012, F1: 0.5})
     assert path.stat().st_mtime_ns == before  # a repository sees no change
@@ -90,4 +91,43 @@ def test_the_tokenizer_that_another_starts_from_is_part_of_its_declaration() -> 
 def test_a_file_that_is_no_result_is_refused(cell: Cell, tmp_path: Path) -> None:
     (tmp_path / "send-vae-1.json").write_text('{"format": 1}')
     with pytest.raises(UserError, match=r"send-vae-1.json is no result of a cell"):
+        find_kept(tmp_path, [cell])
+
+
+def test_how_numbers_are_read_is_kept_once(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = keep_result(tmp_path, cell, {F1: 0.5}), replace(cell, name="other-1")
+    assert json.loads(path.read_text())["quantities"] == {}
+    keep_result(tmp_path, other, {DISTANCE: 2.0})
+    assert set(json.loads((tmp_path / QUANTITIES).read_text())) == {F1, DISTANCE}
+    found = find_kept(tmp_path, [cell, other]).results
+    assert found[cell.name].quantities == {F1: QUANTITIES_OF[F1]}
+    assert found[other.name].quantities == {DISTANCE: QUANTITIES_OF[DISTANCE]}
+    # A cell that was measured under another name for the same number keeps that, and the others keep theirs.
+    renamed = replace(QUANTITIES_OF[F1], label="F1, of other probes")
+    monkeypatch.setitem(QUANTITIES_OF, F1, renamed)
+    third = replace(cell, name="third-1")
+    assert set(json.loads(keep_result(tmp_path, third, {F1: 0.5}).read_text())["quantities"]) == {F1}
+    found = find_kept(tmp_path, [cell, third]).results
+    assert [found[one.name].quantities[F1].label for one in (cell, third)] == ["F1 macro", renamed.label]
+
+
+def test_a_file_with_its_own_table_is_read(cell: Cell, tmp_path: Path) -> None:
+    path = keep_result(tmp_path, cell, {F1: 0.5})
+    content, table = json.loads(path.read_text()), tmp_path / QUANTITIES
+    path.write_text(json.dumps(content | {"quantities": json.loads(table.read_text())}))
+    table.unlink()
+    assert find_kept(tmp_path, [cell]).results[cell.name].quantities == {F1: QUANTITIES_OF[F1]}
+
+
+def test_numbers_that_nobody_can_read_are_refused(cell: Cell, tmp_path: Path) -> None:
+    keep_result(tmp_path, cell, {F1: 0.5})
+    (tmp_path / QUANTITIES).write_text('{"f1_macro": 3}')
+    with pytest.raises(UserError, match=r"quantities\.json does not say how numbers are read"):
+        find_kept(tmp_path, [cell])
+    (tmp_path / QUANTITIES).unlink()
+    with pytest.raises(
+        UserError, match=r"nothing says how numbers of(?s:.*)f1_macro(?s:.*)restore that file"
+    ):
         find_kept(tmp_path, [cell])

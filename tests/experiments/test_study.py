@@ -15,7 +15,7 @@ from sendvae.errors import UserError
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.experiments.declaration import WHOLE, Better, Column, Experiment, Row, View
 from sendvae.experiments.graph import Graph
-from sendvae.experiments.kept import load_kept
+from sendvae.experiments.kept import QUANTITIES, load_kept, load_table
 from sendvae.experiments.missing import Missing
 from sendvae.experiments.runner import StagesFailed
 from sendvae.experiments.scale import Place, Scale, load_scale
@@ -79,7 +79,7 @@ def test_what_is_run_is_kept_and_found_again(tmp_path: Path) -> None:
     assert ran(tmp_path) == 4
     assert changes[0] == 0
     assert changes[-1] == 4  # as they finish
-    kept = load_kept(tmp_path / "run/results/b-1.json")
+    kept = load_kept(tmp_path / "run/results/b-1.json", load_table(tmp_path / "run/results" / QUANTITIES))
     assert kept.stages["base"].digest == first.nodes["b-1"]["base"].digest
     again = study(tmp_path, Toys(reads=str(Path(__file__))))
     assert not again.wanted

@@ -134,6 +134,22 @@ MUTANTS = [
         ("experiments/test_kept.py::test_other_images_or_weights_are_named_and_not_used",),
     ),
     Mutant(
+        "kept-numbers-read-alike",
+        "A cell's own account of how a number is read gives way to that of the others.",
+        "experiments/kept.py",
+        "known = table | kept.quantities",
+        "known = kept.quantities | table",
+        ("experiments/test_kept.py::test_how_numbers_are_read_is_kept_once",),
+    ),
+    Mutant(
+        "kept-table-of-the-last",
+        "How numbers are read is kept of the last cell alone.",
+        "experiments/kept.py",
+        "table = quantities | table",
+        "table = dict(quantities)",
+        ("experiments/test_kept.py::test_how_numbers_are_read_is_kept_once",),
+    ),
+    Mutant(
         "verdicts-of-unpaired-seeds",
         "Differences are taken in the order of the numbers instead of by seed.",
         "experiments/verdicts.py",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sendvae.documents import first_fault
 from sendvae.errors import UserError
@@ -18,12 +18,15 @@ from sendvae.experiments.record import CellResult
 from sendvae.experiments.stages import STAGES, config_of
 from sendvae.files import write_text
 from sendvae.quantities import Quantity
-from sendvae.runs import describe_environment
+from sendvae.runs import describe_environment, locked
 
 Digests = Mapping[str, Mapping[str, str]]  # content addresses of stages, by name of the cell and role
 
 DIGITS = 7  # significant, of a number in a file
 SUFFIX = ".json"
+QUANTITIES = "quantities.json"  # beside the results: how their numbers are read, once for all of them
+Table = dict[str, Quantity]
+TABLE = TypeAdapter(Table)
 
 
 class KeptStage(BaseModel):
@@ -42,7 +45,8 @@ class Kept(BaseModel):
         declaration: every choice that its numbers depend on; a cell that is declared otherwise is another one.
         stages: by role.
         numbers: value, and interval where there is one.
-        quantities: how each is read.
+        quantities: how each is read, in the order of the numbers; its file holds those that `QUANTITIES` lacks or says
+            otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,7 +58,7 @@ class Kept(BaseModel):
     declaration: dict[str, Any]
     stages: dict[str, KeptStage]
     numbers: dict[str, Number]
-    quantities: dict[str, Quantity]
+    quantities: Table
     environment: dict[str, str | int]
 
     @property
@@ -102,16 +106,36 @@ def keep(folder: Path, cell: Cell, result: CellResult, digests: Mapping[str, str
         environment=describe_environment(),
     )
     path = folder / f"{cell.name}{SUFFIX}"
+    folder.mkdir(parents=True, exist_ok=True)
+    table = _add_to_table(folder / QUANTITIES, kept.quantities)
     content = kept.model_dump() | {
-        "quantities": {name: asdict(quantity) for name, quantity in kept.quantities.items()}
+        "numbers": {name: number.model_dump(exclude_none=True) for name, number in kept.numbers.items()},
+        "quantities": _texts_of({name: one for name, one in kept.quantities.items() if table[name] != one}),
     }
-    # A line for each part and each number: what changed can be read in a diff.
+    _write(path, content)
+    return path
+
+
+def _add_to_table(path: Path, quantities: Table) -> Table:
+    """Add to the table in a file what it lacks, and return it; what it says otherwise stays."""
+    with locked(path):  # several processes keep results in one folder
+        table = load_table(path)
+        if quantities.keys() - table.keys():
+            table = quantities | table
+            _write(path, _texts_of(table))
+    return table
+
+
+def _texts_of(quantities: Table) -> dict[str, Any]:
+    return {name: asdict(quantity) for name, quantity in quantities.items()}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a line for each part and each number, so that a diff shows what changed; nothing where nothing did."""
     lines = [f' "{key}": {_text(value)}' for key, value in content.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     if not path.is_file() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
-    return path
 
 
 def _text(value: Any) -> str:
@@ -151,11 +175,12 @@ def find_kept(folder: Path, cells: Sequence[Cell], digests: Digests | None = Non
         UserError: a file that is no kept result.
     """
     results, others = {}, {}
+    table = load_table(folder / QUANTITIES)
     for cell in {cell.name: cell for cell in cells}.values():
         path = folder / f"{cell.name}{SUFFIX}"
         if not path.is_file():
             continue
-        kept = load_kept(path)
+        kept = load_kept(path, table)
         differing = differing_fields(kept.declaration, declaration_of(cell))
         if not differing and digests is not None and cell.name in digests:
             theirs = {role: stage.digest for role, stage in kept.stages.items()}
@@ -170,17 +195,47 @@ def find_kept(folder: Path, cells: Sequence[Cell], digests: Digests | None = Non
     return Found(results, others)
 
 
-def load_kept(path: Path) -> Kept:
+def load_kept(path: Path, table: Table) -> Kept:
     """Return a kept result.
 
+    Args:
+        table: how numbers are read, where the file itself does not say so.
+
     Raises:
-        UserError: the file is none.
+        UserError: the file is none, or nothing says how one of its numbers is read.
     """
     try:
-        return Kept.model_validate_json(path.read_bytes())
+        kept = Kept.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(
             f"{path} is no result of a cell",
             given=first_fault(error),
             next_step="remove the file, or restore it; the cell is then computed anew",
+        ) from None
+    known = table | kept.quantities
+    if unknown := [name for name in kept.numbers if name not in known]:
+        raise UserError(
+            f"nothing says how numbers of {path} are read",
+            given=", ".join(unknown),
+            expected=f"an entry for each in {path.parent / QUANTITIES}",
+            next_step="restore that file, which lies beside the results that it belongs to",
+        )
+    return kept.model_copy(update={"quantities": {name: known[name] for name in kept.numbers}})
+
+
+def load_table(path: Path) -> Table:
+    """Return how numbers are read, by name; nothing where there is no such file.
+
+    Raises:
+        UserError: the file says something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return TABLE.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(
+            f"{path} does not say how numbers are read",
+            given=first_fault(error),
+            next_step="restore the file; or remove it with the results beside it, which are then computed anew",
         ) from None
