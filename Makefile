@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow mutants check bench
+.PHONY: setup demo test slow mutants check bench docs
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -23,8 +23,11 @@ slow: setup
 mutants: setup
 	$(BIN)/python -m tools.mutants $(ARGS)
 
-check: setup
+check: setup docs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyrefly check && $(BIN)/lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sendvae.extras import require
 from sendvae.weights import Package, Weights, read_weight_file
 
 FILE = "efficientnet-lite1-77cc7160.pth"  # with the first digits of its SHA-256
@@ -47,6 +48,7 @@ class EfficientNetPerceptual(nn.Module):
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
+        require("demo", "the perceptual distance of EfficientNet-Lite1")
         from efficientnet_lite_pytorch import EfficientNet
 
         network = EfficientNet.from_name("efficientnet-lite1")

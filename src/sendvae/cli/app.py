@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-EXTRA = "gradio"  # what the extra [app] installs
-
 
 def app(
     models: Annotated[
@@ -40,14 +38,9 @@ def app(
 
         sendvae app runs/sit-plain runs/sit-send-vae
     """
-    import importlib.util
+    from sendvae.extras import require
 
-    from sendvae.errors import UserError
-
-    if importlib.util.find_spec(EXTRA) is None:
-        raise UserError(
-            "the app needs gradio, which is not installed", next_step="pip install 'sendvae[app]'"
-        )
+    require("app", "the app")
     from sendvae.app.serve import free_port, served, wait
 
     chosen = free_port(port)

@@ -46,7 +46,9 @@ def demo(
     from sendvae.cli.checks import read_config
     from sendvae.config import DemoConfig
     from sendvae.experiments import process
+    from sendvae.extras import require
 
+    require("demo", "the demo")
     process.prepare()  # which imports what the stages need while this process does the same for itself
     config = read_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
     if minutes is not None:

@@ -15,6 +15,7 @@ from sendvae.cli import (
     cache,
     data,
     demo,
+    doctor,
     evaluate,
     export,
     models,
@@ -58,6 +59,7 @@ app = typer.Typer(
 )
 app.command("app")(app_command.app)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("presets")(presets.presets)
 app.command("reconstruct")(reconstruct.reconstruct)

@@ -138,8 +138,16 @@ def build_generator(
     """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
 
     Args:
-        repa_depth: None for the block of that size's row.
-        latent_channels, ..., one_dimensional: as of the network.
+        latent_channels: of the latents it draws.
+        latent_size: positions along one side, or tokens where `one_dimensional`.
+        num_classes: without the null label.
+        repa_width: channels of the patch tokens that are predicted; None for no projector.
+        repa_depth: the block they are predicted from, from 1; None for the one of that size's row.
+        label_dropout: share of the labels that a training replaces by the null label.
+        projector: a name in PROJECTORS.
+        path: of its velocity, a name in PATHS.
+        qk_norm: normalise queries and keys.
+        one_dimensional: for tokens without a grid.
 
     Raises:
         UserError: unknown size, patch, projector or path.

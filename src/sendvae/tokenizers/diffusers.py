@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sendvae.errors import UserError
+from sendvae.extras import require
 from sendvae.tokenizers.diffusers_families import FAMILIES, RAW_FLUX2, RGB, Family, Network
 from sendvae.tokenizers.diffusers_keys import current_name
 from sendvae.tokenizers.diffusers_layout import PACKED_CLASS
@@ -185,12 +186,9 @@ def check_class(name: str, source: object) -> None:
 
 def _class(name: str, source: object) -> Any:
     check_class(name, source)
-    try:
-        import diffusers
-    except ImportError:
-        raise UserError(
-            f"{source} needs diffusers, which is not installed", next_step="pip install 'sendvae[diffusers]'"
-        ) from None
+    require("diffusers", str(source))
+    import diffusers
+
     kind = getattr(diffusers, name, None)
     if kind is None:
         raise UserError(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sendvae.extras import require
 from sendvae.vision.zoo import BackboneSpec
 from sendvae.weights import read_weight_file
 
@@ -22,6 +23,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, spec: BackboneSpec, weights: Path | None, depth: int | None = None) -> None:
         super().__init__()
+        require("demo", spec.tower)
         from efficientnet_lite_pytorch import EfficientNet
 
         if depth is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sendvae.data.locations import read_bytes
 from sendvae.data.sources.listing import MAX_FILE_BYTES, SPLITS, Columns, Found, Listing, read_limited
 from sendvae.errors import UserError
+from sendvae.extras import require
 from sendvae.weights.reach import REACH_SECONDS, Unavailable, reach
 
 if TYPE_CHECKING:
@@ -91,14 +92,9 @@ def list_huggingface(location: str, columns: Columns) -> Listing:
 
 def _load(location: str) -> dict[str, datasets.Dataset]:
     """Data sets by split; progress bars of the library go to standard error."""
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(
-            "reading Hugging Face data sets needs the package datasets",
-            given=location,
-            next_step="pip install 'sendvae[datasets]'",
-        ) from None
+    require("datasets", location)
+    import datasets
+
     try:
         if location.startswith(HUB):
             repository, configuration = _address(location)
