@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub reads it
 import pytest
 import torch
 from jaxtyping import config
+
+
+# A suite that is started in the background is started with Ctrl-C ignored, and so would be what it tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

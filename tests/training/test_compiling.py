@@ -31,7 +31,8 @@ def job(folder: Path, kind: str, *overrides: str) -> dict[str, object]:
     return {"folder": str(folder), "kind": kind, "overrides": [*overrides]}
 
 
-@pytest.mark.parametrize("kind", ["diffusion", pytest.param("tokenizer", marks=pytest.mark.slow), pytest.param("joint", marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["diffusion", "tokenizer", "joint"])
 def test_losses_and_state_are_those_of_plain_blocks(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,8 @@ counter. So an estimate follows the code, adaptive weights and frozen parts incl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -17,7 +18,7 @@ from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, Traini
 from sendvae.data import open_images, to_float
 from sendvae.diffusion import Generator
 from sendvae.errors import UserError
-from sendvae.tokenizers import Tokenizer, trainable
+from sendvae.tokenizers import TOKENIZERS, Tokenizer, trainable
 from sendvae.training.cost import GENERATOR, Estimate, Network
 from sendvae.training.meta import (
     COUNTED,
@@ -39,6 +40,7 @@ from sendvae.training.networks import (
 from sendvae.training.parts import Part
 from sendvae.training.source import Batch, Source
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
+from sendvae.training.start import FRESH
 from sendvae.vision import BACKBONES, load_backbone
 
 Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
@@ -51,11 +53,47 @@ def estimate(config: TrainingConfig) -> Estimate:
         UserError: the configuration does not tell the size of the images, and there is no data set that would.
     """
     size, classes = _size_and_classes(config)
+    source = config.tokenizer if isinstance(config, DiffusionConfig) else config.init
+    by_name = source in TOKENIZERS or source.startswith(FRESH)
+    found = (_counted if by_name else _counted.__wrapped__)(_step_of(config), size, classes)
+    loop = config.loop
+    return replace(
+        found,
+        images=loop.images,
+        batch_size=loop.batch_size,
+        accumulate=loop.accumulate,
+        sharded=loop.parallel == "fsdp",
+    )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a step computes of an image, as a key: equal where nothing but the length or the seed of a run differs."""
+
+    kind: type[TrainingConfig]
+    text: str
+
+    def config(self) -> TrainingConfig:
+        return self.kind.model_validate_json(self.text)
+
+
+def _step_of(config: Configuration) -> _Step:
+    """Drop the loop, the seed, a device's number format, and which images are read."""
+    loop = type(config.loop)(images=COUNTED, batch_size=COUNTED, precision="fp32", compile="off")
+    data = config.data.model_copy(update={"source": "blank", "limit": None})
+    plain = config.model_copy(update={"loop": loop, "data": data, "seed": 0})
+    return _Step(type(config), plain.model_dump_json())
+
+
+@cache
+def _counted(step: _Step, size: int, classes: int) -> Estimate:
+    """Count a step. Kept in memory for tokenizers by name; one in a folder may change there."""
+    config = step.config()
     if isinstance(config, TokenizerConfig):
-        return _estimate_tokenizer(_plain(config), size)
+        return _estimate_tokenizer(config, size)
     if isinstance(config, JointConfig):
-        return _estimate_joint(_plain(config), size, classes)
-    return _estimate_diffusion(_plain(config), size, classes)
+        return _estimate_joint(config, size, classes)
+    return _estimate_diffusion(config, size, classes)
 
 
 def estimate_passes(config: DiffusionConfig) -> dict[str, float]:
@@ -66,7 +104,7 @@ def estimate_passes(config: DiffusionConfig) -> dict[str, float]:
     """
     size, classes = _size_and_classes(config)
     tokenizer = blank_tokenizer(config.tokenizer)
-    generator = _generator(_plain(config), tokenizer, size, classes)
+    generator = _generator(config, tokenizer, size, classes)
     images = torch.zeros(COUNTED, 3, size, size, device=META)
     latent = torch.zeros(COUNTED, *generator.latent_shape, device=META)
     passes = {
@@ -182,13 +220,6 @@ def _estimate(
 def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
     """Of what is cached of an image: with flips, of the mirrored one, too."""
     return {name: value * (2 if config.data.flip else 1) for name, value in flops.items()}
-
-
-def _plain(config: Configuration) -> Configuration:
-    """The same computation without a device's number format."""
-    return config.model_copy(
-        update={"loop": config.loop.model_copy(update={"precision": "fp32", "compile": "off"})}
-    )
 
 
 def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
