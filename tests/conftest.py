@@ -15,7 +15,6 @@ import pytest
 import torch
 from jaxtyping import config
 
-
 # A suite that is started in the background is started with Ctrl-C ignored, and so would be what it tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
