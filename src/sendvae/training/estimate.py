@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -43,8 +42,6 @@ from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 from sendvae.training.start import FRESH
 from sendvae.vision import BACKBONES, load_backbone
 
-Configuration = TypeVar("Configuration", TokenizerConfig, DiffusionConfig, JointConfig)
-
 
 def estimate(config: TrainingConfig) -> Estimate:
     """Return what the training command of this configuration costs.
@@ -77,7 +74,7 @@ class _Step:
         return self.kind.model_validate_json(self.text)
 
 
-def _step_of(config: Configuration) -> _Step:
+def _step_of(config: TrainingConfig) -> _Step:
     """Drop the loop, the seed, a device's number format, and which images are read."""
     loop = type(config.loop)(images=COUNTED, batch_size=COUNTED, precision="fp32", compile="off")
     data = config.data.model_copy(update={"source": "blank", "limit": None})
