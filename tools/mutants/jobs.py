@@ -154,4 +154,12 @@ MUTANTS = [
         "",
         ("training/test_jobs.py::test_lightningdit_is_trained_and_sampled_like_a_sit",),
     ),
+    Mutant(
+        "speed-of-another-step",
+        "The FLOPs of one configuration are those of any.",
+        "training/estimate.py",
+        "return _Step(type(config), plain.model_dump_json())",
+        'return _Step(type(config), type(config)(**{k: v for k, v in plain if k in ("loop", "init", "tokenizer", "repa")}).model_dump_json())',
+        ("training/test_estimate.py",),
+    ),
 ]

@@ -192,7 +192,16 @@ def latents(
             help="Known gFIDs of tokenizers by name as published: send-vae-sit-b1-80, ifid-sit-xl, ifid-sit-b.",
         ),
     ] = None,
-    protocol: Annotated[str, typer.Option(help="Preset or YAML file.")] = "evaluate/latents",
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Say where each stands among the tokenizers of a study, measured by its protocol: tiny.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Preset or YAML file (evaluate/latents, or the study's).")
+    ] = None,
     output: Output = None,
     force: Force = False,
     cache: Cache = Path("runs/cache"),
@@ -205,7 +214,7 @@ def latents(
 
     With several tokenizers, every score's difference from the first one's is shown with its interval. Where
     gFIDs are known, every score is held against them, with p and interval; with three or more known, the
-    others' are predicted.
+    others' are predicted. A study's tokenizers say what generation to expect at its scale, and how far to trust that.
 
     Examples:
 
@@ -216,6 +225,8 @@ def latents(
         sendvae evaluate latents sdvae-f8d4 invae-f16d32 vavae-f16d32 e2e-vavae-f16d32 mine --published send-vae-sit-b1-80 --data celeba:data/celeba
 
         sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
+
+        sendvae evaluate latents runs/send-vae --study tiny 'scores=[attributes,gap,structure]'
     """
     from sendvae.cli.checks import read_config
     from sendvae.cli.outputs import output_folder
@@ -225,7 +236,13 @@ def latents(
     names = [word for word in tokenizers if word not in changes]
     changes += [f"data={data}"] if data else []
     changes += [f"attributes_file={attributes}"] if attributes else []
-    config = read_config(LatentsConfig, protocol, changes)
+    if study is not None:
+        from sendvae.experiments.standing import check_protocol, findings_of, protocol_of
+
+        config = read_config(LatentsConfig, protocol or protocol_of(study), changes)
+        check_protocol(study, config)
+    else:
+        config = read_config(LatentsConfig, protocol or "evaluate/latents", changes)
     if print_config:
         typer.echo(to_yaml(config))
         return
@@ -240,7 +257,7 @@ def latents(
             next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
         )
     name = _name(names[0]) if len(names) == 1 else f"{len(names)}-tokenizers"
-    also = [*(gfid or []), *([published] if published else [])]
+    also = [*(gfid or []), *([published] if published else []), *([f"study {study}"] if study else [])]
     with (
         interruptible(KEPT),
         output_folder("latents", name, names, config, output, force, also) as folder,
@@ -250,6 +267,10 @@ def latents(
             result = measure_latents(
                 names, config.data, config, device, known=known, folder=folder, cache=latent_cache
             )
+        if study is not None and result is not None:
+            numbers = {s.name: {key: one.value for key, one in s.numbers.items()} for s in result.subjects}
+            standing = {"standing": findings_of(study, numbers)}
+            result = result.model_copy(update={"findings": result.findings | standing})
         _finish(result, folder)
 
 

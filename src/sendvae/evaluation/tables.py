@@ -31,6 +31,8 @@ def print_result(result: Result, console: Console) -> None:
         console.print(f"{score} and gFID: {wording.correlation(found)}", highlight=False)
     for name, found in result.findings.get("predictions", {}).items():
         console.print(f"gFID of {name} by its {found['from']}: {wording.prediction(found)}", highlight=False)
+    for line in wording.standing(result.findings.get("standing")):
+        console.print(line, highlight=False, markup=False)
     counts = {subject.input.images for subject in result.subjects}
     images = [f"{count:,} images; " for count in sorted(count for count in counts if count is not None)]
     for count in images or [""]:

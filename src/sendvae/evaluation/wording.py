@@ -67,6 +67,16 @@ def prediction(found: dict[str, Any]) -> str:
     return f"{found['value']:.2f}, 95 %: {low:.2f} to {high:.2f} ({found['n']} points)"
 
 
+def standing(found: dict[str, Any] | None) -> list[str]:
+    """What a study says of each tokenizer, in lines; nothing without one."""
+    if not found:
+        return []
+    lines = [
+        f"Among the {found['tokenizers']} tokenizers of the study '{found['study']}' ({found['limits']})"
+    ]
+    return lines + [f"  {name}: {one['said']}" for name, ones in found["of"].items() for one in ones]
+
+
 def remarks(result: Result) -> list[str]:
     """Which numbers are missing, and why; what to know of those that are there."""
     return [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from sendvae.experiments.cell import Cell
@@ -34,27 +35,46 @@ def seen_from(view: View) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def analyses_of(
+@dataclass(frozen=True)
+class Table:
+    """Numbers by row, means over seeds.
+
+    Attributes:
+        rows: by name: every score, every target, and the channels of the latent.
+        scores: names of what may predict.
+        targets: columns of generation by the name that they have in `rows`.
+    """
+
+    rows: Mapping[str, Mapping[str, float]]
+    scores: Sequence[str]
+    targets: Mapping[str, Column]
+
+
+def table_of(
     experiment: Experiment,
     scale: Scale,
     cells: Mapping[Place, Cell],
     numbers: Mapping[Place, Kept],
     quantities: Mapping[str, Quantity],
-) -> list[Analysis]:
-    """Return, for every number of generation among the columns, what all other scores say of it."""
+) -> Table:
+    """Return all numbers of the rows that have any."""
     scores = [name for name, quantity in quantities.items() if quantity.group != GENERATION]
-    generated = [name for name in quantities if name not in scores]
-    targets = [column for column in experiment.columns if scale.metric(column.metric) in generated]
-    table: dict[str, dict[str, float]] = {}
+    targets = {
+        scale.metric(column.metric) + seen_from(column.view): column
+        for column in experiment.columns
+        if scale.metric(column.metric) in quantities and scale.metric(column.metric) not in scores
+    }
+    rows: dict[str, dict[str, float]] = {}
     for row in dict.fromkeys(place.row for place in numbers):
         own = {name: values_of(row, Column(name), scale, numbers) for name in scores}
-        own |= {_target(column, scale): values_of(row, column, scale, numbers) for column in targets}
-        table[row.name] = {name: fmean(found.values()) for name, found in own.items() if found}
+        own |= {name: values_of(row, column, scale, numbers) for name, column in targets.items()}
+        rows[row.name] = {name: fmean(found.values()) for name, found in own.items() if found}
         cell = next(cell for place, cell in cells.items() if place.row == row)
-        table[row.name][CHANNELS] = latent_channels(cell)
+        rows[row.name][CHANNELS] = latent_channels(cell)
+    return Table(rows, [CHANNELS, *scores], targets)
+
+
+def analyses_of(table: Table) -> list[Analysis]:
+    """Return, for every number of generation, what all other numbers say of it."""
     given = [CHANNELS, RECONSTRUCTION]
-    return [analyse(table, [CHANNELS, *scores], _target(column, scale), given) for column in targets]
-
-
-def _target(column: Column, scale: Scale) -> str:
-    return scale.metric(column.metric) + seen_from(column.view)
+    return [analyse(table.rows, table.scores, target, given) for target in table.targets]

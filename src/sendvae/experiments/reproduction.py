@@ -12,7 +12,7 @@ from sendvae.evaluation.wording import figure, heading
 from sendvae.experiments.cell import Cell
 from sendvae.experiments.declaration import Column, Experiment, Row
 from sendvae.experiments.kept import Digests, Kept, find_kept
-from sendvae.experiments.numbers import analyses_of, seen_from, values_of
+from sendvae.experiments.numbers import analyses_of, seen_from, table_of, values_of
 from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.scale import Place, Scale
 from sendvae.experiments.verdicts import Verdict, Word, judge
@@ -183,7 +183,7 @@ def reproduce(
         devices=Counter(str(kept.environment.get("device", "unknown")) for kept in results.values()),
         curves=_curves(present, columns, values, table) if experiment.drawn == "curves" else (),
         points=_points(present, columns, headings, values) if experiment.drawn in SCATTERED else (),
-        analyses=analyses_of(experiment, scale, cells, numbers, quantities)
+        analyses=analyses_of(table_of(experiment, scale, cells, numbers, quantities))
         if experiment.drawn == "predictors"
         else (),
         pictures=[

@@ -63,6 +63,7 @@ def write_result(result: Result, folder: Path, output: Path) -> Path:
         predictions={
             name: wording.prediction(found) for name, found in result.findings.get("predictions", {}).items()
         },
+        standing=wording.standing(result.findings.get("standing")),
         attributes=_attributes(subjects),
         pictures={
             caption: data_uri(folder / name)
