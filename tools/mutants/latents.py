@@ -132,7 +132,7 @@ MUTANTS = [
     Mutant(
         "gfids-of-others",
         "Known gFIDs are given to the tokenizers in another order.",
-        "cli/evaluate.py",
+        "cli/evaluate_latents.py",
         "return [_gfid(value) for value in gfid] if gfid",
         "return [_gfid(value) for value in reversed(gfid)] if gfid",
         ("cli/test_evaluate.py::test_latents_of_two_tokenizers",),

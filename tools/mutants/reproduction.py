@@ -208,7 +208,7 @@ MUTANTS = [
     Mutant(
         "standing-of-any-protocol",
         "Scores of another protocol are held against a study.",
-        "cli/evaluate.py",
+        "cli/evaluate_latents.py",
         "        check_protocol(study, config)\n",
         "",
         ("experiments/test_standing.py::test_the_command_measures_by_the_studys_protocol",),

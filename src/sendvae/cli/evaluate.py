@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sendvae.cli.stopping import AGAIN, interruptible
+from sendvae.cli.evaluate_latents import latents
+from sendvae.cli.evaluating import KEPT, Cache, Force, Output, Overrides, PrintOption, finish, folder_name
+from sendvae.cli.stopping import interruptible
 from sendvae.errors import UserError
-
-if TYPE_CHECKING:
-    from sendvae.evaluation.results import Result
 
 app = typer.Typer(
     help="Measure samples, reconstructions and latent spaces; compare results.", no_args_is_help=True
 )
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes of the protocol.")]
-Output = Annotated[
-    Path | None,
-    typer.Option(help="Folder of results.json and pictures; default below runs/evaluate, by the inputs."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a result of other inputs in that folder.")]
-Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
-PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
-KEPT = f"statistics, latents and samples that were finished are kept, a result only when it is whole; {AGAIN}"
 SAMPLING = "sampling."  # before changes of how a run is sampled
 FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
 
@@ -102,7 +92,7 @@ def generation(
             given=samples,
             next_step="leave --sampling and sampling.* out, or name a run",
         )
-    name, also = _name(samples), [drawn.model_dump_json()] if from_run else []
+    name, also = folder_name(samples), [drawn.model_dump_json()] if from_run else []
     with (
         interruptible(KEPT),
         output_folder("generation", name, [samples, reference], config, output, force, also) as folder,
@@ -117,7 +107,7 @@ def generation(
             check_reference(reference, config)
             source = str(samples_of_run(samples, drawn, device))
         result = measure_generation(source, reference, config, device, cache=cache, network=network)
-        _finish(result, folder)
+        finish(result, folder)
 
 
 @app.command()
@@ -157,121 +147,17 @@ def reconstruction(
     from sendvae.evaluation import measure_reconstruction
 
     inputs = [tokenizer, data]
-    name = _name(tokenizer)
+    name = folder_name(tokenizer)
     with (
         interruptible(KEPT),
         output_folder("reconstruction", name, inputs, config, output, force) as folder,
     ):
         with process_group() as device:
             result = measure_reconstruction(tokenizer, data, config, device, folder=folder, cache=cache)
-        _finish(result, folder)
+        finish(result, folder)
 
 
-@app.command()
-def latents(
-    tokenizers: Annotated[
-        list[str],
-        typer.Argument(help="Names, files, folders, runs or hf-hub: repositories; then key=value changes."),
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(help="embedded:emoji, prepared shards, or celeba:, deepfashion:, awa2:, table: FOLDER."),
-    ] = None,
-    attributes: Annotated[
-        Path | None,
-        typer.Option(help="CSV file of table:FOLDER: image, then a column of 1 and 0 per attribute."),
-    ] = None,
-    gfid: Annotated[
-        list[str] | None,
-        typer.Option(help="Known gFID of each tokenizer, in their order; '-' where it is to be predicted."),
-    ] = None,
-    published: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PROTOCOL",
-            help="Known gFIDs of tokenizers by name as published: send-vae-sit-b1-80, ifid-sit-xl, ifid-sit-b.",
-        ),
-    ] = None,
-    study: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Say where each stands among the tokenizers of a study, measured by its protocol: tiny.",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="Preset or YAML file (evaluate/latents, or the study's).")
-    ] = None,
-    output: Output = None,
-    force: Force = False,
-    cache: Cache = Path("runs/cache"),
-    keep: Annotated[
-        bool, typer.Option("--keep/--no-cache", help="Keep latents on disk, or encode for every pass.")
-    ] = True,
-    print_config: PrintOption = False,
-) -> None:
-    """Attribute probing, semantic gap, uniformity and discrimination: what predicts how well a VAE generates.
-
-    With several tokenizers, every score's difference from the first one's is shown with its interval. Where
-    gFIDs are known, every score is held against them, with p and interval; with three or more known, the
-    others' are predicted. A study's tokenizers say what generation to expect at its scale, and how far to trust that.
-
-    Examples:
-
-        sendvae evaluate latents demo-f8d16
-
-        sendvae evaluate latents sdvae-f8d4 vavae-f16d32 e2e-vavae-f16d32 mine --data celeba:data/celeba --gfid 17.4 --gfid 11.4 --gfid 9 --gfid -
-
-        sendvae evaluate latents sdvae-f8d4 invae-f16d32 vavae-f16d32 e2e-vavae-f16d32 mine --published send-vae-sit-b1-80 --data celeba:data/celeba
-
-        sendvae evaluate latents runs/a runs/b --data table:photos --attributes photos.csv size=128
-
-        sendvae evaluate latents runs/send-vae --study tiny 'scores=[attributes,gap,structure]'
-    """
-    from sendvae.cli.checks import read_config
-    from sendvae.cli.outputs import output_folder
-    from sendvae.config import LatentsConfig, to_yaml
-
-    changes = [word for word in tokenizers if "=" in word and not Path(word).exists()]
-    names = [word for word in tokenizers if word not in changes]
-    changes += [f"data={data}"] if data else []
-    changes += [f"attributes_file={attributes}"] if attributes else []
-    if study is not None:
-        from sendvae.experiments.standing import check_protocol, findings_of, protocol_of
-
-        config = read_config(LatentsConfig, protocol or protocol_of(study), changes)
-        check_protocol(study, config)
-    else:
-        config = read_config(LatentsConfig, protocol or "evaluate/latents", changes)
-    if print_config:
-        typer.echo(to_yaml(config))
-        return
-    known = _known(names, gfid, published)
-    from sendvae.distributed import process_group
-    from sendvae.evaluation import measure_latents
-
-    if not names or len(known) != len(names):
-        raise UserError(
-            "tokenizers and gFIDs do not match" if names else "no tokenizer",
-            given=f"{len(names)} tokenizers, {len(known)} gFIDs",
-            next_step="give one --gfid per tokenizer, '-' where unknown" if names else None,
-        )
-    name = _name(names[0]) if len(names) == 1 else f"{len(names)}-tokenizers"
-    also = [*(gfid or []), *([published] if published else []), *([f"study {study}"] if study else [])]
-    with (
-        interruptible(KEPT),
-        output_folder("latents", name, names, config, output, force, also) as folder,
-    ):
-        with process_group() as device:
-            latent_cache = cache if keep else None
-            result = measure_latents(
-                names, config.data, config, device, known=known, folder=folder, cache=latent_cache
-            )
-        if study is not None and result is not None:
-            numbers = {s.name: {key: one.value for key, one in s.numbers.items()} for s in result.subjects}
-            standing = {"standing": findings_of(study, numbers)}
-            result = result.model_copy(update={"findings": result.findings | standing})
-        _finish(result, folder)
+app.command()(latents)
 
 
 @app.command()
@@ -292,47 +178,3 @@ def compare(
     if len(results) < 2:
         raise UserError("nothing to compare with", given=results[0], expected="two results or more")
     print_comparison([Result.load(path) for path in results], [str(path) for path in results], Console())
-
-
-def _finish(result: Result | None, folder: Path) -> None:
-    """Table and file, from the one process that has the result."""
-    if result is None:
-        return
-    from rich.console import Console
-
-    from sendvae.evaluation.tables import print_result
-
-    path = result.save(folder)
-    print_result(result, Console())
-    typer.echo(f"results: {path}")
-
-
-def _name(source: str) -> str:
-    """For folders: the last part of a path or name."""
-    return Path(source.rstrip("/")).stem.replace(":", "-")
-
-
-def _known(names: list[str], gfid: list[str] | None, published: str | None) -> list[float | None]:
-    """Return the gFIDs that are known, as given or as published.
-
-    Raises:
-        UserError: both are asked for; or what is given is no number; or none is published.
-    """
-    if published is None:
-        return [_gfid(value) for value in gfid] if gfid else [None] * len(names)
-    if gfid:
-        raise UserError(
-            "--gfid and --published", given=", ".join([*gfid, published]), expected="gFIDs of one protocol"
-        )
-    from sendvae.published import PUBLISHED
-
-    return PUBLISHED[published].known(names)
-
-
-def _gfid(text: str) -> float | None:
-    if text == "-":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError("--gfid is no number", given=text, expected="a number, or '-'") from None
