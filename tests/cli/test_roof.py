@@ -156,6 +156,21 @@ def test_the_handler_of_sigterm_is_put_back(command: Command) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_sigint_ends_what_was_started_in_the_background(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell without job control starts it with SIGINT ignored."""
+    monkeypatch.setattr(report, "write_report", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, _, said = command("report", "x")
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130
+    assert "interrupted: what was finished is kept" in said
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     shown = subprocess.run(
         f"{sys.executable} -c 'from sendvae.cli.main import main; main()' models | head -c 1",

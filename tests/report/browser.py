@@ -24,13 +24,19 @@ def without_script(page: str) -> str:
 
 
 @contextmanager
-def opened(page_file: Path, width: int = 1200, scheme: str = "light") -> Iterator[Page]:
+def opened(
+    page_file: Path, width: int = 1200, scheme: str = "light", javascript: bool = True
+) -> Iterator[Page]:
     """Yield a tab that shows a page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=javascript,
+        )
         page.goto(page_file.as_uri())
         yield page
         browser.close()

@@ -114,6 +114,42 @@ def test_page_needs_nothing_else(experiment: Experiment, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_charts_say_their_values_to_the_pointer_and_to_the_keyboard(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    with opened(draw(experiment, tmp_path / "report.html")) as page:
+        figure = page.locator("figure:has(svg[role=img])").first
+        chart, said = figure.locator("svg[role=img]"), figure.locator("output")
+        titles = [title.strip() for title in figure.locator(".shown title").all_text_contents()]
+        assert len(titles) > 3
+        assert not said.is_visible()
+        chart.focus()
+        for press, expected in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)):
+            page.keyboard.press(press)
+            assert said.inner_text() == titles[expected]
+            assert figure.locator(".on").count() == 1
+        page.keyboard.press("Tab")
+        assert not said.is_visible()
+        figure.locator(".shown").last.hover(force=True)  # the one on top
+        assert said.inner_text() == titles[-1]
+        page.mouse.move(0, 0)
+        assert not said.is_visible()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_without_javascript_the_page_reads(experiment: Experiment, tmp_path: Path) -> None:
+    with opened(draw(experiment, tmp_path / "report.html"), javascript=False) as page:
+        assert page.locator("h1").is_visible()
+        assert page.locator("output").count() == 0
+        chart = page.locator("svg[role=img]").first
+        assert chart.bounding_box()["width"] > 100  # type: ignore[index]
+        assert ": " in str(page.locator(".shown title").first.text_content())  # browsers show it on hover
+        sizes = page.locator("figure img").evaluate_all("all => all.map(i => i.naturalWidth)")
+        assert sizes
+        assert all(sizes)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 400])
@@ -147,7 +183,7 @@ def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(tmp_path: Path) ->
     assert 3 <= shown == text.count('alt="latents of') < 100
     assert shown == PICTURE_BYTES // (2 * picture.stat().st_size)
     assert f"For the pictures of {100 - shown} more there is no room" in text
-    assert text.count('<th scope="row"><i') == 100
+    assert text.count('<th scope="row"><svg class="key mark"') == 100
     if CHROMIUM is not None:
         assert seconds_to_open(page) < 1.0
 

@@ -21,7 +21,10 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM, so that files that are half written are removed.
+    """Raise `Terminated` at SIGTERM, and `KeyboardInterrupt` at SIGINT, so that files that are half written are removed.
+
+    The latter also where SIGINT was ignored when the process began, as shells without job control do for what they
+    start in the background.
 
     Not in one of several processes: it may wait for another one that is gone, where Python cannot raise.
     """
@@ -35,11 +38,14 @@ def terminable() -> Iterator[None]:
             os._exit(TERMINATED)
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sendvae.experiments.about import About, Method
 from sendvae.experiments.findings import Difference, differences
 from sendvae.experiments.record import CellResult, Record
 from sendvae.quantities import Quantity
-from sendvae.report.page import COLOURS
+from sendvae.report.plots import COLOURS
 
 
 @dataclass(frozen=True)

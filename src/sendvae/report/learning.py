@@ -10,7 +10,7 @@ from sendvae.evaluation import wording
 from sendvae.experiments.curves import DISTANCE, PICTURE, STORED, Contrast, Curves, load_curves
 from sendvae.report.cells import Experiment
 from sendvae.report.page import data_uri
-from sendvae.report.plots import Series, lines
+from sendvae.report.plots import COLOURS, Series, lines
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class LearningCurves:
 
 
 def learning_curves(experiment: Experiment) -> LearningCurves:
-    """Return the curves that ship, in the colours that their tokenizers have on the page."""
+    """Return the curves that ship, in the colours that their tokenizers have on the page, if it shows all of them."""
     curves = load_curves()
-    labels, colours = {}, {}
-    for curve in curves.curves:
-        labels[curve.model] = experiment.labels.get(curve.tokenizer, curve.tokenizer)
-        colours[curve.model] = experiment.colours.get(curve.tokenizer, "currentColor")
+    tokenizers = {curve.model: curve.tokenizer for curve in curves.curves}
+    labels = {model: experiment.labels.get(name, name) for model, name in tokenizers.items()}
+    colours = dict(zip(tokenizers, COLOURS, strict=False))
+    if set(tokenizers.values()) <= experiment.colours.keys():
+        colours = {model: experiment.colours[name] for model, name in tokenizers.items()}
     rows = [
         (_guidance(scale), f"{one.images:,}", _difference(curves, one), str(one.seeds))
         for scale in curves.guidances

@@ -10,9 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sendvae.files import write_text
-
-# One colour a series, the same in every table and chart; variables of the style sheet.
-COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
+from sendvae.report import plots
 
 RELOAD_SECONDS = 10  # between two looks of a page at what still changes
 
@@ -30,6 +28,7 @@ def write_page(template: str, output: Path, live: bool = False, **content: Any) 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(key=plots.key, mark=plots.mark)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(
         output, environment.get_template(template).render(live=live, reload_seconds=RELOAD_SECONDS, **content)

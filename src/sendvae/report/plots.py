@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -15,10 +15,23 @@ HOVERED = 120  # points of a line that show their values, spread evenly
 HOVERED_IN_ALL = 1200  # of a chart, shared by its lines
 DRAWN = 2 * WIDTH  # points of a line
 
+# Variables of the style sheet: one colour a series, the same in every table and chart. A dash and a mark belong to each,
+# so that series are told apart without colours, too. Marks lie around 0, with a radius of about 6.
+COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
+DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 4", "12 3 2 3 2 3")
+MARKS = (
+    "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0Z",  # circle
+    "M-5-5H5V5H-5Z",  # square
+    "M0-7L6 5H-6Z",  # triangle
+    "M0-7L7 0L0 7L-7 0Z",  # diamond
+    "M0 7L6-5H-6Z",  # triangle, upside down
+    "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",  # cross
+)
+
 
 @dataclass(frozen=True)
 class Series:
-    """A line or a cloud; `colour` is a CSS colour or variable."""
+    """A line or a cloud; `colour` is one of `COLOURS`."""
 
     label: str
     colour: str
@@ -27,13 +40,12 @@ class Series:
 
 
 def scatter(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Dots with a title each (shown on hover), one colour a series."""
+    """Marks with a title each (shown on hover), one colour and form a series."""
     axes = _Axes([v for s in series for v in s.x], [v for s in series for v in s.y])
     dots = [
-        f'<circle cx="{axes.px(x):.1f}" cy="{axes.py(y):.1f}" r="6" fill="{escape(s.colour)}" class="dot">'
-        f"<title>{escape(s.label)}: {_number(x)}, {_number(y)}</title></circle>"
+        _mark(axes.px(x), axes.py(y), s.colour, "dot shown", _values(s, i))
         for s in series
-        for x, y in zip(s.x, s.y, strict=True)
+        for i, (x, y) in enumerate(zip(s.x, s.y, strict=True))
     ]
     return _svg(axes, dots, x_label, y_label, f"{y_label} against {x_label}, one dot a run")
 
@@ -49,14 +61,12 @@ def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     paths = []
     for s in kept:
         if len(s.x) == 1:
-            place = f'cx="{axes.px(s.x[0]):.1f}" cy="{axes.py(s.y[0]):.1f}"'
-            title = f"<title>{escape(s.label)}</title>"
-            paths.append(f'<circle {place} r="4" fill="{escape(s.colour)}" class="dot">{title}</circle>')
+            paths.append(_mark(axes.px(s.x[0]), axes.py(s.y[0]), s.colour, "dot shown", _values(s, 0)))
             continue
         drawn = _spread(len(s.x), DRAWN)
         points = " ".join(f"{axes.px(s.x[i]):.1f},{axes.py(s.y[i]):.1f}" for i in drawn)
         paths.append(
-            f'<polyline points="{points}" fill="none" stroke="{escape(s.colour)}" class="line">'
+            f'<polyline points="{points}" fill="none" stroke="{s.colour}" {_dash(s.colour)}class="line">'
             f"<title>{escape(s.label)}</title></polyline>"
         )
         hovered = min(HOVERED, max(2, HOVERED_IN_ALL // len(kept)))
@@ -65,11 +75,43 @@ def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     return _svg(axes, paths, x_label, y_label, f"{names} against {x_label}")
 
 
+def key(colour: str) -> Markup:
+    """Return the line and the mark of a colour, for legends."""
+    line = f'<path d="M1 10H43" fill="none" stroke="{colour}" {_dash(colour)}class="line"/>'
+    form = _mark(22, 10, colour, "dot")
+    return Markup(f'<svg class="key" viewBox="0 0 44 20" aria-hidden="true">{line}{form}</svg>')
+
+
+def mark(colour: str) -> Markup:
+    """Return the mark of a colour, for tables and captions."""
+    form = _mark(10, 10, colour, "dot")
+    return Markup(f'<svg class="key mark" viewBox="0 0 20 20" aria-hidden="true">{form}</svg>')
+
+
+def legend(colours: Mapping[str, str]) -> Markup:
+    """Return the names of series behind their keys."""
+    names = "".join(f"<span>{key(colour)}{escape(name)}</span>" for name, colour in colours.items())
+    return Markup(f'<p class="legend">{names}</p>')
+
+
 def _point(axes: _Axes, s: Series, i: int) -> str:
-    """Return a dot that shows itself and its values under the pointer."""
-    title = f"<title>{escape(s.label)}: {_number(s.x[i])}, {_number(s.y[i])}</title>"
-    place = f'cx="{axes.px(s.x[i]):.1f}" cy="{axes.py(s.y[i]):.1f}"'
-    return f'<circle {place} r="5" fill="{escape(s.colour)}" class="point">{title}</circle>'
+    """Return a mark that shows itself and its values under the pointer."""
+    return _mark(axes.px(s.x[i]), axes.py(s.y[i]), s.colour, "point shown", _values(s, i))
+
+
+def _mark(x: float, y: float, colour: str, kind: str, title: str = "") -> str:
+    told = f"<title>{escape(title)}</title>" if title else ""
+    form = MARKS[COLOURS.index(colour)]
+    return f'<path d="{form}" transform="translate({x:.1f} {y:.1f})" fill="{colour}" class="{kind}">{told}</path>'
+
+
+def _dash(colour: str) -> str:
+    dash = DASHES[COLOURS.index(colour)]
+    return f'stroke-dasharray="{dash}" ' if dash else ""
+
+
+def _values(s: Series, i: int) -> str:
+    return f"{s.label}: {_number(s.x[i])}, {_number(s.y[i])}"
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -131,7 +173,9 @@ def _svg(axes: _Axes, marks: Sequence[str], x_label: str, y_label: str, title: s
 
 
 def _number(value: float) -> str:
-    if value and abs(value) >= 1000:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.4g}M"
+    if abs(value) >= 1000:
         return f"{value / 1000:.4g}k"
     if value and abs(value) < 1e-2:
         return f"{value:.2e}".replace("e-0", "e-")

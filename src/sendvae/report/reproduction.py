@@ -14,8 +14,8 @@ from sendvae.experiments.reproduction import Reproduction
 from sendvae.files import write_text
 from sendvae.latents import Correlation
 from sendvae.report.figures import draw_figures
-from sendvae.report.page import COLOURS, data_uri, write_page
-from sendvae.report.plots import Series, lines, scatter
+from sendvae.report.page import data_uri, write_page
+from sendvae.report.plots import COLOURS, Series, legend, lines, scatter
 
 
 def write_reproduction(found: Sequence[Reproduction], output: Path, live: bool = False) -> Path:
@@ -167,7 +167,8 @@ def _drawings(one: Reproduction) -> list[Markup]:
             )
             for i, curve in enumerate(one.curves)
         ]
-        return [lines(series, "% of the training", one.headings[0].label.partition(" (")[0])]
+        chart = lines(series, "% of the training", one.headings[0].label.partition(" (")[0])
+        return [chart + legend({s.label: s.colour for s in series})]
     if not one.points:
         return []
     drawn = []

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from sendvae.evaluation import wording
 from sendvae.evaluation.results import Number, Result, Subject
 from sendvae.quantities import Quantity
-from sendvae.report.page import COLOURS, data_uri, flat, write_page
-from sendvae.report.plots import Series, scatter
+from sendvae.report.page import data_uri, flat, write_page
+from sendvae.report.plots import COLOURS, Series, scatter
 
 TITLES = {
     "generation": "How close samples are to the reference",

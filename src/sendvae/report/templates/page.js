@@ -1,4 +1,4 @@
-// Tables that sort, pictures that enlarge, a page that follows its run. Without it the page reads the same.
+// Tables that sort, charts that say their values, pictures that enlarge, a page that follows its run. Without it the page reads the same.
 for (const table of document.querySelectorAll("table.sortable")) {
   const value = (row, column) => {
     const text = row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
@@ -24,6 +24,32 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(heading, column); }
     });
+  });
+}
+
+for (const chart of document.querySelectorAll("svg[role=img]")) {
+  // The values under the pointer, and at the arrow keys.
+  const points = [...chart.querySelectorAll(".shown")];
+  const said = document.createElement("output");
+  let at = -1;
+  const show = (next) => {
+    points[at]?.classList.remove("on");
+    at = next;
+    points[at]?.classList.add("on");
+    said.textContent = points[at]?.textContent ?? "";
+  };
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  chart.after(said);
+  chart.tabIndex = 0;
+  chart.addEventListener("pointerover", (event) => {
+    if (points.includes(event.target)) show(points.indexOf(event.target));
+  });
+  chart.addEventListener("pointerleave", () => show(-1));
+  chart.addEventListener("blur", () => show(-1));
+  chart.addEventListener("keydown", (event) => {
+    if (!(event.key in steps) || !points.length) return;
+    event.preventDefault();
+    show(at < 0 && steps[event.key] < 0 ? points.length - 1 : (at + steps[event.key] + points.length) % points.length);
   });
 }
 
