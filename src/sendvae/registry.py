@@ -9,6 +9,8 @@ from sendvae.errors import UserError
 
 Entry = TypeVar("Entry")
 
+ALL_SHOWN, NEAREST_SHOWN = 25, 10  # names in an error: all of a short table, else the nearest
+
 
 class Registry(dict[str, Entry]):
     """Mapping of names to entries.
@@ -30,10 +32,19 @@ class Registry(dict[str, Entry]):
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> UserError:
-    """The error for a name that is not in a table, with the nearest known one as advice."""
+    """Return the error for a name that is not in a table, with the nearest known one as advice.
+
+    Of a long table it names the nearest entries alone.
+    """
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    shown = (
+        known
+        if len(known) <= ALL_SHOWN
+        else difflib.get_close_matches(name, known, n=NEAREST_SHOWN, cutoff=0.0)
+    )
+    more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
     return UserError(
         f"unknown {kind} '{name}'",
-        expected="one of " + ", ".join(sorted(known)),
+        expected=f"one of {', '.join(sorted(shown))}{more}",
         next_step=f"did you mean '{nearest[0]}'?" if nearest else None,
     )

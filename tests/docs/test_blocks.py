@@ -31,6 +31,8 @@ QUICK = {
     "sendvae train diffusion": ["loop.images=32", "loop.batch_size=16", "loop.threads=1"],
     "sendvae train joint": ["loop.images=32", "loop.batch_size=16", "statistics_images=64", "loop.threads=1"],
     "sendvae sample": ["steps=2"],
+    "sendvae evaluate latents": ["limit=300"],
+    "sendvae evaluate reconstruction": ["limit=64"],
 }
 SHORTER = {"--images": "20", "--steps": "2", "--grid": "2x2"}
 
@@ -118,7 +120,8 @@ def quick(words: list[str]) -> list[str]:
     arguments = ours(words)
     assert arguments is not None
     shorter = [SHORTER.get(before, word) for before, word in zip(["", *words[:-1]], words, strict=True)]
-    return [*shorter, *QUICK.get(parse(arguments)[0], [])]
+    # A study holds to its protocol.
+    return [*shorter, *([] if "--study" in words else QUICK.get(parse(arguments)[0], []))]
 
 
 RUN = [
