@@ -211,7 +211,9 @@ def test_a_live_page_loads_itself_again(
     page = draw(experiment, tmp_path / "report.html", live=True)
     with opened(page) as tab:
         assert "A changed title" not in tab.content()
-        for _ in range(20):  # nobody who looks at a picture is interrupted; a click while the page loads is lost
+        for _ in range(
+            20
+        ):  # nobody who looks at a picture is interrupted; a click while the page loads is lost
             tab.locator("figure img").first.click()
             tab.wait_for_timeout(500)
             if tab.locator("dialog[open]").count():

@@ -41,7 +41,9 @@ def test_gradient_shares(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     start = max(config.losses.adversarial_start, config.losses.discriminator_start)
     plain = estimate(config).flops_per_step
     monkeypatch.setattr(estimates, "_position", lambda _config: -(-start // every) * every)
-    monkeypatch.setattr(estimates, "_counted", estimates._counted.__wrapped__)  # neither from memory nor into it
+    monkeypatch.setattr(
+        estimates, "_counted", estimates._counted.__wrapped__
+    )  # neither from memory nor into it
     extra = estimate(config).flops_per_step - plain
     assert 0.1 * plain < extra < plain  # one is measured
     assert extra / (plain * every / config.loop.batch_size) < LIMIT
