@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from statistics import median
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.harness import Report
+
 SHAPE, GROUPS, REPEATS = (16, 16, 64, 64), 8, 20
 
 
-def once(images: torch.Tensor, weight: torch.Tensor) -> float:
-    """Return the seconds of one backward pass."""
-    output = F.group_norm(images, GROUPS, weight, weight)
-    gradient = torch.ones_like(output)
-    began = time.perf_counter()
-    output.backward(gradient)
-    return time.perf_counter() - began
-
-
-def main() -> None:
-    """Print milliseconds of both layouts, and their ratio, in float32 and bfloat16."""
-    torch.manual_seed(0)
+def measure(report: Report) -> None:
+    """Time both layouts in float32 and bfloat16."""
     weight = torch.rand(SHAPE[1], requires_grad=True)
     for dtype in (torch.float32, torch.bfloat16):
         rows = torch.randn(SHAPE, dtype=dtype)
-        layouts = [rows.clone(memory_format=f) for f in (torch.contiguous_format, torch.channels_last)]
-        times: list[list[float]] = [[], []]
-        for _ in range(REPEATS + 1):
-            for images, into in zip(layouts, times, strict=True):
-                into.append(once(images.detach().requires_grad_(), weight))
-        contiguous, channels_last = (median(t[1:]) * 1000 for t in times)
-        print(
-            f"{dtype}: contiguous {contiguous:.2f} ms, channels-last {channels_last:.2f} ms, "
-            f"ratio {channels_last / contiguous:.1f}"
+        contiguous, last = (
+            rows.clone(memory_format=layout).requires_grad_()
+            for layout in (torch.contiguous_format, torch.channels_last)
         )
-
-
-if __name__ == "__main__":
-    main()
+        outputs = [F.group_norm(images, GROUPS, weight, weight) for images in (contiguous, last)]
+        gradient = torch.ones_like(outputs[0])
+        ours, theirs = (partial(out.backward, gradient, retain_graph=True) for out in outputs)
+        report.compare(f"GroupNorm's backward pass, {dtype}", ours, "channels-last", theirs, repeats=REPEATS)

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.harness import Report
 from sendvae.nn.attention import SHORT, attend
 
 SHAPES = ((32, 3, 16, 64), (32, 3, 64, 64), (8, 12, 256, 64), (2, 12, 1024, 64))
 REPEATS = 12
 
 
-def once(attention: Callable[[Tensor, Tensor, Tensor], Tensor], tensors: list[Tensor]) -> float:
-    """Return the seconds of one forward and backward pass."""
-    q, k, v = (tensor.detach().requires_grad_() for tensor in tensors)
-    began = time.perf_counter()
-    attention(q, k, v).backward(tensors[0])
-    return time.perf_counter() - began
-
-
-def main() -> None:
-    """Print milliseconds and their ratio for several numbers of tokens."""
-    torch.manual_seed(0)
-    for shape in SHAPES:
+def measure(report: Report) -> None:
+    """Time several numbers of tokens."""
+    for shape in SHAPES[: 1 if report.quick else None]:
         tensors = [torch.randn(shape, dtype=torch.bfloat16) for _ in range(3)]
-        times: dict[str, list[float]] = {"fused": [], "ours": []}
-        for _ in range(REPEATS):
-            times["fused"].append(once(F.scaled_dot_product_attention, tensors))
-            times["ours"].append(once(attend, tensors))
-        fused, ours = (median(t[2:]) * 1000 for t in times.values())
-        note = "" if shape[2] <= SHORT else " (fused, too)"
-        print(f"{shape}: fused {fused:.2f} ms, ours {ours:.2f} ms, ratio {fused / ours:.2f}{note}")
 
+        def step(
+            attention: Callable[[Tensor, Tensor, Tensor], Tensor], tensors: list[Tensor] = tensors
+        ) -> None:
+            q, k, v = (tensor.detach().requires_grad_() for tensor in tensors)
+            attention(q, k, v).backward(tensors[0])
 
-if __name__ == "__main__":
-    main()
+        note = "" if shape[2] <= SHORT else "ours is fused, too"
+        what = f"attention of {shape[2]} tokens, batch {shape[0]}, {shape[1]} heads"
+        report.compare(
+            what,
+            lambda: step(attend),
+            "fused attention",
+            lambda: step(F.scaled_dot_product_attention),
+            note,
+            REPEATS,
+        )

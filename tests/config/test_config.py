@@ -224,3 +224,11 @@ def test_random_crops_are_cached_nowhere(
     assert load_config(
         schema, preset, [*full, *(["data.latents=online"] if schema is DiffusionConfig else [])]
     )
+
+
+def test_a_bare_off_is_the_word() -> None:
+    """YAML reads it as false; true is no setting."""
+    assert load_config(DiffusionConfig, "demo/sit-tiny", ["loop.compile=off"]).loop.compile == "off"
+    assert load_config(DiffusionConfig, "demo/sit-tiny", ["loop.compile=regional"]).loop.compile == "regional"
+    with pytest.raises(UserError, match=r"loop\.compile"):
+        load_config(DiffusionConfig, "demo/sit-tiny", ["loop.compile=on"])

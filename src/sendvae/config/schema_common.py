@@ -13,6 +13,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -137,3 +138,9 @@ class LoopConfig(Section):
     precision: Precision = Field(
         "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
     )
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _read_off(cls, value: object) -> object:
+        """Take what YAML makes of a bare off."""
+        return "off" if value is False else value

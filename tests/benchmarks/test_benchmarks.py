@@ -1,0 +1,56 @@
+"""Benchmarks run, take turns, and the page holds what they wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import answer, modules
+from benchmarks.harness import Report, interleaved
+from benchmarks.table import HEAD, PAGE, drawn, table
+
+SLOW = {"generator_step", "logistic_probe"}
+ANY = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in modules()]
+
+
+@pytest.mark.parametrize("name", ANY)
+@pytest.mark.filterwarnings("ignore")  # of the libraries that ours are held against
+def test_a_benchmark_answers(name: str, tmp_path: Path) -> None:
+    report = answer(name, modules()[name], quick=True)
+    assert report.question.endswith("?")
+    assert report.rows
+    document = json.loads(report.save(tmp_path).read_text())
+    assert document["machine"]["cores"] >= 1
+    assert document["ceilings"]["fp32"] > 0
+    for row in document["rows"]:
+        assert row["ratio"] == pytest.approx(row["theirs"] / row["seconds"], rel=2e-3)
+    assert len(table(tmp_path).splitlines()) == 2 + len(HEAD) + len(report.rows)
+
+
+def test_cases_take_turns_after_a_warm_up() -> None:
+    done: list[str] = []
+    found = interleaved({"a": lambda: done.append("a"), "b": lambda: done.append("b")}, 3)
+    assert "".join(done) == "ab" + "ababab"
+    assert found.keys() == {"a", "b"}
+
+
+def test_a_ratio_above_one_is_ours_being_faster() -> None:
+    report = Report("x", "Is it?", quick=True)
+    row = report.compare("nothing", lambda: None, "a sum", lambda: sum(range(200_000)))
+    assert row.ratio > 1
+    assert row.seconds < row.theirs
+
+
+def test_the_page_holds_the_results() -> None:
+    page = PAGE.read_text()
+    assert page == drawn(page)
+
+
+def test_every_module_is_named_where_people_read() -> None:
+    text = (Path(__file__).parents[2] / "benchmarks/README.md").read_text()
+    asked = set(modules())
+    scripts = {path.stem for path in Path(modules()["sampling"].__file__ or "").parent.glob("*.py")} - asked
+    for name in scripts - {"__init__", "__main__", "harness", "table"}:
+        assert re.search(rf"`{name}\.py`", text), name
