@@ -16,6 +16,7 @@ from sendvae.cli.main import app
 from sendvae.errors import UserError
 from sendvae.experiments.graph import Graph
 from sendvae.experiments.paper import EXPERIMENTS
+from sendvae.experiments.record import save_record
 from sendvae.experiments.scale import load_scale
 
 runner = CliRunner()
@@ -121,11 +122,33 @@ def test_without_its_data_a_scale_is_refused(tmp_path: Path) -> None:
         (["table3", "--budget", "0h"], "--budget is no duration"),
         (["table3", "--cell", "send-vae-9"], "unknown cell of these experiments 'send-vae-9'"),
         (["table3", "--results", "file"], "--results is no folder"),
+        (["table3", "--launcher", "pbs"], "unknown launcher 'pbs'"),
+        (["table3", "--launcher-option", "gpus=1"], "unknown configuration key 'gpus'"),
+        (
+            ["table3", "--launcher", "ray", "--launcher-option", "address=127.0.0.1:1"],
+            "no Ray cluster answers",
+        ),
+        (["--pause"], "no experiment"),
+        (["--resume", "--scale", "huge"], "unknown scale 'huge'"),
+        (["--pause", "--resume"], "exclude each other"),
     ],
 )
 def test_bad_input(arguments: list[str], text: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert text in refused(*arguments)
+
+
+def test_pausing(tmp_path: Path) -> None:
+    save_record(tmp_path / "mine", [], [], None)
+    text = told("--pause", "--run", "mine")
+    assert "paused: mine" in text
+    assert "sendvae reproduce --resume --run mine" in text
+    assert (tmp_path / "mine/paused").is_file()
+    text = told("table3", "--dry-run", "--run", "mine")
+    assert f"paused: stages in {tmp_path / 'mine'} rest" in text
+    assert "goes on: mine" in told("--resume", "--run", "mine")
+    assert "was not paused: mine" in told("--resume", "--run", "mine")
+    assert "paused" not in told("table3", "--dry-run", "--run", "mine")
 
 
 def test_results_of_another_declaration_are_named_and_not_drawn(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ from sendvae.config import (
     GenerationConfig,
     JointConfig,
     LatentsConfig,
+    LocalConfig,
+    RayConfig,
     ReconstructionConfig,
     SampleConfig,
     ScaleConfig,
+    SubmititConfig,
     TokenizerConfig,
     describe_presets,
     kind_of,
@@ -37,6 +40,9 @@ SCHEMAS = {
     "evaluate-latents": LatentsConfig,
     "sample": SampleConfig,
     "scale": ScaleConfig,
+    "local": LocalConfig,
+    "ray": RayConfig,
+    "submitit": SubmititConfig,
 }
 
 

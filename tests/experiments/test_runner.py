@@ -22,7 +22,8 @@ from sendvae.errors import UserError
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.experiments.graph import Graph
 from sendvae.experiments.record import load_cells
-from sendvae.experiments.runner import StagesFailed, run
+from sendvae.experiments.runner import run
+from sendvae.experiments.schedule import StagesFailed
 from sendvae.experiments.stages import STAGES
 from sendvae.training import Stopped
 
@@ -199,7 +200,7 @@ def test_one_core_means_one_after_the_other_in_the_order_of_the_cells(tmp_path: 
 def test_stages_share_a_gpu_only_if_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int | None, together: bool
 ) -> None:
-    monkeypatch.setattr("sendvae.experiments.runner.default_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr("sendvae.experiments.schedule.default_device", lambda: torch.device("cuda"))
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     stages = [source(name, value=i, seconds=1.0) for i, name in enumerate("ab")]
     run([cell(stage.label, stage=stage) for stage in stages], tmp_path, cores=cores)
@@ -219,7 +220,7 @@ def test_who_watches_is_called_before_the_first_stage_after_each_and_in_between(
         (known,) = load_cells(tmp_path)
         seen.append([role for role, state in known.states.items() if state == "finished"])
 
-    monkeypatch.setattr("sendvae.experiments.runner.WATCH_SECONDS", 1.0)
+    monkeypatch.setattr("sendvae.experiments.schedule.WATCH_SECONDS", 1.0)
     run(cells, tmp_path, cores=1, watch=look)
     assert [seen[0], seen[-1]] == [[], ["one", "two"]]
     assert seen.count(["one"]) >= 2  # once when it ended, and while the other slept
@@ -232,7 +233,7 @@ def test_a_slow_look_is_taken_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyP
         looks.append(time.monotonic())
         time.sleep(0.4)
 
-    monkeypatch.setattr("sendvae.experiments.runner.WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("sendvae.experiments.schedule.WATCH_SECONDS", 0.1)
     run([cell("a", one=source("first", seconds=4))], tmp_path, cores=1, watch=look)
     assert len(looks) == 3  # before, at the end, and once in between: each such look needs 8 s of rest
 

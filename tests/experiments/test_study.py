@@ -17,8 +17,8 @@ from sendvae.experiments.declaration import WHOLE, Better, Column, Experiment, R
 from sendvae.experiments.graph import Graph
 from sendvae.experiments.kept import QUANTITIES, load_kept, load_table
 from sendvae.experiments.missing import Missing
-from sendvae.experiments.runner import StagesFailed
 from sendvae.experiments.scale import Place, Scale, load_scale
+from sendvae.experiments.schedule import StagesFailed
 from sendvae.experiments.stages import STAGES
 from sendvae.experiments.study import Study, lacking_texts
 from sendvae.weights.hub import Hub

@@ -26,7 +26,7 @@ class Toy(Section):
 
     kind: Literal["toy"] = "toy"
     value: int = 0
-    does: Literal["count", "fail", "kill", "sleep", "wait"] = "count"
+    does: Literal["count", "fail", "kill", "sleep", "step", "wait"] = "count"
     seconds: float = 0.0
     reads: str | None = None
 
@@ -43,6 +43,10 @@ def work(job: Job) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if config.does == "wait":
         _checkpoint_when_asked(job.folder)
+    for _ in range(config.value if config.does == "step" else 0):
+        time.sleep(0.05)
+        with (job.folder / "steps.txt").open("a") as file:
+            file.write("step\n")
     time.sleep(config.seconds)
     inputs = ",".join(f"{name}={Path(place).name}" for name, place in job.inputs.items())
     with (job.folder / RAN).open("a") as file:

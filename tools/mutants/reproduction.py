@@ -88,7 +88,7 @@ MUTANTS = [
     Mutant(
         "runner-slow-looks",
         "A page that is slow to draw is drawn all the time.",
-        "experiments/runner.py",
+        "experiments/schedule.py",
         "max(WATCH_SECONDS, (time.monotonic() - began) / WATCH_SHARE)",
         "WATCH_SECONDS",
         ("experiments/test_runner.py::test_a_slow_look_is_taken_rarely",),
@@ -168,7 +168,7 @@ MUTANTS = [
     Mutant(
         "two-runners-do-it-twice",
         "A stage that another process works on is begun once more.",
-        "experiments/runner.py",
+        "experiments/schedule.py",
         "            if not lock.take():",
         "            if not lock.take() and False:",
         ("experiments/test_runner.py::test_stages_of_a_lists_side_by_side_in_two_threads_run_once",),
@@ -176,7 +176,7 @@ MUTANTS = [
     Mutant(
         "budget-ignored",
         "A budget of time stops nothing.",
-        "experiments/runner.py",
+        "experiments/schedule.py",
         "                        received.append(TIME_IS_UP)",
         "                        pass",
         ("experiments/test_runner.py::test_a_budget_stops_what_runs_and_keeps_what_is_done",),

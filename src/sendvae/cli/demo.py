@@ -64,6 +64,7 @@ def demo(
     from sendvae.cli.stopping import AGAIN, graceful
     from sendvae.experiments import runner
     from sendvae.experiments.demo import about_demo, demo_cells
+    from sendvae.experiments.schedule import StagesFailed
     from sendvae.report import PAGE, write_report
     from sendvae.training import Stopped
 
@@ -76,7 +77,7 @@ def demo(
         except Stopped:
             write_report(folder)  # as it stands
             raise
-        except runner.StagesFailed as failed:
+        except StagesFailed as failed:
             typer.echo(f"report: {write_report(folder).resolve()}")
             sys.stderr.write(f"{failed}\n")
             raise typer.Exit(1) from None

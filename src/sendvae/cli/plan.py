@@ -22,6 +22,8 @@ def print_plan(study: Study, tflops: float) -> None:
 
     config = study.scale.config
     typer.echo(f"scale {config.title}: {config.limits}")
+    if study.paused:
+        typer.echo(f"paused: stages in {study.folder} rest; sendvae reproduce --resume goes on")
     there = len(study.cells) - len(study.wanted)
     typer.echo(
         f"cells: {len(study.cells)}"

@@ -15,6 +15,7 @@ from sendvae.config.schema_demo import DemoConfig
 from sendvae.config.schema_diffusion import DiffusionConfig
 from sendvae.config.schema_evaluate import GenerationConfig, LatentsConfig, ReconstructionConfig
 from sendvae.config.schema_joint import JointConfig
+from sendvae.config.schema_launcher import LocalConfig, RayConfig, SubmititConfig
 from sendvae.config.schema_sample import SampleConfig, SamplingConfig
 from sendvae.config.schema_scale import GeneratorConfig, ScaleConfig, VariantConfig
 from sendvae.config.schema_tokenizer import AlignmentConfig, EquivarianceConfig, TokenizerConfig
@@ -33,14 +34,17 @@ __all__ = [
     "GeneratorConfig",
     "JointConfig",
     "LatentsConfig",
+    "LocalConfig",
     "MilestoneConfig",
     "NameOf",
+    "RayConfig",
     "ReconstructionConfig",
     "SampleConfig",
     "SamplesConfig",
     "SamplingConfig",
     "ScaleConfig",
     "Section",
+    "SubmititConfig",
     "TokenizerConfig",
     "TokenizerScoresConfig",
     "TrainingConfig",

@@ -44,6 +44,9 @@ COMMANDS = {
     "evaluate-reconstruction": "sendvae evaluate reconstruction TOKENIZER --data IMAGES --protocol",
     "evaluate-latents": "sendvae evaluate latents TOKENIZER --protocol",
     "scale": "sendvae reproduce EXPERIMENT --scale",
+    "local": "sendvae reproduce EXPERIMENT --launcher",
+    "ray": "sendvae reproduce EXPERIMENT --launcher",
+    "submitit": "sendvae reproduce EXPERIMENT --launcher",
 }
 """The command of each kind of configuration, so that the name of a preset or file may follow."""
 

@@ -18,6 +18,8 @@ STAGE_FOLDER, CACHE = "stages", "cache"
 DONE, FAILED = "done.json", "failed.json"  # of a stage: written last
 RESULTS = "results"  # of the experiment: files of finished cells
 TIMES = "times.jsonl"  # of the experiment: every attempt
+JOBS = "jobs"  # of the experiment: what launchers keep of theirs
+PAUSED = "paused"  # of the experiment: while this file is there, stages rest and none begins
 FORMAT = 1  # of what is in a stage's folder; another one gives other names
 DIGITS = 16
 

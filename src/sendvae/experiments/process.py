@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from sendvae.errors import UserError
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
     from sendvae.experiments.stages import Job
 
 LOG = "log.txt"
+WORKING = "working"  # lock in a stage's folder, of the process that does it, wherever that is
+LOOK_SECONDS = 0.5  # between two looks at whether a stage is to rest, or has ended
+RESTING = signal.SIGURG  # by which a stage interrupts itself to rest; nobody else sends it
 # Imported once, by the process that all others are forked from; the latter are what scores import when they need it.
 PRELOADED = ["sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture"]
 
 ENDING = {signal.SIGTERM}
+SCHEDULERS = {signal.SIGUSR1, signal.SIGUSR2}  # sent to all processes of a job; for its first one alone
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Task:
         done: the file that says that it is done, written last.
         threads: that it may use.
         place: the working folder, where relative paths of configurations begin.
+        pause: while this file is there, the process rests.
     """
 
     title: str
@@ -50,6 +58,7 @@ class Task:
     done: Path
     threads: int
     place: str
+    pause: Path
 
 
 def prepare() -> ForkServerContext:
@@ -60,36 +69,109 @@ def prepare() -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    # A SIGTERM for the whole group must not end the server, through which this process hears of its children. The
+    # A signal for the whole group must not end the server, through which this process hears of its children. The
     # tracker is started first, since its start unblocks the signal.
     resource_tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING | SCHEDULERS)
     try:
         forkserver.ensure_running()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING | SCHEDULERS)
     return context
 
 
-def start(task: Task) -> ForkServerProcess:
-    """Start a task; its exit code is 0 if it is done."""
-    task.job.folder.mkdir(parents=True, exist_ok=True)
-    process = prepare().Process(target=_work, args=(task,), name=task.title)
-    process.start()
-    return process
+class Child:
+    """A task in a process of its own on this machine, which ends with this one.
+
+    Args:
+        task: that is begun.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.process: ForkServerProcess = prepare().Process(target=_work, args=(task,), name=task.title)
+        self.process.start()
+        self._stopping = False
+
+    @property
+    def sentinel(self) -> int:
+        """That is ready once the process has ended."""
+        return self.process.sentinel
+
+    def ended(self) -> bool:
+        """Return whether the process has ended."""
+        return self.process.exitcode is not None
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self.process.join()
+
+    def reason(self) -> str:
+        """Return in one line why it failed."""
+        assert self.process.exitcode is not None
+        if self.process.exitcode < 0:
+            name = signal.Signals(-self.process.exitcode).name
+            return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return last_line(self.task.job.folder / LOG) or f"ended with exit code {self.process.exitcode}"
+
+    def stop(self) -> None:
+        """Ask it, once, to write its checkpoint and end."""
+        if not self._stopping:
+            self._stopping = True
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End it, and return when it has ended."""
+        self.process.kill()
+        self.process.join()
 
 
-def reason(process: ForkServerProcess, log: Path) -> str:
-    """Return in one line why a process failed."""
-    assert process.exitcode is not None
-    if process.exitcode < 0:
-        name = signal.Signals(-process.exitcode).name
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> str | None:
+    """Do a task in a process of its own on this machine, wait for it, and return why it failed; None if it is done.
+
+    This is what other machines are asked for. The task is killed if whoever started this process is gone.
+
+    Args:
+        asked_by: the signal that asks the task to write its checkpoint and end, however often it comes.
+        child: that does the task, if it has begun.
+    """
+    child, parent = child or Child(task), os.getppid()
+    with _passed_on(asked_by, child):
+        while not child.ended():
+            wait([child.sentinel], LOOK_SECONDS)
+            if os.getppid() != parent:
+                child.kill()
+    if task.done.is_file():
+        return None
+    error = child.reason()
+    log = task.job.folder / LOG
+    if last_line(log) != error:  # it had no time to say so
+        with log.open("a") as file:
+            file.write(f"{error}\n")
+    return error
+
+
+@contextmanager
+def _passed_on(asked_by: signal.Signals, child: Child) -> Iterator[None]:
+    """Let a signal that asks this process to end ask a child."""
+
+    def ask(_signum: int, _frame: FrameType | None) -> None:
+        child.stop()
+
+    before = signal.signal(asked_by, ask)
+    try:
+        yield
+    finally:
+        signal.signal(asked_by, before)
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something; empty without one."""
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:
-        lines = []
-    return lines[-1].strip() if lines else f"ended with exit code {process.exitcode}"
+        return ""
+    return lines[-1].strip() if lines else ""
 
 
 def _work(task: Task) -> None:
@@ -99,15 +181,19 @@ def _work(task: Task) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(task.place)
     _redirect(task.job.folder / LOG)
+    _rest_while(task.pause)
     print(f"== {task.title}, {_now()}, {task.threads} threads", flush=True)
     began = time.monotonic()
-    from sendvae.runs import describe_environment
+    from sendvae.runs import locked
     from sendvae.training import NothingTrained, Stopped
-    from sendvae.training.log import peak_memory
 
     _limit_threads(task.threads)
     try:
-        task.compute(task.job)
+        with locked(task.job.folder / WORKING):
+            if task.done.is_file():  # another process did it meanwhile
+                return
+            task.compute(task.job)
+            _note_done(task, began)
     except UserError as error:
         sys.exit(f"error: {error}\n{_in_one_line(error)}")
     except (NothingTrained, Stopped) as ended:
@@ -118,6 +204,12 @@ def _work(task: Task) -> None:
             raise
         traceback.print_exc()
         sys.exit(f"error: {fault}\n{_in_one_line(fault)}")
+
+
+def _note_done(task: Task, began: float) -> None:
+    from sendvae.runs import describe_environment
+    from sendvae.training.log import peak_memory
+
     record = {
         "title": task.title,
         "finished": _now(),
@@ -135,6 +227,37 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _rest_while(pause: Path) -> None:
+    """Let the main thread of this process rest from its next step on while a file is there.
+
+    It keeps its memory and devices. SIGTERM ends the rest, and is then heard as if there had been none.
+    """
+    main = threading.get_ident()
+
+    def look() -> None:
+        while True:
+            if pause.exists():
+                signal.pthread_kill(main, RESTING)
+            time.sleep(LOOK_SECONDS)
+
+    def rest(_signum: int, _frame: FrameType | None) -> None:
+        asked: list[int] = []
+        signal.signal(RESTING, signal.SIG_IGN)
+        before = signal.signal(signal.SIGTERM, lambda signum, _frame: asked.append(signum))
+        os.write(1, f"paused, {_now()}\n".encode())
+        while pause.exists() and not asked:
+            time.sleep(LOOK_SECONDS)
+        os.write(1, f"goes on, {_now()}\n".encode())
+        signal.signal(signal.SIGTERM, before)
+        if asked:  # it does not rest again
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            signal.signal(RESTING, rest)
+
+    signal.signal(RESTING, rest)
+    threading.Thread(target=look, daemon=True).start()
 
 
 def _redirect(log: Path) -> None:

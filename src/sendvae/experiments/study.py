@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sendvae.errors import UserError
 from sendvae.experiments.about import About, Method
 from sendvae.experiments.declaration import Experiment
-from sendvae.experiments.graph import RESULTS, Graph
+from sendvae.experiments.graph import PAUSED, RESULTS, Graph
 from sendvae.experiments.kept import find_kept, keep
+from sendvae.experiments.launchers import Launcher
 from sendvae.experiments.missing import Missing
 from sendvae.experiments.record import result_of
 from sendvae.experiments.reproduction import Reproduction, reproduce, results_of
@@ -106,15 +108,17 @@ class Study:
         seconds: float | None = None,
         watch: Callable[[], object] = lambda: None,
         publish: bool = False,
+        launcher: Callable[[Path], AbstractContextManager[Launcher]] | None = None,
     ) -> None:
         """Run the cells that are wanted and can be; the result of each is kept as it finishes.
 
         Args:
             command: for the page of the runs.
-            jobs: stages at a time, of a core each; None: as many as there are cores.
+            jobs: stages at a time, as the runner's `cores`.
             seconds: after which it stops; None: never.
             watch: called whenever something has changed.
             publish: keep results in the committed folder, too.
+            launcher: what runs stages; None: processes of this machine.
 
         Raises:
             UserError, StagesFailed, Stopped: as the runner's `run`.
@@ -127,7 +131,7 @@ class Study:
         cells = [self.cells[name] for name in self.nodes]
         try:
             if cells:
-                run(cells, self.folder, self._about(command), jobs, keep_and_watch, seconds)
+                run(cells, self.folder, self._about(command), jobs, keep_and_watch, seconds, launcher)
         finally:
             self.keep(publish)
 
@@ -144,6 +148,11 @@ class Study:
                     keep(
                         target, self.cells[name], result, {role: node.digest for role, node in nodes.items()}
                     )
+
+    @property
+    def paused(self) -> bool:
+        """Whether stages in this folder rest."""
+        return (self.folder / PAUSED).exists()
 
     def finished(self, name: str) -> bool:
         """Return whether all stages of a cell are finished."""

@@ -287,7 +287,7 @@ def _signals() -> Iterator[list[int]]:
         return
 
     def note(signum: int, _frame: FrameType | None) -> None:
-        if received:  # a second Ctrl-C does not wait
+        if received and signum == signal.SIGINT:  # a second Ctrl-C does not wait; schedulers repeat SIGTERM
             raise KeyboardInterrupt
         received.append(signum)
 

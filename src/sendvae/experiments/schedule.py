@@ -1,0 +1,256 @@
+"""Which stages wait, run, are done and failed: each once, side by side with others, as a launcher takes them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from sendvae.experiments.graph import DONE, FAILED, PAUSED, TIMES, Node
+from sendvae.experiments.launchers import Launcher, Work
+from sendvae.experiments.process import LOG, Task
+from sendvae.files import write_text
+from sendvae.runs import Lock, progress, say
+from sendvae.training import Stopped, default_device
+
+POLL_SECONDS = 0.5
+WATCH_SECONDS, WATCH_SHARE = (
+    10.0,
+    0.05,
+)  # between two calls while nothing ends, and of the time that they may take
+MOST = 64  # stages at a time that a cluster is handed, unless told otherwise
+GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
+TIME_IS_UP = signal.SIGALRM  # what ends the work in place of a signal
+
+
+class StagesFailed(Exception):
+    """Some stages failed; everything that does not need them is done."""
+
+    def __init__(self, failed: Sequence[tuple[Node, str]], left: Sequence[Node]) -> None:
+        lines = [f"{len(failed)} stage{'s' if len(failed) > 1 else ''} failed:"]
+        for node, error in failed:
+            lines += [f"  {node.title}: {error}", f"    log: {node.folder / LOG}"]
+        if left:
+            lines.append(f"not run, since they need what failed: {', '.join(node.title for node in left)}")
+        lines.append("Run the same command again to try once more; what is finished is kept.")
+        super().__init__("\n".join(lines))
+
+
+@dataclass
+class _Running:
+    node: Node
+    work: Work
+    threads: int
+    began: float
+    lock: Lock
+
+
+class Schedule:
+    """The stages of an experiment.
+
+    Args:
+        nodes: in the order in which they are begun where there is a choice.
+        folder: of the experiment.
+        launcher: runs them.
+        cores, watch, seconds: as of `sendvae.experiments.runner.run`.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        folder: Path,
+        launcher: Launcher,
+        cores: int | None,
+        watch: Callable[[], object],
+        seconds: float | None = None,
+    ) -> None:
+        self.nodes, self.launcher, self.watch = nodes, launcher, watch
+        self.times, self.pause = folder / TIMES, folder / PAUSED
+        if launcher.threads is None:
+            self.cores = cores or torch.get_num_threads()
+            self.most = cores or (1 if default_device().type == "cuda" else self.cores)
+        else:
+            self.most = cores or MOST
+            self.cores = self.most * launcher.threads
+        self.paused = False
+        self.began, self.seconds = time.time(), seconds
+        self.done = {node.digest for node in nodes if node.finished}
+        self.waiting = [node for node in nodes if node.digest not in self.done]
+        self.running: list[_Running] = []
+        self.failed: list[tuple[Node, str]] = []
+        self.elsewhere = 0  # stages that are ready and held by another process
+
+    def run(self) -> None:
+        """Run everything that can be.
+
+        Raises:
+            StagesFailed, Stopped: as `sendvae.experiments.runner.run`.
+        """
+        if len(self.done) and self.waiting:
+            say(f"{len(self.done)} of {len(self.nodes)} stages are there")
+        total, worked = self._work()
+        due = time.monotonic() + WATCH_SECONDS
+        with _signals() as received, progress("stages", total, "units", worked) as bar:
+            try:
+                self._begin()
+                while (self.running or self.elsewhere or (self.paused and self._ready())) and not received:
+                    self.launcher.wait([one.work for one in self.running], POLL_SECONDS)
+                    ended = self._end()
+                    self._begin()
+                    if self.seconds is not None and time.time() - self.began > self.seconds:
+                        received.append(TIME_IS_UP)
+                    if ended or time.monotonic() > due:
+                        due = self._watched()
+                    _, now = self._work()
+                    titles = ", ".join(one.node.title for one in self.running)
+                    bar.advance(max(0, now - worked), f"paused: {titles}" if self.paused else titles)
+                    worked = max(worked, now)
+                if received:
+                    self._stop(received)
+            finally:
+                for one in self.running:
+                    one.work.kill()
+                    one.lock.release()
+        if self.failed:
+            raise StagesFailed(self.failed, self.waiting)
+
+    def _watched(self) -> float:
+        """Call `watch`, whose failures end no training, and return when it is due again while nothing ends."""
+        began = time.monotonic()
+        try:
+            self.watch()
+        except Exception as error:
+            say(f"what there is cannot be shown now: {type(error).__name__}: {error}")
+        return time.monotonic() + max(WATCH_SECONDS, (time.monotonic() - began) / WATCH_SHARE)
+
+    def _begin(self) -> None:
+        """Start what is ready and nobody else works on, and share the free cores among it; nothing while it is paused."""
+        self._look_at_pause()
+        free = self.cores - sum(one.threads for one in self.running)
+        room = 0 if self.paused else max(0, min(free, self.most - len(self.running)))
+        chosen: list[tuple[Node, Lock]] = []
+        elsewhere = 0
+        for node in self._ready():
+            lock = Lock(node.folder)
+            if self._settled(node):
+                continue
+            if len(chosen) == room:
+                continue
+            if not lock.take():
+                elsewhere += 1
+            elif self._settled(node):  # between the look and the lock
+                lock.release()
+            else:
+                chosen.append((node, lock))
+        if elsewhere > self.elsewhere:
+            say(f"{elsewhere} stage{'s are' if elsewhere > 1 else ' is'} being done by another process")
+        self.elsewhere = elsewhere
+        for node, lock in chosen:
+            threads = self.launcher.threads or free // len(chosen)
+            node.folder.mkdir(parents=True, exist_ok=True)
+            (node.folder / FAILED).unlink(missing_ok=True)
+            place = str(Path.cwd())
+            task = Task(
+                node.title, node.row.compute, node.job, node.folder / DONE, threads, place, self.pause
+            )
+            say(f"begins    {node.title} ({threads} thread{'s' if threads > 1 else ''})")
+            self.running.append(_Running(node, self.launcher.start(task), threads, time.monotonic(), lock))
+            self.waiting.remove(node)
+
+    def _ready(self) -> list[Node]:
+        """Those that wait for nothing but their turn."""
+        return [node for node in self.waiting if set(node.needs) <= self.done]
+
+    def _look_at_pause(self) -> None:
+        """See whether the experiment is paused, and say so when that changes."""
+        before, self.paused = self.paused, self.pause.exists()
+        if self.paused and not before:
+            say(f"paused: stages rest until {self.pause} is removed (sendvae reproduce --resume)")
+        elif before and not self.paused:
+            say("goes on")
+
+    def _settled(self, node: Node) -> bool:
+        """Whether another process has finished a stage that waits, or failed at it since this one began."""
+        failed = node.folder / FAILED
+        if node.finished:
+            self.done.add(node.digest)
+        elif failed.is_file() and failed.stat().st_mtime > self.began:
+            self.failed.append((node, json.loads(failed.read_text())["error"]))
+        else:
+            return False
+        self.waiting.remove(node)
+        return True
+
+    def _end(self) -> bool:
+        """See which have ended, and how; return whether any has."""
+        over = [one for one in self.running if one.work.ended()]
+        for one in over:
+            self.running.remove(one)
+            seconds = time.monotonic() - one.began
+            if one.node.finished:
+                self.done.add(one.node.digest)
+                ended = "finished"
+            else:
+                error = one.work.reason()
+                self.failed.append((one.node, error))
+                write_text(one.node.folder / FAILED, json.dumps({"error": error}) + "\n")
+                ended = "failed"
+            one.lock.release()
+            self._note(one, ended, seconds)
+            say(f"{ended:9} {one.node.title}, {seconds:.0f} s; {len(self.done)} of {len(self.nodes)} done")
+        return bool(over)
+
+    def _stop(self, received: list[int]) -> None:
+        """Let trainings write their checkpoints; after a second signal, or too long, end them.
+
+        Raises:
+            Stopped: always.
+        """
+        say("stopping: trainings write their checkpoints")
+        for one in self.running:
+            one.work.stop()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while works := [one.work for one in self.running if not one.work.ended()]:
+            if len(received) > 1 or time.monotonic() > deadline:
+                break
+            self.launcher.wait(works, POLL_SECONDS)
+        for one in self.running:
+            self._note(one, "stopped", time.monotonic() - one.began)
+        raise Stopped(f"stopped: {len(self.done)} of {len(self.nodes)} stages are done", received[0])
+
+    def _note(self, one: _Running, ended: str, seconds: float) -> None:
+        line = {"kind": one.node.kind, "stage": one.node.title, "seconds": round(seconds, 2), "ended": ended}
+        with self.times.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _work(self) -> tuple[int, int]:
+        """Units of work in all, and those that are done."""
+        total = sum(node.work for node in self.nodes)
+        return round(total), round(sum(node.worked for node in self.nodes))
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT, so that what runs can be ended in order."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        received.append(signum)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
