@@ -139,6 +139,7 @@ def test_bad_input(arguments: list[str], text: str, tmp_path: Path) -> None:
 
 
 def test_pausing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
     save_record(tmp_path / "mine", [], [], None)
     text = told("--pause", "--run", "mine")
     assert "paused: mine" in text

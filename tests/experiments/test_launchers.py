@@ -126,6 +126,13 @@ def finish(folder: Path, cells: str, launcher: Sequence[str], jobs: int = 1) -> 
     return process.returncode, told
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()  # its jobs hold the other end
+
+
 def counts(folder: Path) -> dict[str, int]:
     """Return how often each stage ran, by label."""
     return {
@@ -186,8 +193,7 @@ def test_stopped_after_the_checkpoints_and_again(launcher: list[str], signum: in
 def test_a_runner_that_was_killed_goes_on(launcher: list[str], tmp_path: Path) -> None:
     process = begin(tmp_path, "waits", launcher)
     pid = waiting(tmp_path)
-    process.kill()
-    process.wait()  # its jobs hold its standard error
+    kill(process)
     again = begin(tmp_path, "waits", launcher)
     if launcher[0] == "submitit":  # jobs live on; what is submitted again waits for them
         (log,) = tmp_path.glob("stages/source-waits-*/log.txt")
@@ -198,8 +204,7 @@ def test_a_runner_that_was_killed_goes_on(launcher: list[str], tmp_path: Path) -
         until(lambda: not alive(pid))
         (path,) = tmp_path.glob("stages/*/waits")
         (path.parent / "checkpoint").touch()  # so that the toy goes through
-        again.kill()  # whose own attempt may wait already
-        again.wait()
+        kill(again)  # whose own attempt may wait already
         again = begin(tmp_path, "waits", launcher)
     _, told = again.communicate(timeout=300)
     assert again.returncode == 0, told
@@ -213,8 +218,7 @@ def test_jobs_of_slurm(tmp_path: Path) -> None:
     # A runner that was killed leaves its job to the next one.
     first = begin(folder, "waits", options, **fake)
     pid = waiting(folder)
-    first.kill()
-    first.communicate()
+    kill(first)
     again = begin(folder, "waits", options, **fake)
     assert again.stderr is not None
     assert any("begins    waits: source" in line for line in again.stderr)
