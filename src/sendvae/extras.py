@@ -38,6 +38,8 @@ EXTRAS = {
     ),
     "datasets": Extra("images of Hugging Face data sets", {"datasets": "datasets"}),
     "remote": Extra("prepared images on a web server", {"aiohttp": "fsspec[http]"}),
+    "ray": Extra("experiments on a Ray cluster", {"ray": "ray"}),
+    "submitit": Extra("experiments as Slurm jobs", {"submitit": "submitit"}),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -300,8 +301,8 @@ def test_what_cannot_work_is_refused_before_anything(
 
 @pytest.mark.parametrize("name", ["ray", "submitit"])
 def test_a_missing_extra_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "ray_tasks" if name == "ray" else "submitit_jobs"
-    monkeypatch.setattr(f"sendvae.experiments.launchers.{module}.find_spec", lambda _name: None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None if module == name else found(module))
     with pytest.raises(UserError, match=rf"pip install 'sendvae\[{name}\]'"):
         load_launcher(name)
 

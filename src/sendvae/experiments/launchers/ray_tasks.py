@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sendvae.config import RayConfig
 from sendvae.errors import UserError
 from sendvae.experiments.launchers.launcher import Launcher
 from sendvae.experiments.process import Task, attend
+from sendvae.extras import require
 
 FOUND_BY_RAY = {"auto", "local"}  # addresses that are none
 PATIENCE = 3.0  # seconds for a head to answer
@@ -28,10 +28,7 @@ def check_ray(config: RayConfig) -> None:
     Raises:
         UserError: Ray is not installed, or nobody listens.
     """
-    if find_spec("ray") is None:
-        raise UserError(
-            "--launcher ray needs Ray", given="not installed", next_step="pip install 'sendvae[ray]'"
-        )
+    require("ray", "--launcher ray")
     if config.address not in FOUND_BY_RAY:
         _check_answer(config.address)
 

@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sendvae.errors import UserError
 from sendvae.experiments.graph import JOBS
 from sendvae.experiments.launchers.launcher import Launcher
 from sendvae.experiments.process import LOG, Child, Task, attend, last_line
+from sendvae.extras import require
 from sendvae.files import write_text
 
 JOB = "job.json"  # in a stage's folder: the job that has it
@@ -34,12 +34,7 @@ def check_submitit(config: SubmititConfig) -> None:
     Raises:
         UserError: submitit or Slurm's commands are not there.
     """
-    if find_spec("submitit") is None:
-        raise UserError(
-            "--launcher submitit needs submitit",
-            given="not installed",
-            next_step="pip install 'sendvae[submitit]'",
-        )
+    require("submitit", "--launcher submitit")
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing and config.executor == "slurm":
         raise UserError(
