@@ -121,6 +121,16 @@ def test_ways_between_two_pictures(answers: Answers, upload: Path) -> None:
         assert np.abs(strip[0].astype(int) - strip[1]).max() <= 1
 
 
+def test_a_way_begins_at_the_first_picture(answers: Answers, upload: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "other.png")
+    found = pictures(answers.interpolate(upload, tmp_path / "other.png", ["vae"], 2, "crop"))
+    ends = [square(Image.open(path), 64, "crop").pixels for path in (upload, tmp_path / "other.png")]
+    expected = reconstruct(small_tokenizer(), torch.stack(ends)).permute(0, 2, 3, 1).numpy()
+    for strip in (found[:2], found[2:]):
+        assert np.abs(np.stack(strip).astype(int) - expected).max() <= 1
+
+
 def test_attributes(answers: Answers, upload: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"train": 120, "val": 60}
 

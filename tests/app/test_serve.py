@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sendvae.app import serve
-from sendvae.app.serve import HOST, PORT, Guard, free_port, quiet_environment
+from sendvae.app.serve import HOST, PORT, Guard, free_port, quiet_environment, wait
 from sendvae.errors import UserError
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_wait(number: signal.Signals) -> None:
+    """Those that a shell let be ignored, too."""
+    (other,) = {signal.SIGINT, signal.SIGTERM} - {number}
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (number, other)}
+    soon, late = (
+        threading.Timer(seconds, os.kill, (os.getpid(), each))
+        for seconds, each in ((0.2, number), (20, other))
+    )
+    try:
+        soon.start()
+        late.start()
+        wait()
+        assert late.is_alive()  # it was not needed
+    finally:
+        late.cancel()
+        soon.join()
+        late.join()
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tools.mutants import (
+    app,
     data,
     evaluation,
     experiments,
@@ -42,6 +43,7 @@ MUTANTS: list[Mutant] = [
         reproduction,
         weights,
         faults,
+        app,
     )
     for mutant in room.MUTANTS
 ]

@@ -30,6 +30,11 @@ MONOSPACE = ["ui-monospace", "SFMono-Regular", "DejaVu Sans Mono", "monospace"]
 ONE_PICTURE = "Drop a picture, or take an emoji."
 TWO_PICTURES = "Drop two pictures, or take two emoji, and see the way between them."
 UPLOADS_KEPT = 3600  # seconds
+# The page keeps the last preview, and says so until something else is drawn.
+STOPPED = """() => {
+  const shown = document.querySelector('#samples [data-done="no"]');
+  if (shown) shown.dataset.done = "stopped";
+}"""
 ONE_AT_A_TIME = "one at a time"  # what computes waits for what computes
 
 
@@ -164,7 +169,7 @@ class Page:
             _streamed(answer), inputs, shown, show_progress="minimal", concurrency_limit=1,
             concurrency_id=ONE_AT_A_TIME, api_visibility="private",
         )  # fmt: skip
-        stop.click(None, None, None, cancels=[drawing], api_visibility="private")
+        stop.click(None, None, None, cancels=[drawing], js=STOPPED, api_visibility="private")
 
     def attributes(self) -> None:
         """Build the tab of attributes."""
