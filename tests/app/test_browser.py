@@ -182,22 +182,23 @@ def test_somebody_uploads_samples_and_reads_the_result(address: str, place: Path
 def test_previews_show_while_it_draws_and_stop_ends_it(address: str) -> None:
     with visited(address) as page:
         order_much(page)
-        page.wait_for_function(
-            "steps => window.seen.size >= steps", arg=4
-        )  # as they come, not all at the end
+        # They come one by one, not all at the end.
+        page.wait_for_function("steps => window.seen.size >= steps", arg=4)
         result = page.locator("#samples")
         result.locator('[data-done="no"] img').nth(63).wait_for()
         page.get_by_role("button", name="Stop").click()
         result.get_by_text("Stopped.").wait_for()
-        left = result.inner_text()
         found = [int(step) for step in page.evaluate("[...window.seen.keys()]")]
         assert found == list(range(0, 31 * len(found), 31))
-        assert len(set(page.evaluate("[...window.seen.values()]"))) == len(
-            found
-        )  # each one is another picture
+        pictures = set(page.evaluate("[...window.seen.values()]"))
+        assert len(pictures) == len(found)
+        page.wait_for_timeout(1500)  # what was on its way is here
+        left = result.inner_text()
         page.wait_for_timeout(1500)
         assert result.inner_text() == left
+        assert "Stopped." in left
         set_number(page, "Steps", 5)
+        set_number(page, "Images", 1)
         page.get_by_role("button", name="Sample", exact=True).click()
         result.locator('[data-done="yes"]').wait_for()
         assert "5 steps" in result.inner_text()
@@ -288,7 +289,7 @@ def sample(page: Page, place: Path) -> None:
     result.locator('[data-done="yes"]').wait_for()
     models = {name: load_model(str(place / "runs" / name)) for name in ("a", "b")}
     config = Order(["a", "b"], [], 2.5, 50, 9, 8).config()
-    *_, panels = draw(models, config, labels_of(models, config))
+    *_, panels = (found for found in draw(models, config, labels_of(models, config)) if found is not None)
     drawn = torch.cat([panel.images for panel in panels.values()]).permute(0, 2, 3, 1).numpy()
     assert np.abs(np.stack(shown(result.inner_html())).astype(int) - drawn).max() <= 1
 

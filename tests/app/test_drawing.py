@@ -43,7 +43,7 @@ def order(**values: object) -> Order:
 def drawn(models: dict[str, DiffusionModel], wanted: Order) -> list[dict[str, Panel]]:
     chosen = {title: models[title] for title in wanted.models}
     config = wanted.config()
-    return list(draw(chosen, config, labels_of(chosen, config)))
+    return [panels for panels in draw(chosen, config, labels_of(chosen, config)) if panels is not None]
 
 
 @pytest.mark.parametrize(("classes", "labels"), [([], "random"), ([3, 0], "bee,zebra")])
@@ -131,6 +131,16 @@ def test_whoever_leaves_ends_the_sampler(models: dict[str, DiffusionModel]) -> N
     hook.remove()
     assert threading.active_count() == before
     assert 0 < evaluations < 450  # it did not go on to the end
+
+
+def test_one_may_leave_between_two_previews(
+    models: dict[str, DiffusionModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "PATIENCE", 0.001)
+    config = order(steps=200).config()
+    found = list(draw({"a": models["a"]}, config, labels_of({"a": models["a"]}, config)))
+    assert None in found
+    assert [panels["a"].step for panels in found if panels] == [*range(0, 200, 200 // PREVIEWS), 200]
 
 
 def test_what_the_sampler_raises_arrives(

@@ -140,8 +140,8 @@ MUTANTS = [
         "app-previews-withheld",
         "Previews are shown when everything is drawn.",
         "app/interface.py",
-        "            yield from answer(*values)\n",
-        "            yield from list(answer(*values))\n",
+        "for part in answer(*values):",
+        "for part in list(answer(*values)):",
         ("app/test_interface.py::test_previews_are_shown_as_they_come",),
     ),
     Mutant(
@@ -151,6 +151,14 @@ MUTANTS = [
         "        if closed.is_set():\n            raise _Closed\n",
         "",
         ("app/test_drawing.py::test_whoever_leaves_ends_the_sampler",),
+    ),
+    Mutant(
+        "app-stop-at-previews",
+        "Whoever stops waits for the next preview.",
+        "app/drawing.py",
+        "found.get(timeout=PATIENCE)",
+        "found.get()",
+        ("app/test_drawing.py::test_one_may_leave_between_two_previews",),
     ),
     Mutant(
         "app-stop-unwired",

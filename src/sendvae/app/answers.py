@@ -83,8 +83,8 @@ class Answers:
             inf=math.inf,
         )
 
-    def draw(self, order: Order) -> Iterator[str]:
-        """Show samples as they come to be.
+    def draw(self, order: Order) -> Iterator[str | None]:
+        """Show samples as they come to be; None where nothing is new.
 
         Raises:
             Refusal: settings out of range, no model, or models that do not go together.
@@ -106,6 +106,9 @@ class Answers:
             f" --seed {config.seed}",
         }
         for panels in draw(models, config, labels):
+            if panels is None:
+                yield None
+                continue
             yield fragment("samples.html", panels=panels, done=_all_done(panels, len(models)), **content)
 
     def read(self, upload: Path | None, name: str, fit: str, told: probe.Told) -> str:

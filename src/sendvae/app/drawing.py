@@ -20,6 +20,7 @@ from sendvae.evaluation.sampling import decode_samples, draw_images
 
 PRESET = "sample/paper"  # the default of `sendvae sample`
 PREVIEWS = 8  # of each model
+PATIENCE = 0.5  # seconds without anything new, after which whoever waits may leave
 MAX_IMAGES, MAX_STEPS, MAX_GUIDANCE = 64, 1000, 20.0
 MAX_SEED = 2**31 - 1
 
@@ -98,8 +99,10 @@ def labels_of(models: Mapping[str, DiffusionModel], config: SampleConfig) -> Lab
 
 def draw(
     models: Mapping[str, DiffusionModel], config: SampleConfig, labels: Labels
-) -> Iterator[dict[str, Panel]]:
+) -> Iterator[dict[str, Panel] | None]:
     """Yield the panels of all models so far, whenever one has changed; the models are drawn one after the other.
+
+    Between them, None: nothing is new, but the generator may be closed here.
 
     Where their latents have one shape, image i begins with the same noise in every panel.
 
@@ -110,12 +113,13 @@ def draw(
     panels: dict[str, Panel] = {}
     for title, model in models.items():
         for panel in _draw_one(model, config, labels):
-            panels[title] = panel
-            yield dict(panels)
+            if panel is not None:
+                panels[title] = panel
+            yield None if panel is None else dict(panels)
 
 
-def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> Iterator[Panel]:
-    """Yield what the steps point to, `PREVIEWS` times, then the samples.
+def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> Iterator[Panel | None]:
+    """Yield what the steps point to, `PREVIEWS` times, then the samples; None after every `PATIENCE` seconds.
 
     The sampler runs in a thread of its own; whoever closes this generator ends it at its next step.
     """
@@ -125,7 +129,11 @@ def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> It
     sampler.start()
     try:
         while True:
-            panel = found.get()
+            try:
+                panel = found.get(timeout=PATIENCE)
+            except queue.Empty:
+                yield None
+                continue
             if isinstance(panel, BaseException):
                 raise panel
             yield panel

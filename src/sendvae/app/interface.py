@@ -31,10 +31,8 @@ ONE_PICTURE = "Drop a picture, or take an emoji."
 TWO_PICTURES = "Drop two pictures, or take two emoji, and see the way between them."
 UPLOADS_KEPT = 3600  # seconds
 # The page keeps the last preview, and says so until something else is drawn.
-STOPPED = """() => {
-  const shown = document.querySelector('#samples [data-done="no"]');
-  if (shown) shown.dataset.done = "stopped";
-}"""
+STOPPED = """() => { document.querySelector("#samples").dataset.stopped = "yes"; }"""
+BEGUN = """(...choices) => { delete document.querySelector("#samples").dataset.stopped; return choices; }"""
 ONE_AT_A_TIME = "one at a time"  # what computes waits for what computes
 
 
@@ -159,14 +157,14 @@ class Page:
             steps: int,
             images: int,
             seed: int | None,
-        ) -> Iterator[str]:
+        ) -> Iterator[str | None]:
             yield from self.answers.draw(
                 Order(chosen, classes, guidance, int(steps), int(seed or 0), int(images))
             )
 
         inputs = [chosen, classes, guidance, steps, images, seed]
         drawing = go.click(
-            _streamed(answer), inputs, shown, show_progress="minimal", concurrency_limit=1,
+            _streamed(answer), inputs, shown, js=BEGUN, show_progress="minimal", concurrency_limit=1,
             concurrency_id=ONE_AT_A_TIME, api_visibility="private",
         )  # fmt: skip
         stop.click(None, None, None, cancels=[drawing], js=STOPPED, api_visibility="private")
@@ -264,12 +262,16 @@ def _said(answer: Callable[[], str]) -> str:
         return message(_told(error))
 
 
-def _streamed(answer: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
-    """Return a generator function that ends with words where `answer` raises."""
+def _streamed(answer: Callable[..., Iterator[str | None]]) -> Callable[..., Iterator[Any]]:
+    """Return a generator function that ends with words where `answer` raises, and changes nothing at None.
 
-    def stream(*values: Any) -> Iterator[str]:
+    gradio can end it only where it yields.
+    """
+
+    def stream(*values: Any) -> Iterator[Any]:
         try:
-            yield from answer(*values)
+            for part in answer(*values):
+                yield gr.skip() if part is None else part
         except Exception as error:
             yield message(_told(error))
 
