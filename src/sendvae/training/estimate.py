@@ -7,7 +7,7 @@ counter. So an estimate follows the code, adaptive weights and frozen parts incl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
@@ -67,11 +67,8 @@ def estimate(config: TrainingConfig) -> Estimate:
 class _Step:
     """What a step computes of an image, as a key: equal where nothing but the length or the seed of a run differs."""
 
-    kind: type[TrainingConfig]
     text: str
-
-    def config(self) -> TrainingConfig:
-        return self.kind.model_validate_json(self.text)
+    config: TrainingConfig = field(compare=False)
 
 
 def _step_of(config: TrainingConfig) -> _Step:
@@ -79,13 +76,13 @@ def _step_of(config: TrainingConfig) -> _Step:
     loop = type(config.loop)(images=COUNTED, batch_size=COUNTED, precision="fp32", compile="off")
     data = config.data.model_copy(update={"source": "blank", "limit": None})
     plain = config.model_copy(update={"loop": loop, "data": data, "seed": 0})
-    return _Step(type(config), plain.model_dump_json())
+    return _Step(repr(plain), plain)
 
 
 @cache
 def _counted(step: _Step, size: int, classes: int) -> Estimate:
     """Count a step. Kept in memory for tokenizers by name; one in a folder may change there."""
-    config = step.config()
+    config = step.config
     if isinstance(config, TokenizerConfig):
         return _estimate_tokenizer(config, size)
     if isinstance(config, JointConfig):
