@@ -6,6 +6,6 @@ from pydantic import ValidationError
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return "FIELD: MESSAGE" of the first field of a document that does not fit."""
+    """Return "FIELD: MESSAGE" of the first field of a document that does not fit; "MESSAGE" of a text that is no JSON."""
     fault = error.errors()[0]
-    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from sendvae.experiments.record import save_record
 from sendvae.experiments.scale import load_scale
 
 runner = CliRunner()
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,7 @@ def test_without_its_data_a_scale_is_refused(tmp_path: Path) -> None:
         (["table3", "--budget", "0h"], "--budget is no duration"),
         (["table3", "--cell", "send-vae-9"], "unknown cell of these experiments 'send-vae-9'"),
         (["table3", "--results", "file"], "--results is no folder"),
+        (["table3", "--results", "there"], "--results is no folder\n  given:    there/tiny"),
         (["table3", "--launcher", "pbs"], "unknown launcher 'pbs'"),
         (["table3", "--launcher-option", "gpus=1"], "unknown configuration key 'gpus'"),
         (
@@ -135,6 +138,8 @@ def test_without_its_data_a_scale_is_refused(tmp_path: Path) -> None:
 )
 def test_bad_input(arguments: list[str], text: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/tiny").touch()
     assert text in refused(*arguments)
 
 
@@ -160,6 +165,9 @@ def test_results_of_another_declaration_are_named_and_not_drawn(tmp_path: Path) 
     text = (tmp_path / "page.md").read_text()
     assert "9 of 10 cells have a result" in text
     assert "Not used, declared otherwise: send-vae-0 (samples.config.sampling.steps: 30 | 50)" in text
+    plan = told("table3", "--results", "results", "--dry-run")
+    assert "not used, declared otherwise: send-vae-0: samples.config.sampling.steps: 30 | 50" in plan
+    assert "send-vae: seeds 0\n" in plan
 
 
 MICRO = """
@@ -179,6 +187,43 @@ evaluation:
   latents: {limit: 40, scores: [gap]}
   generation: {reference_limit: 30, metrics: [fd]}
 """
+
+
+@pytest.mark.slow
+def test_the_example_of_a_cluster_gives_the_numbers_of_local_processes(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/cluster.md").read_text()
+    (example,) = re.findall(r"```yaml\n(# cluster\.yaml\n.*?)```", page, re.S)
+    (tmp_path / "cluster.yaml").write_text(example)
+    (tmp_path / "micro.yaml").write_text(MICRO)
+    code = "import sys; sys.argv[0] = 'sendvae'; from sendvae.cli.main import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "reproduce",
+        "table3",
+        "--scale",
+        "micro.yaml",
+        "--cell",
+        "send-vae-1",
+    ]
+    # Threads are part of how sums are rounded, and this machine has no Slurm.
+    options = [
+        "--launcher",
+        "cluster.yaml",
+        "--launcher-option",
+        "executor=local",
+        "--launcher-option",
+        "cpus=1",
+    ]
+    numbers = []
+    for more in (["--run", "here"], ["--run", "there", *options]):
+        done = subprocess.run([*command, "--jobs", "1", *more], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        kept = json.loads((tmp_path / more[1] / "results/send-vae-1.json").read_text())
+        numbers.append(kept["numbers"])
+    assert numbers[0] == numbers[1]
+    assert len(list((tmp_path / "there/jobs").glob("*_submitted.pkl"))) == 4
 
 
 @pytest.mark.slow

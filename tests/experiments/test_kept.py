@@ -92,6 +92,18 @@ def test_a_file_that_is_no_result_is_refused(cell: Cell, tmp_path: Path) -> None
     (tmp_path / "send-vae-1.json").write_text('{"format": 1}')
     with pytest.raises(UserError, match=r"send-vae-1.json is no result of a cell"):
         find_kept(tmp_path, [cell])
+    path = keep_result(tmp_path, cell, {F1: 0.5})
+    whole = path.read_text()
+    path.write_text(whole[:-100])  # half of it
+    with pytest.raises(
+        UserError, match=r"is no result of a cell\n  given:    Invalid JSON(?s:.*)computed anew"
+    ):
+        find_kept(tmp_path, [cell])
+    path.write_text(whole.replace('"format": 1', '"format": 2'))
+    with pytest.raises(
+        UserError, match=r"another version of sendvae\n  given:    format: 2\n  expected: format: 1"
+    ):
+        find_kept(tmp_path, [cell])
 
 
 def test_how_numbers_are_read_is_kept_once(

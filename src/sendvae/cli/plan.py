@@ -35,6 +35,8 @@ def print_plan(study: Study, tflops: float) -> None:
         seeds.setdefault(cell.method, []).append(f"{cell.seed}" + (f" ({state})" if state else ""))
     for method, found in seeds.items():
         typer.echo(f"  {method}: seeds {', '.join(found)}")
+    for name, fields in study.refused.items():
+        typer.echo(f"  not used, declared otherwise: {name}: {'; '.join(fields)}")
     _print_costs(study, tflops)
     if study.lacking:
         typer.echo("missing:")

@@ -137,7 +137,7 @@ def reproduce(
 
     opens = load_launcher(launcher, launcher_option or [])
     at = load_scale(scale)
-    committed = _committed(results)
+    committed = _committed(results, at.config.title)
     if publish and committed is None:
         raise UserError("--publish needs a folder of results", next_step="name it: --results docs/results")
     if markdown is not None:
@@ -242,15 +242,18 @@ def _run(
         raise typer.Exit(1)
 
 
-def _committed(results: Path | None) -> Path | None:
+def _committed(results: Path | None, scale: str) -> Path | None:
     """The folder of committed results: the one that is named, else that of a clone, from inside or outside of it.
 
     Raises:
-        UserError: the named one is no folder.
+        UserError: the named one is no folder, or that of a scale in it.
     """
     if results is not None:
-        if results.exists() and not results.is_dir():
-            raise UserError("--results is no folder", given=results)
+        for folder in (results, results / scale):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(
+                    "--results is no folder", given=folder, next_step="name one, or a place for a new one"
+                )
         return results
     import sendvae
 

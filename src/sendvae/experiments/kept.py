@@ -24,6 +24,7 @@ Digests = Mapping[str, Mapping[str, str]]  # content addresses of stages, by nam
 
 DIGITS = 7  # significant, of a number in a file
 SUFFIX = ".json"
+FORMAT = 1  # of a file
 QUANTITIES = "quantities.json"  # beside the results: how their numbers are read, once for all of them
 Table = dict[str, Quantity]
 TABLE = TypeAdapter(Table)
@@ -51,7 +52,7 @@ class Kept(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     cell: str
     method: str
     seed: int
@@ -207,6 +208,14 @@ def load_kept(path: Path, table: Table) -> Kept:
     try:
         kept = Kept.model_validate_json(path.read_bytes())
     except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["loc"] == ("format",) and fault["type"] == "literal_error":
+            raise UserError(
+                f"{path} was written by another version of sendvae",
+                given=f"format: {fault['input']}",
+                expected=f"format: {FORMAT}",
+                next_step="use that version, or move the file away; the cell is then computed anew",
+            ) from None
         raise UserError(
             f"{path} is no result of a cell",
             given=first_fault(error),

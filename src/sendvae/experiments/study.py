@@ -42,6 +42,7 @@ class Study:
         lacking: why the others cannot be run, by name of the cell.
         digests: content addresses of the stages of cells whose inputs are all here, by name of the cell and role.
         wanted: cells without a result, that are to be run.
+        refused: of cells whose result was declared otherwise, the fields that differ.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class Study:
         self.digests = {
             name: {role: node.digest for role, node in own.items()} for name, own in nodes.items()
         }
-        kept, _ = results_of(list(self.cells.values()), [] if fresh else self.folders, self.digests)
+        kept, self.refused = results_of(
+            list(self.cells.values()), [] if fresh else self.folders, self.digests
+        )
         self.wanted = {
             name: cell
             for name, cell in self.cells.items()
