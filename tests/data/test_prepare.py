@@ -229,7 +229,17 @@ def test_killed_at_random_times(tmp_path: Path) -> None:
     """SIGKILL to the parent; its workers end with it, and the same command goes on."""
     write_folder(tmp_path / "source", [f"{i % 3}/{i}.png" for i in range(600)])
     command = [sys.executable, "-c", "from sendvae.cli.main import main; main()", "data", "prepare"]
-    options = ["--size", "64", "--shard-size", "20", "--processes", "2", "--encoding", "png"]
+    options = [
+        "--size",
+        "64",
+        "--allow-enlarging",
+        "--shard-size",
+        "20",
+        "--processes",
+        "2",
+        "--encoding",
+        "png",
+    ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*command, tmp_path / "source", whole, *options], check=True, capture_output=True)
     times, kills = random.Random(0), 0
