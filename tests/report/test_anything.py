@@ -136,6 +136,18 @@ def test_what_cannot_be_drawn_is_said(
     (tmp_path / "demo/cells.json").write_text('{"format": 1, "cells": [')
     with pytest.raises(UserError, match=r"cells.json is damaged(?s:.*)run the experiment's command again"):
         write_report(tmp_path / "demo")
+    stage = {"kind": "scores", "folder": "stages/scores-a"}
+    cell = {"name": "a", "method": "a", "seed": 0, "stages": {"scores": stage}}
+    record = {"created": "2026-01-01", "environment": {}, "about": {}, "cells": [cell]}
+    (tmp_path / "demo/cells.json").write_text(json.dumps(record))
+    for name in ("failed.json", "done.json"):
+        (tmp_path / "demo/stages/scores-a").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "demo/stages/scores-a" / name).write_text('{"seconds": 1')
+        with pytest.raises(UserError, match=rf"{name} is damaged(?s:.*)remove its folder"):
+            write_report(tmp_path / "demo")
+    (tmp_path / "half.json").write_text("")
+    with pytest.raises(UserError, match=r"half.json is no result(?s:.*)given: +Invalid JSON"):
+        write_report(tmp_path / "half.json")
     make_result(tmp_path / "outer/inner")
     monkeypatch.setattr(sys, "argv", ["sendvae", "report", str(tmp_path / "outer")])
     with pytest.raises(SystemExit) as stopped:

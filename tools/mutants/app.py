@@ -65,7 +65,7 @@ MUTANTS = [
         CHOICES,
     ),
     Mutant(
-        "app-guidance-and-steps",
+        "app-images-and-steps",
         "The slider of the steps is read as the number of images.",
         "app/interface.py",
         "int(steps), int(seed or 0), int(images)",

@@ -65,7 +65,7 @@ def open_upload(path: Path) -> Image.Image:
                 _check_size(*picture.size)
                 return to_rgb(picture).image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels("more than fit") from None
+        raise _too_many_pixels(None) from None
     except UnidentifiedImageError:
         raise Refusal("this file is no picture that can be read", expected=READABLE) from None
     except DAMAGE:
@@ -111,7 +111,7 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _too_many_pixels(given: str) -> Refusal:
+def _too_many_pixels(given: str | None) -> Refusal:
     return Refusal(
         "the picture has too many pixels",
         given=given,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -187,14 +187,30 @@ def _result_of(cell: CellRecord, folder: Path) -> CellResult:
             result.curves[role] = read_curve(place / JOURNAL)
         result.states[role] = "finished" if (place / DONE).is_file() else "missing"
         if result.states[role] == "finished":
-            done = json.loads((place / DONE).read_text())
+            done = _read(place / DONE)
             result.seconds[role] = done["seconds"]
             peaks.append(done["peak_memory_gib"])
             _add_results(result, place)
         elif (place / FAILED).is_file():
             result.states[role] = "failed"
-            result.errors[role] = json.loads((place / FAILED).read_text())["error"]
+            result.errors[role] = _read(place / FAILED)["error"]
     return replace(result, peak_memory_gib=max(peaks))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file in the folder of a stage says.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        raise UserError(
+            f"{path} is damaged",
+            given="not JSON: cut short, or changed",
+            next_step=f"remove its folder, {path.parent}, and run the experiment's command again, which computes this stage anew",
+        ) from None
 
 
 def _add_results(result: CellResult, place: Path) -> None:
