@@ -14,11 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import toy_stages as toys
 from fake_slurm import install
 from toy_stages import RAN
 
 from sendvae.errors import UserError
+from sendvae.experiments.graph import DONE, PAUSED, STAGE_FOLDER
 from sendvae.experiments.launchers import LAUNCHERS, load_launcher
+from sendvae.experiments.launchers.submitit_jobs import Attendant
+from sendvae.experiments.process import Child, Task
+from sendvae.experiments.stages import Job
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
@@ -249,6 +254,20 @@ def test_jobs_of_slurm(tmp_path: Path) -> None:
         "signal=USR2@120",
     ):
         assert option in asked
+
+
+def test_a_job_is_queued_again_once_its_checkpoint_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / STAGE_FOLDER / "waits"
+    folder.mkdir(parents=True)
+    job = Job(toys.Toy(does="wait"), {}, folder, tmp_path, "waits")
+    task = Task("waits", toys.work, job, folder / DONE, 1, str(Path.cwd()), tmp_path / PAUSED)
+    attendant = Attendant(task)
+    attendant.child = Child(task)
+    waiting(tmp_path)
+    again = attendant.checkpoint()
+    assert (folder / "checkpoint").is_file()
+    assert again.function.task == task
+    assert again.function.child is None
 
 
 @pytest.mark.slow

@@ -82,6 +82,7 @@ def test_a_run_that_begins_while_it_is_paused_waits(tmp_path: Path) -> None:
         time.sleep(2.0)
         assert thread.is_alive()
         assert counts(tmp_path) == {"first": 1}
+        assert not list(tmp_path.glob("stages/source-second-*/log.txt"))
         resume(tmp_path)
     assert counts(tmp_path) == {"first": 1, "second": 1}
 

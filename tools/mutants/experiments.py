@@ -203,7 +203,7 @@ MUTANTS = [
         "experiments/process.py",
         "            if pause.exists():\n                signal",
         "            if False:\n                signal",
-        ("experiments/test_pause.py",),
+        ("experiments/test_pause.py::test_stages_rest_and_none_begins",),
     ),
     Mutant(
         "pause-begins",
@@ -243,7 +243,7 @@ MUTANTS = [
         "experiments/launchers/submitit_jobs.py",
         "            self.child.stop()\n            self.child.join()\n",
         "            self.child.kill()\n",
-        ("experiments/test_launchers.py::test_a_job_whose_time_is_over_is_queued_again",),
+        ("experiments/test_launchers.py::test_a_job_is_queued_again_once_its_checkpoint_is_written",),
     ),
     Mutant(
         "jobs-submitted-again",
