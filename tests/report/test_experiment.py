@@ -123,6 +123,7 @@ def test_charts_say_their_values_to_the_pointer_and_to_the_keyboard(
         titles = [title.strip() for title in figure.locator(".shown title").all_text_contents()]
         assert len(titles) > 3
         assert not said.is_visible()
+        assert chart.get_attribute("tabindex") == "0"
         chart.focus()
         for press, expected in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)):
             page.keyboard.press(press)
