@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
-import zlib
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sendvae.data.images import ImageBatch, Indices, Sample
 from sendvae.data.sources.listing import UNLABELLED
+from sendvae.data.zips import zip_damage
 from sendvae.errors import UserError
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -40,12 +41,10 @@ class AdmArchive:
     def __init__(self, path: Path, limit: int | None = None) -> None:
         self.path, self.source, self.split = path, str(path), "all"
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zip_damage(self._not_whole), zipfile.ZipFile(path) as archive:
                 self.names = {name.removesuffix(".npy") for name in archive.namelist()}
         except FileNotFoundError:
             raise UserError("no such file", given=path) from None
-        except zipfile.BadZipFile:
-            raise self._damaged("not a whole npz file: truncated, or something else") from None
         self.shape = self._image_shape() if IMAGES in self.names else (0, 0, 0, 3)
         self.count = self.shape[0] if limit is None else min(limit, self.shape[0])
         self._labels = self._read_labels() if LABELS in self.names else None
@@ -83,11 +82,9 @@ class AdmArchive:
         """
         positions = np.asarray(indices)
         images = torch.empty(len(positions), *self.shape[1:], dtype=torch.uint8)
-        try:
+        with zip_damage(self._damaged):
             for place in np.argsort(positions, kind="stable"):
                 images[place] = self._read(int(positions[place]))
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise self._damaged(str(error)) from None
         return ImageBatch(images.permute(0, 3, 1, 2).contiguous(), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
@@ -99,11 +96,12 @@ class AdmArchive:
 
     def _read_labels(self) -> np.ndarray | None:
         """Return `arr_1` if it is one number from 0 on for every image."""
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{LABELS}.npy") as file:
-                labels = np.lib.format.read_array(file, allow_pickle=False)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-            raise self._damaged(f"{LABELS}: {error}") from None
+        with (
+            self._reading(LABELS),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(f"{LABELS}.npy") as file,
+        ):
+            labels = np.lib.format.read_array(file, allow_pickle=False)
         fits = (
             labels.shape == self.shape[:1] != (0,) and labels.dtype.kind in "iu" and bool((labels >= 0).all())
         )
@@ -134,23 +132,28 @@ class AdmArchive:
         names = STATISTICS[features]
         if not set(names) <= self.names:
             return None
-        try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                mean, cov = (np.asarray(arrays[name], np.float64) for name in names)
-        except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise self._damaged(f"{' and '.join(names)}: {error}") from None
+        with self._reading(" and ".join(names)), np.load(self.path, allow_pickle=False) as arrays:
+            mean, cov = (np.asarray(arrays[name], np.float64) for name in names)
         if mean.ndim != 1 or cov.shape != 2 * mean.shape:
             raise self._damaged(f"{names[0]} {mean.shape} and {names[1]} {cov.shape} are no statistics")
         if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
             raise self._damaged(f"{names[0]} or {names[1]} contains NaN or infinity")
         return torch.from_numpy(mean), torch.from_numpy(cov)
 
+    def _reading(self, what: str) -> AbstractContextManager[None]:
+        """Name the file and what of it is read where that is damaged."""
+        return zip_damage(lambda reason: self._damaged(f"{what}: {reason}"))
+
+    def _not_whole(self, _reason: str) -> UserError:
+        return self._damaged("not a whole npz file: truncated, or something else")
+
     def _image_shape(self) -> tuple[int, int, int, int]:
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{IMAGES}.npy") as file:
-                shape, fortran, dtype = _read_header(file)
-        except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise self._damaged(f"{IMAGES}: {error}") from None
+        with (
+            self._reading(IMAGES),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(f"{IMAGES}.npy") as file,
+        ):
+            shape, fortran, dtype = _read_header(file)
         if dtype != np.uint8 or fortran or len(shape) != 4 or shape[3] != 3:
             raise UserError(
                 f"{self.path}: {IMAGES} holds no images",

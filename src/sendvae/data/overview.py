@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw
 
 from sendvae.data.images import ShardImages
 from sendvae.data.opening import manifest_of, open_images
-from sendvae.data.rgb import to_rgb
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
@@ -98,9 +97,9 @@ def _open(source: str, split: str) -> ShardImages:
 def _describe_split(images: ShardImages) -> SplitOverview:
     some = np.unique(np.linspace(0, len(images) - 1, min(SIZES_READ, len(images))).round().astype(int))
     sizes: dict[tuple[int, int], int] = {}
-    for data in images.index.read_many(some):
-        with Image.open(io.BytesIO(data)) as image:
-            sizes[image.size] = sizes.get(image.size, 0) + 1
+    for image in images.decoded(some):
+        _, height, width = image.shape
+        sizes[width, height] = sizes.get((width, height), 0) + 1
     prevalence = None
     if images.has_attributes():
         table = images.attributes
@@ -117,10 +116,10 @@ def _examples(images: ShardImages) -> list[tuple[str, list[Image.Image]]]:
     for label in np.unique(images.index.labels)[:SHEET_CLASSES]:
         members = np.flatnonzero(images.index.labels == label)
         picked = members[np.unique(np.linspace(0, len(members) - 1, SHEET_EXAMPLES).round().astype(int))]
-        thumbnails = []
-        for data in images.index.read_many(picked):
-            with Image.open(io.BytesIO(data)) as image:
-                thumbnails.append(to_rgb(image).image.resize((THUMBNAIL, THUMBNAIL)))
+        thumbnails = [
+            Image.fromarray(image.permute(1, 2, 0).numpy()).resize((THUMBNAIL, THUMBNAIL))
+            for image in images.decoded(picked)
+        ]
         rows.append((f"{images.class_names[label]} ({len(members):,})", thumbnails))
     return rows
 

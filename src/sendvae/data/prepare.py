@@ -77,6 +77,8 @@ class Preparation:
             Item(key, label, split, image.name, image.place)
             for key, label, split, image in zip(keys, labels, splits, images, strict=True)
         ]
+        if self.table:  # what is wrong with it is said before any image is read
+            self.table.attributes({item.key: item.name for item in self.items}, columns)
         self.starts = range(0, len(self.items), recipe.shard_size)
         self.total = len(self.items)
         self.identity = self._identity()

@@ -240,13 +240,13 @@ def _architecture(
     if "architecture" not in config:
         found = infer_architecture(weights, config.get("norm_num_groups"))
         return configured(found, config) if is_diffusers_config(config) else found
-    shape: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config["architecture"].items()
-    }
     try:
+        shape: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in config["architecture"].items()
+        }
         return Architecture(**shape)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise UserError(f"{files.config} names no architecture this version knows", given=error) from None
 
 

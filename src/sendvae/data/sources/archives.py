@@ -30,6 +30,7 @@ from sendvae.data.sources.listing import (
     read_limited,
     readable,
 )
+from sendvae.data.zips import zip_damage
 from sendvae.errors import UserError
 
 TAR_COMPRESSION = {
@@ -223,11 +224,8 @@ class ZipReader:
         """
         if self.opened is None:
             self.opened = _open_zip(self.url)
-        try:
-            with self.opened.open(self.opened.infolist()[place]) as file:
-                return read_limited(file.read(MAX_FILE_BYTES + 1))
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted
-            raise ValueError(str(error)) from None
+        with zip_damage(ValueError), self.opened.open(self.opened.infolist()[place]) as file:
+            return read_limited(file.read(MAX_FILE_BYTES + 1))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url, "opened": None}
@@ -258,12 +256,13 @@ def list_zip(url: str) -> Listing:
 
 
 def _open_zip(url: str) -> zipfile.ZipFile:
-    file = open_binary(url)
-    try:
-        return zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+    def damaged(reason: str) -> UserError:
         file.close()
-        raise UserError("a damaged zip file", given=f"{url}: {error}") from None
+        return UserError("a damaged zip file", given=f"{url}: {reason}")
+
+    file = open_binary(url)
+    with zip_damage(damaged):
+        return zipfile.ZipFile(file)
 
 
 def _close_zip(archive: zipfile.ZipFile) -> None:

@@ -1,0 +1,98 @@
+"""Damaged inputs, many of a kind: every command that reads one says what is wrong with it, or works."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import HealthCheck, Phase, given, settings
+from tests.faults.commands import Ended, call
+from tests.faults.damage import CANARY
+from tests.faults.kinds import Case, Kind
+
+
+@dataclass
+class Tried:
+    """What came of a kind of input.
+
+    Attributes:
+        kind: its name.
+        cases: that were tried, all different.
+        refused: of these, the ones that ended with a message; the others were good enough to work with.
+        failures: what must not be, with the case it befell.
+    """
+
+    kind: str
+    cases: int = 0
+    refused: int = 0
+    failures: list[tuple[str, Case, Ended]] = field(default_factory=list)
+
+
+def try_kind(kind: Kind, count: int, folder: Path) -> Tried:
+    """Give commands so many damaged inputs, the same ones every time.
+
+    Args:
+        folder: a new one to work in.
+    """
+    whole = folder / "whole"
+    whole.mkdir(parents=True)
+    with _temporary(folder):
+        kind.fill(whole)
+        tried, seen = Tried(kind.name), set()
+
+        @settings(
+            max_examples=count,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(kind.draw(whole))
+        def each(case: Case) -> None:
+            if (key := repr(case)) not in seen:
+                seen.add(key)
+                _try(kind, case, whole, folder / "case" / "place", tried)
+
+        each()
+    return tried
+
+
+def _try(kind: Kind, case: Case, whole: Path, place: Path, tried: Tried) -> None:
+    shutil.copytree(whole, place)
+    for name, data in case.files.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    try:
+        ended = call(case.arguments, place)
+    except BaseException as error:  # even a panic in a library of Rust, which is no Exception
+        ended = Ended(-1, "", f"{type(error).__name__}: {error}")
+    tried.cases += 1
+    tried.refused += ended.code != 0
+    found = [path for pattern in kind.output for path in place.glob(pattern)]
+    outside = [path for path in place.parent.iterdir() if path != place]
+    for wrong, what in (
+        (ended.is_a_bug, "a traceback, or an unknown error"),
+        (ended.code != 0 and bool(found), f"partial output: {found}"),
+        (bool(list(place.parent.rglob(CANARY))), "something was executed"),
+        (bool(outside), f"written elsewhere: {outside}"),
+    ):
+        if wrong:
+            tried.failures.append((what, case, ended))
+    shutil.rmtree(place.parent)
+    place.parent.mkdir()
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[None]:
+    """Let accounts of unknown errors be saved there."""
+    place = folder / "temporary"
+    place.mkdir()
+    with mock.patch.object(tempfile, "tempdir", str(place)):
+        yield
