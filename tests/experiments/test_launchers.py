@@ -94,7 +94,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(60)
 
 
-@pytest.fixture(params=["ray", "submitit"])
+@pytest.fixture(params=[pytest.param("ray", marks=pytest.mark.slow), "submitit"])
 def launcher(request: pytest.FixtureRequest) -> list[str]:
     """A launcher's name and options."""
     if request.param == "ray":
@@ -180,6 +180,7 @@ def test_what_comes_out_is_what_local_processes_leave(launcher: list[str], tmp_p
     assert int(pid) != os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_after_the_checkpoints_and_again(launcher: list[str], signum: int, tmp_path: Path) -> None:
     process = begin(tmp_path, "waits", launcher)
