@@ -94,7 +94,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(60)
 
 
-@pytest.fixture(params=[pytest.param("ray", marks=pytest.mark.slow), "submitit"])
+@pytest.fixture(params=["ray", "submitit"])
 def launcher(request: pytest.FixtureRequest) -> list[str]:
     """A launcher's name and options."""
     if request.param == "ray":
@@ -163,6 +163,7 @@ def states(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_what_comes_out_is_what_local_processes_leave(launcher: list[str], tmp_path: Path) -> None:
     told = {}
     for name, options in (("local", ["local"]), ("other", launcher)):
@@ -197,6 +198,7 @@ def test_stopped_after_the_checkpoints_and_again(launcher: list[str], signum: in
     assert counts(tmp_path) == {"quick": 1, "waits": 1, "top": 1}
 
 
+@pytest.mark.slow
 def test_a_runner_that_was_killed_goes_on(launcher: list[str], tmp_path: Path) -> None:
     process = begin(tmp_path, "waits", launcher)
     pid = waiting(tmp_path)
@@ -218,6 +220,7 @@ def test_a_runner_that_was_killed_goes_on(launcher: list[str], tmp_path: Path) -
     assert counts(tmp_path) == {"quick": 1, "waits": 1, "top": 1}
 
 
+@pytest.mark.slow
 def test_jobs_of_slurm(tmp_path: Path) -> None:
     fake = install(tmp_path / "slurm")
     fake["PATH"] += os.pathsep + os.environ["PATH"]
@@ -257,6 +260,7 @@ def test_jobs_of_slurm(tmp_path: Path) -> None:
         assert option in asked
 
 
+@pytest.mark.slow
 def test_a_job_is_queued_again_once_its_checkpoint_is_written(tmp_path: Path) -> None:
     folder = tmp_path / STAGE_FOLDER / "waits"
     folder.mkdir(parents=True)
@@ -281,6 +285,7 @@ def test_a_job_whose_time_is_over_is_queued_again(tmp_path: Path) -> None:
     assert log.read_text().count("waits prints") == 2
 
 
+@pytest.mark.slow
 def test_more_than_a_node_has_is_refused_at_once(node: str, tmp_path: Path) -> None:
     code, told = finish(tmp_path, "waits", ["ray", f"address={node}", "gpus=1"])
     assert code != 0

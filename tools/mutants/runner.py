@@ -52,7 +52,9 @@ def _pytest(root: Path, tests: Sequence[str], output: Path) -> None:
     sys.path[:0] = [str(root / "src"), str(root)]
     import pytest
 
-    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)])
+    named = all("::" in test for test in tests)  # then slow ones run, too
+    marks = ["-m", ""] if named else []
+    code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *marks, *(f"tests/{test}" for test in tests)])
     sys.stdout.flush()
     os._exit(int(code))
 
