@@ -88,3 +88,4 @@ def test_a_full_disk_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_what_cites_it_has_its_version() -> None:
     root = Path(__file__).parents[2]
     assert f"version: {__version__}\n" in (root / "CITATION.cff").read_text()
+    assert f"## {__version__} (" in (root / "CHANGELOG.md").read_text()
