@@ -10,12 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 import toy_stages as toys
 from fake_slurm import install
+from tests.experiments import waiting as waits
+from tests.experiments.waiting import alive
 from toy_stages import RAN
 
 from sendvae.errors import UserError
@@ -26,6 +29,7 @@ from sendvae.experiments.process import Child, Task
 from sendvae.experiments.stages import Job
 
 HERE = Path(__file__).parent
+until = partial(waits.until, seconds=180)
 SOURCE = HERE.parents[1] / "src"
 SUBMITIT = ["submitit", "executor=local", "minutes=15", "warning=60"]
 
@@ -100,21 +104,6 @@ def launcher(request: pytest.FixtureRequest) -> list[str]:
     if request.param == "ray":
         return ["ray", f"address={request.getfixturevalue('node')}"]
     return SUBMITIT
-
-
-def until(holds: Callable[[], bool], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "zombie" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def begin(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import toy_stages as toys
-from tests.experiments.test_runner import alive, begin, cell, counts, finish, joined, source, until, waiting
+from tests.experiments.test_runner import begin, cell, counts, finish, joined, source, until, waiting
+from tests.experiments.waiting import alive
 
 from sendvae.errors import UserError
 from sendvae.experiments.graph import DONE, PAUSED, STAGE_FOLDER

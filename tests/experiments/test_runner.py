@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy_stages as toys
+from tests.experiments import waiting as waits
+from tests.experiments.waiting import alive
 from toy_stages import RAN, Toy
 
 from sendvae.errors import UserError
@@ -28,6 +30,7 @@ from sendvae.experiments.stages import STAGES
 from sendvae.training import Stopped
 
 HERE = Path(__file__).parent
+until = partial(waits.until, seconds=60)
 
 
 @pytest.fixture(autouse=True)
@@ -301,21 +304,6 @@ def begin(folder: Path) -> subprocess.Popen[str]:
     )
     until(lambda: bool(list(folder.glob("stages/*/waits"))) and counts(folder).get("quick") == 1)
     return process
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "zombie" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def waiting(folder: Path) -> int:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -19,6 +16,7 @@ from sendvae.experiments.launchers import Launcher, Work
 from sendvae.experiments.process import LOG, Task
 from sendvae.files import write_text
 from sendvae.runs import Lock, progress, say
+from sendvae.signals import collected_signals
 from sendvae.training import Stopped, default_device
 
 POLL_SECONDS = 0.5
@@ -98,7 +96,7 @@ class Schedule:
             say(f"{len(self.done)} of {len(self.nodes)} stages are there")
         total, worked = self._work()
         due = time.monotonic() + WATCH_SECONDS
-        with _signals() as received, progress("stages", total, "units", worked) as bar:
+        with collected_signals() as received, progress("stages", total, "units", worked) as bar:
             try:
                 self._begin()
                 while (self.running or self.elsewhere or (self.paused and self._ready())) and not received:
@@ -235,22 +233,3 @@ class Schedule:
         """Units of work in all, and those that are done."""
         total = sum(node.work for node in self.nodes)
         return round(total), round(sum(node.worked for node in self.nodes))
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT, so that what runs can be ended in order."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(signum: int, _frame: FrameType | None) -> None:
-        received.append(signum)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

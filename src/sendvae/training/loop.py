@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
@@ -24,6 +22,7 @@ from sendvae.files import write_text
 from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
 from sendvae.runs.caches import in_units
 from sendvae.runs.profiling import step_done
+from sendvae.signals import collected_signals
 from sendvae.training.cuda_graph import RecordedStep, can_record
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
@@ -128,7 +127,7 @@ def train(
     step_of = with_threads(step_of, loop.threads, stage.device)
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
-        _signals() as received,
+        collected_signals(interrupt_at_second=True) as received,
         Log(run, loop.trackers, images_seen, speed) as log,
         progress(stage.name, loop.images, unit="img", start=images_seen) as bar,
     ):
@@ -276,24 +275,3 @@ def _note(scalars: Mapping[str, float]) -> str:
 
 def _share(rates: Mapping[str, float]) -> str:
     return f" · {rates['tflops']:.3g} TFLOP/s, {rates['mfu']:.0%} of the peak" if "mfu" in rates else ""
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT while a step runs, so that the loop can end at a clean place."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(signum: int, _frame: FrameType | None) -> None:
-        if received and signum == signal.SIGINT:  # a second Ctrl-C does not wait; schedulers repeat SIGTERM
-            raise KeyboardInterrupt
-        received.append(signum)
-
-    before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
