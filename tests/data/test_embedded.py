@@ -95,3 +95,13 @@ def test_attribute_table_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(again.rows(["b"]), [[False, False, True]])
     with pytest.raises(UserError, match="without attributes"):
         again.rows(["c"])
+
+
+def test_a_part_of_an_attribute_table_has_its_own_order() -> None:
+    values = np.array([[1, 0], [0, 0], [1, 1]], bool)
+    whole = AttributeTable(("a", "b", "c"), ("hat", "smile"), values, ("x", "y", "z"))
+    part = whole.only(["c", "a"])
+    assert (part.keys, part.names, part.groups) == (("c", "a"), ("hat", "smile"), ("z", "x"))
+    assert np.array_equal(part.values, [[True, True], [True, False]])
+    with pytest.raises(UserError, match="images without attributes"):
+        whole.only(["a", "d"])

@@ -44,6 +44,16 @@ class AttributeTable:
             raise UserError("images without attributes", given=", ".join(missing[:5]))
         return self.values[[position[key] for key in keys]]
 
+    def only(self, keys: list[str]) -> AttributeTable:
+        """Return the table of the named images, in their order.
+
+        Raises:
+            UserError: for a key without attributes.
+        """
+        group = dict(zip(self.keys, self.groups, strict=True))
+        values = self.rows(keys)
+        return AttributeTable(tuple(keys), self.names, values, tuple(group[key] for key in keys))
+
     def save(self, path: Path) -> None:
         """JSON; the values of an image as one string of 0 and 1."""
         rows = {

@@ -171,11 +171,7 @@ class ShardImages:
                 path = str(fsspec.open_local(f"simplecache::{path}"))
             except FileNotFoundError:
                 raise UserError("no attribute table", given=path) from None
-        table = AttributeTable.load(Path(path))
-        group = dict(zip(table.keys, table.groups, strict=True))
-        return AttributeTable(
-            tuple(self.keys), table.names, table.rows(self.keys), tuple(group[key] for key in self.keys)
-        )
+        return AttributeTable.load(Path(path)).only(self.keys)
 
 
 class TensorImages:

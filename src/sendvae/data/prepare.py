@@ -63,7 +63,7 @@ class Preparation:
         table: Path | None = None,
     ) -> None:
         columns = columns or Columns()
-        self.source, self.folder, self.recipe, self.columns = source, folder, recipe, columns
+        self.source, self.folder, self.recipe = source, folder, recipe
         ENCODINGS[recipe.encoding], SHARD_CROPS[recipe.crop]
         check_target(source, folder)
         self.table = ImageTable.read(table) if table else None
@@ -77,8 +77,9 @@ class Preparation:
             Item(key, label, split, image.name, image.place)
             for key, label, split, image in zip(keys, labels, splits, images, strict=True)
         ]
-        if self.table:  # what is wrong with it is said before any image is read
-            self.table.attributes({item.key: item.name for item in self.items}, columns)
+        names = {item.key: item.name for item in self.items}
+        # What is wrong with a table is said before any image is read.
+        self.attributes = self.table.attributes(names, columns) if self.table else None
         self.starts = range(0, len(self.items), recipe.shard_size)
         self.total = len(self.items)
         self.identity = self._identity()
@@ -152,11 +153,8 @@ class Preparation:
         if not rows:
             shutil.rmtree(self.folder / UNFINISHED)  # so that another attempt may be made here
             raise self._nothing_left([why for _, why in skipped])
-        if self.table:
-            name_of = {item.key: item.name for item in self.items}
-            attributes = self.table.attributes({row.key: name_of[row.key] for row in rows}, self.columns)
-            if attributes:
-                attributes.save(self.folder / ATTRIBUTES)
+        if self.attributes:
+            self.attributes.only([row.key for row in rows]).save(self.folder / ATTRIBUTES)
         counts = {split: [0] * len(self.class_names) for split in sorted({row.split for row in rows})}
         for row in rows:
             counts[row.split][row.label] += 1
