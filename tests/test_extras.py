@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from typer.testing import CliRunner
 
+from sendvae.cli.main import app
 from sendvae.errors import UserError
 from sendvae.extras import EXTRAS, absent, installing, require
 
@@ -50,3 +52,15 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         require("app", "the app")
     assert installing("app") == "pip install 'sendvae[app]'"
     require("diffusers", "this")
+
+
+@pytest.mark.parametrize("command", [["demo", "--quick"], ["app"]])
+def test_a_command_says_so_before_any_work(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    without(monkeypatch, "deep_sort_realtime", "gradio")
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, UserError)
+    assert f"pip install 'sendvae[{command[0]}]'" in str(refused.exception)
+    assert list(tmp_path.iterdir()) == []

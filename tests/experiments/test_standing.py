@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from sendvae.experiments.standing import (
     standings,
 )
 from sendvae.quantities import Quantity
+from sendvae.report import write_report
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
 WOBBLE = [0.3, -0.2, 0.1, -0.4, 0.2, 0.0, -0.1, 0.4, -0.3, 0.2, -0.2, 0.1]
@@ -159,6 +161,8 @@ def test_the_command_measures_by_the_studys_protocol(tmp_path: Path, monkeypatch
     assert lines == wording.standing(expected)
     assert len(lines) == 1 + 2 * len(load_study("tiny").targets)
     assert all(line in done.output for line in lines)
+    page = unescape(write_report(tmp_path / "out").read_text())
+    assert all(line.strip() in page for line in lines)
     refused = runner.invoke(app, ["evaluate", "latents", "demo-plain", "--study", "tiny", "latent=sample"])
     assert "another protocol" in str(refused.exception)
     assert len(asked) == 1
