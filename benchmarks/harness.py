@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -47,6 +47,25 @@ class Row:
         return self.theirs / self.seconds
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Numbers that are no comparison of two sides.
+
+    Attributes:
+        title: what they are, and how to read them.
+        head: of the columns.
+        rows: cells are text, or numbers, of which three digits are shown.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | float]]
+
+    def texts(self) -> list[list[str]]:
+        """Return the cells as they are shown."""
+        return [[cell if isinstance(cell, str) else f"{cell:.3g}" for cell in row] for row in self.rows]
+
+
 @dataclass
 class Report:
     """Answer to a question.
@@ -55,12 +74,15 @@ class Report:
         name: of the module.
         question: its first line.
         quick: whether sizes are those of a test, whose times mean nothing.
+        rows: comparisons.
+        figures: tables of their own.
     """
 
     name: str
     question: str
     quick: bool = False
     rows: list[Row] = field(default_factory=list)
+    figures: list[Figures] = field(default_factory=list)
 
     def compare(
         self,
@@ -89,20 +111,31 @@ class Report:
             "machine": machine(),
             "ceilings": ceilings(self.quick),
             "rows": rows,
+            "figures": [asdict(figures) for figures in self.figures],
         }
         path.write_text(json.dumps(document, indent=1) + "\n")
         return path
 
     def show(self, console: Console) -> None:
-        """Print the rows."""
-        table = Table(title=self.question, title_justify="left", box=None)
-        for heading in ("what", "ours, s", "against", "theirs, s", "times faster", "note"):
-            table.add_column(heading)
-        for row in self.rows:
-            table.add_row(
-                row.what, f"{row.seconds:.4g}", row.against, f"{row.theirs:.4g}", f"{row.ratio:.2f}", row.note
-            )
-        console.print(table)
+        """Print the rows and figures."""
+        head = ("what", "ours, s", "against", "theirs, s", "times faster", "note")
+        cells = [
+            [row.what, f"{row.seconds:.4g}", row.against, f"{row.theirs:.4g}", f"{row.ratio:.2f}", row.note]
+            for row in self.rows
+        ]
+        if cells:
+            console.print(_table(self.question, head, cells))
+        for figures in self.figures:
+            console.print(_table(figures.title, figures.head, figures.texts()))
+
+
+def _table(title: str, head: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None)
+    for heading in head:
+        table.add_column(heading)
+    for row in cells:
+        table.add_row(*row)
+    return table
 
 
 def interleaved(cases: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from benchmarks.__main__ import answer, modules
 from benchmarks.harness import Report, interleaved
-from benchmarks.table import HEAD, PAGE, drawn, table
+from benchmarks.table import PAGE, drawn, table
 
-SLOW = {"generator_step", "logistic_probe"}
+from benchmarks import training_steps
+
+SLOW = {"caching", "generator_step", "joint_step", "loader", "logistic_probe", "tokenizer_step"}
 ANY = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in modules()]
 
 
@@ -20,13 +22,31 @@ ANY = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for 
 def test_a_benchmark_answers(name: str, tmp_path: Path) -> None:
     report = answer(name, modules()[name], quick=True)
     assert report.question.endswith("?")
-    assert report.rows
+    assert report.rows or report.figures
     document = json.loads(report.save(tmp_path).read_text())
     assert document["machine"]["cores"] >= 1
     assert document["ceilings"]["fp32"] > 0
     for row in document["rows"]:
         assert row["ratio"] == pytest.approx(row["theirs"] / row["seconds"], rel=2e-3)
-    assert len(table(tmp_path).splitlines()) == 2 + len(HEAD) + len(report.rows)
+    drawn = table(tmp_path)
+    rows = [f"| {row.what} | {row.seconds:.3g} s | {row.against} |" for row in report.rows]
+    figures = [f"| {' | '.join(cells)} |" for figures in report.figures for cells in figures.texts()]
+    for line in (*rows, *figures):
+        assert line in drawn
+
+
+@pytest.mark.slow
+def test_the_script_of_training_steps_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["training_steps", "--quick"])
+    training_steps.main()
+    facts, *lines = capsys.readouterr().out.splitlines()
+    assert json.loads(facts)["preset"] == "demo/sit-tiny"
+    assert all(
+        re.search(r"ms .* img/s .* TFLOP/s .*%", line) for line in lines if not line.startswith("peak")
+    )
+    assert lines
 
 
 def test_cases_take_turns_after_a_warm_up() -> None:
