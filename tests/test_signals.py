@@ -1,13 +1,15 @@
-"""Signals are collected in order, and handlers are put back."""
+"""Signals are collected in order and answered at once, and handlers are put back."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
 import threading
 
 import pytest
 
-from sendvae.signals import collected_signals
+from sendvae.signals import answered_signals, collected_signals
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,3 +58,30 @@ def test_outside_the_main_thread_nothing_is_collected() -> None:
     thread.start()
     thread.join()
     assert seen == [[], before]
+
+
+def test_a_signal_is_answered_while_the_main_thread_computes() -> None:
+    """Python's handlers wait until a function in C returns; the answer does not."""
+    order: list[object] = []
+    with collected_signals() as received, answered_signals(order.append):
+        sender = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+        sender.start()
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)
+        order.append("computed")
+        signal.raise_signal(signal.SIGTERM)  # schedulers repeat it
+        sender.join()
+    assert order == [signal.SIGTERM, "computed"]
+    assert received == [signal.SIGTERM, signal.SIGTERM]
+
+
+def test_only_signals_that_ask_to_stop_are_answered_and_the_thread_ends() -> None:
+    before, threads = signal.signal(signal.SIGUSR1, lambda *_: None), threading.active_count()
+    answers: list[int] = []
+    try:
+        with answered_signals(answers.append):
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == []
+    assert threading.active_count() == threads
+    assert signal.set_wakeup_fd(-1) == -1

@@ -77,10 +77,19 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def barrier() -> None:
+def group_beside() -> dist.ProcessGroup | None:
+    """A group of all processes by which threads of theirs meet beside the training; every process calls this."""
+    if not _grouped():
+        return None
+    group = dist.new_group(backend="gloo")
+    assert isinstance(group, dist.ProcessGroup)  # others than its members get a number
+    return group
+
+
+def barrier(group: dist.ProcessGroup | None = None) -> None:
     """Waits until every process has come here."""
     if _grouped():
-        dist.barrier()
+        dist.barrier(group)
 
 
 def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -137,11 +146,11 @@ def any_process(flag: bool) -> bool:
     return bool(total > 0)
 
 
-def main_value(value: Value) -> Value:
+def main_value(value: Value, group: dist.ProcessGroup | None = None) -> Value:
     """Process 0's value, on every process."""
     box = [value]
     if _grouped():
-        dist.broadcast_object_list(box)
+        dist.broadcast_object_list(box, group=group)
     return box[0]
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+END = 0  # no signal has this number
 
 
 @contextmanager
@@ -27,9 +31,42 @@ def collected_signals(interrupt_at_second: bool = False) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(signum)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in STOPPING}
     try:
         yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def answered_signals(answer: Callable[[int], None]) -> Iterator[None]:
+    """Call `answer` with the first SIGTERM or SIGINT at once, from a thread.
+
+    Python runs handlers in the main thread, after what that computes there and then: a backward pass, say. Outside the
+    main thread nothing is answered.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+
+    def listen() -> None:
+        answered = False
+        while (number := heard.recv(1)[0]) != END:  # of all signals with a handler in Python
+            if number in STOPPING and not answered:
+                answer(number)
+                answered = True
+
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        told.send(bytes([END]))
+        listener.join()
+        told.close()
+        heard.close()

@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from sendvae.diffusion import load_sit
-from sendvae.runs import latest_checkpoint
+from sendvae.runs import images_in_journal, latest_checkpoint
 
 SENDVAE = str(Path(sys.executable).with_name("sendvae"))
 SMALL = ["data.limit=48", "loop.precision=fp32", "loop.checkpoint_every=16", "loop.log_every=16"]
+ANSWER = 5.0  # seconds in which a signal is answered
 JOBS = {
     "tokenizer": ["demo/send-vae", "loop.images=128", "loop.batch_size=8", "statistics_images=48"],
     "diffusion": ["demo/sit-tiny", "loop.images=640", "loop.batch_size=16"],
@@ -93,6 +94,35 @@ def test_killed_or_stopped_runs_end_bit_equal(job: str, tmp_path: Path) -> None:
         assert all(torch.equal(expected[name], found[name]) for name in expected), group
     expected, found = (load_file(tmp_path / name / result) for name in ("unbroken", "broken"))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_a_signal_is_answered_within_seconds_and_the_last_whole_step_is_kept(tmp_path: Path) -> None:
+    """The demo's tokenizer as it is; no checkpoint would be due before its end, and every step has a line of its own."""
+    folder = tmp_path / "run"
+    process = start(
+        [SENDVAE, "train", "tokenizer", "demo/send-vae", "loop.log_every=16", "loop.checkpoint_every=60000",
+         "--run", str(folder), "--cache", str(tmp_path / "cache")]
+    )  # fmt: skip
+    assert process.stdout is not None
+    journal, deadline = folder / "metrics.jsonl", time.monotonic() + 200
+    while images_in_journal(journal) < 48:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    said = ""
+    while "SIGTERM" not in said:
+        said = process.stdout.readline()
+        assert said, "it has ended without an answer"
+    assert time.monotonic() - began < ANSWER
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, rest
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.images_seen == images_in_journal(journal) >= 48
+    assert f"stopped at {checkpoint.images_seen:,} images; the checkpoint is written" in rest
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",

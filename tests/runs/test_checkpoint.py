@@ -99,8 +99,10 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytes
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sendvae.runs.checkpoint.save_file", full_disk)
-    with pytest.raises(UserError, match=r"step 2 could not be written(?s:.*)No space(?s:.*)make room"):
+    monkeypatch.setattr("sendvae.runs.checkpoint_writer.save_file", full_disk)
+    with pytest.raises(
+        UserError, match=r"step-000000002 could not be written(?s:.*)No space(?s:.*)make room"
+    ):
         save_checkpoint(tmp_path, 2, 20, ONE, {}, keep_last=1)
     assert latest(tmp_path).step == 1
     assert torch.equal(latest(tmp_path).tensors("net")["w"], torch.ones(1))
@@ -156,6 +158,22 @@ def test_adamw_goes_on_with_the_same_bits(settings: dict[str, bool], tmp_path: P
     before, after = optimizer_tensors(network, optimizer), optimizer_tensors(copy, other)
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_loaded_state_lies_as_its_parameters_do(layout: torch.memory_format, tmp_path: Path) -> None:
+    """Kernels that update all parameters at once ask for equal strides; files have lost them."""
+    network = nn.Conv2d(3, 4, 3).to(memory_format=layout)
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    network(torch.randn(1, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    before = {name: tensor.clone() for name, tensor in optimizer_tensors(network, optimizer).items()}
+    save_checkpoint(tmp_path, 1, 1, {"opt": before}, {})
+    load_optimizer_tensors(network, optimizer, latest(tmp_path).tensors("opt"))
+    for name, tensor in optimizer_tensors(network, optimizer).items():
+        assert torch.equal(tensor, before[name])
+        assert tensor.stride() == before[name].stride()
+    optimizer.step()
 
 
 def test_loaded_state_is_a_copy() -> None:

@@ -11,6 +11,7 @@ from tests.elsewhere import elsewhere
 from tests.training.conftest import Data
 from tests.training.test_joint import joint_stage
 from tests.training.test_stages import diffusion_stage, tokenizer_stage
+from torch import nn
 
 STAGES: dict[str, Callable[[Data, torch.device], Any]] = {
     **{
@@ -38,3 +39,20 @@ def scalars(make: Callable[[Data, torch.device], Any], data: Data, device: torch
     }
     batch = stage.source.__getitems__([0, 1, 2, 3]).to(device)
     return {key: float(value) for key, value in stage.step(batch, 0).items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"), [("cuda", torch.channels_last), ("cpu", torch.contiguous_format)]
+)
+def test_convolutions_lie_channels_last_on_gpus_only(
+    kind: str, layout: torch.memory_format, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn.Module, "to", lambda module, *_, **__: module)  # there may be no GPU
+    stage = tokenizer_stage(data, "ema=0.9", device=torch.device(kind))
+    assert stage.ema is not None
+    for network in (stage.tokenizer, stage.discriminator, stage.ema.network):
+        weights = [
+            m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)
+        ]
+        assert weights
+        assert all(weight.is_contiguous(memory_format=layout) for weight in weights)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sendvae.runs import latest_checkpoint, read_journal
+from sendvae.runs import latest_checkpoint, open_checkpoint, read_journal
 
 KINDS = {
     "tokenizer": ("tokenizer", []),
@@ -194,3 +194,19 @@ def test_sharded_checkpoints_are_shards(runs: dict[str, Path]) -> None:
     loaded = checkpoint.tensors("sit")
     assert {f"sit/{name}" for name in loaded} == {name for name in expected if name.startswith("sit/")}
     assert all(torch.equal(tensor, expected[f"sit/{name}"]) for name, tensor in loaded.items())
+
+
+def test_nobody_waits_for_the_writer(tmp_path: Path) -> None:
+    """The checkpoint of 16 images is ended once both processes are at 24; it holds what an unhurried one does."""
+    jobs = [job(tmp_path / "held", name, WHOLE) | {"held": True} for name in ("diffusion", "sharded")]
+    launch(2, [*jobs, *(job(tmp_path / "plain", name, WHOLE) for name in ("diffusion", "sharded"))])
+    for name in ("diffusion", "sharded"):
+        held, plain = (
+            open_checkpoint(tmp_path / folder / name / "checkpoints/step-000000002")
+            for folder in ("held", "plain")
+        )
+        assert held.images_seen == 16
+        for group in ("sit", "ema", "optimizer"):
+            found, expected = held.tensors(group), plain.tensors(group)
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(found[key], expected[key]) for key in found)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Event
 
 import torch
 import torch.distributed as dist
@@ -18,7 +19,7 @@ from sendvae import distributed
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
 from sendvae.diffusion import SIZES, LightningDiT, SiT
-from sendvae.runs import RunFolder
+from sendvae.runs import RunFolder, checkpoint_writer
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
 from sendvae.training import train
 from sendvae.training.networks import tokenizer_networks, vae_networks
@@ -115,8 +116,26 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
     )
 
 
-def run(folder: Path, kind: str, overrides: list[str]) -> None:
+def hold_writes(stage: TokenizerStage | DiffusionStage | JointStage) -> None:
+    """Let no checkpoint be whole before this process has begun the step at image 24."""
+    begun, step, flush = Event(), stage.step, checkpoint_writer._flush
+
+    def noted(batch: Batch, images_seen: int) -> dict[str, Tensor]:
+        if images_seen == 24:
+            begun.set()
+        return step(batch, images_seen)
+
+    def held(path: Path) -> None:
+        assert begun.wait(60), "the training waits for the writer"
+        flush(path)
+
+    stage.step, checkpoint_writer._flush = noted, held  # type: ignore[method-assign]
+
+
+def run(folder: Path, kind: str, overrides: list[str], held: bool = False) -> None:
     stage = stage_of(kind, overrides)
+    if held:
+        hold_writes(stage)
     reductions = Counter[str]()
     part = stage.vae_part if isinstance(stage, TokenizerStage) else stage.generator_part
     if isinstance(part.parallel.module, DistributedDataParallel):
@@ -141,4 +160,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with distributed.process_group():
         for job in json.loads(sys.argv[1]):
-            run(Path(job["folder"]), job["kind"], job["overrides"])
+            run(Path(job["folder"]), job["kind"], job["overrides"], job.get("held", False))

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from tools.mutants import (
     app,
+    checkpoints,
     data,
     evaluation,
     experiments,
@@ -35,6 +36,7 @@ MUTANTS: list[Mutant] = [
         data,
         networks,
         training,
+        checkpoints,
         jobs,
         sampling,
         evaluation,

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
+PrecisionOrTF32 = Literal[Precision, "tf32"]
 HOW_FAST = (
     "compile",
     "threads",
@@ -135,8 +136,10 @@ class LoopConfig(Section):
         description="of a step on a CPU; auto: the fastest number, measured on the steps, and again when they take"
         " twice as long (equal up to rounding only); null: as the process was started",
     )
-    precision: Precision = Field(
-        "auto", description="auto: bf16 autocast where the processor computes in bf16, else fp32"
+    precision: PrecisionOrTF32 = Field(
+        "auto",
+        description="fp32: without TensorFloat-32, tf32: with it on NVIDIA GPUs, bf16: autocast; auto: bf16 where the"
+        " processor computes in it, else fp32",
     )
 
     @field_validator("compile", mode="before")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from sendvae.config.schema_common import NameOf, Section, TimeShift
+from sendvae.config.schema_common import NameOf, PrecisionOrTF32, Section, TimeShift
 
 NoiseLevel = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -41,7 +41,7 @@ class SamplingConfig(Section):
     )
     images: PositiveInt = Field(50_000, description="how many")
     batch_size: PositiveInt = Field(250, description="of each process; changes pixels by rounding only")
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+    precision: PrecisionOrTF32 = Field(
         "fp32",
         description="of SiT and decoder; fp32: without TensorFloat-32, tf32: with it (REPA-E), bf16: autocast,"
         " auto: bf16 where the processor computes in it, else fp32",

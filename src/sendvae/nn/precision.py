@@ -41,16 +41,29 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 @contextmanager
+def float32_products(precision: str, search: bool = False) -> Iterator[None]:
+    """Set how NVIDIA GPUs multiply and convolve float32, for the whole process: by "tf32" with TensorFloat-32, else without.
+
+    Args:
+        precision: resolved.
+        search: cuDNN times its kernels at every new shape and keeps the fastest, which may round differently from run
+            to run; otherwise its rules choose one.
+    """
+    tf32, before = precision == "tf32", torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=search, allow_tf32=tf32):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
 def number_format(precision: str, device: torch.device) -> Iterator[None]:
     """Compute what is inside in a resolved precision, whatever the process is set to.
 
     "fp32" is float32 without TensorFloat-32, "tf32" with it in matrix products and convolutions (as REPA-E
     samples; it exists on NVIDIA GPUs and changes nothing elsewhere), "bf16" autocast.
     """
-    tf32, before = precision == "tf32", torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32), autocast(precision, device):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    with float32_products(precision), autocast(precision, device):
+        yield

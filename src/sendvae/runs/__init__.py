@@ -15,8 +15,8 @@ from sendvae.runs.checkpoint import (
     load_optimizer_tensors,
     open_checkpoint,
     optimizer_tensors,
-    save_checkpoint,
 )
+from sendvae.runs.checkpoint_writer import CheckpointWriter, save_checkpoint
 from sendvae.runs.classes import Classes, load_classes, recorded_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder, remove_empty, try_folder
@@ -31,6 +31,7 @@ __all__ = [
     "TRACKERS",
     "CacheKey",
     "Checkpoint",
+    "CheckpointWriter",
     "Classes",
     "Journal",
     "Lock",

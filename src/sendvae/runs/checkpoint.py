@@ -1,14 +1,11 @@
-"""Checkpoints: safetensors for tensors, JSON for the rest, never half-written."""
+"""Checkpoints on disk: safetensors for tensors, JSON for the rest; and what optimisers keep, as tensors by name."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +13,13 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.tensor import DTensor
 
-from sendvae.distributed import barrier, is_main, laid_out_as, main_value
-from sendvae.errors import MachineError, UserError
-from sendvae.files import new_folder
+from sendvae.distributed import laid_out_as
+from sendvae.errors import UserError
 from sendvae.runs.progress import say
 
 STATE = "state.json"
@@ -62,82 +56,6 @@ class Checkpoint:
             raise _damaged(self.path, path.name, error) from None
 
 
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    images_seen: int,
-    tensors: Mapping[str, Mapping[str, Tensor]],
-    state: Mapping[str, Any],
-    keep_last: int = 2,
-    milestone: bool = False,
-) -> Path:
-    """Writes `step-NNNNNNNNN/` whole or not at all, then removes older ones.
-
-    Every process of a group calls this; the main one writes, and of sharded groups each its part.
-
-    Args:
-        folder: the run's `checkpoints`.
-        tensors: by group (a network, an optimiser, an average); one safetensors file each, or a folder of
-            shards (torch.distributed.checkpoint) where FSDP has sharded it.
-        state: what is not a tensor, as JSON.
-        keep_last: how many of the newest stay, besides milestones.
-        milestone: whether this one stays for good.
-
-    Raises:
-        UserError: it could not be written, as when the disk is full; older checkpoints are intact.
-    """
-    if keep_last < 1:
-        raise ValueError(f"keep_last must be at least 1, got {keep_last}")
-    path = folder / f"step-{step:09d}"
-    document = {"step": step, "images_seen": images_seen, "milestone": milestone, "state": dict(state)}
-    try:
-        with _shared_folder(path) as temporary:
-            for group, named in tensors.items():
-                _save_group(temporary, group, named)
-            if is_main():
-                (temporary / STATE).write_text(json.dumps(document, indent=1) + "\n")
-                for file in temporary.rglob("*.*"):
-                    _flush(file)
-    except (OSError, SafetensorError, CheckpointException) as error:
-        raise MachineError(
-            f"the checkpoint of step {step} could not be written",
-            given=f"{path}: {error}",
-            next_step="make room and run the same command again; the checkpoint before it is intact",
-        ) from error
-    if is_main():
-        for old in _complete(folder)[:-keep_last]:
-            if not _is_milestone(old):
-                shutil.rmtree(old)
-    barrier()
-    return path
-
-
-@contextmanager
-def _shared_folder(path: Path) -> Iterator[Path]:
-    """`new_folder` by the main process, whose name all of them know; it gets its name when all have written."""
-    with ExitStack() as stack:
-        temporary = None
-        if is_main():
-            for unfinished in path.parent.glob(".step-*"):  # left by a killed process
-                shutil.rmtree(unfinished)
-            temporary = stack.enter_context(new_folder(path))
-        shared = main_value(temporary)
-        assert shared is not None
-        yield shared
-        barrier()
-
-
-def _save_group(folder: Path, group: str, named: Mapping[str, Tensor]) -> None:
-    detached = {name: tensor.detach() for name, tensor in named.items()}
-    if any(isinstance(tensor, DTensor) for tensor in detached.values()):
-        writer = HuggingFaceStorageWriter(str(folder / group), save_distributed=True)
-        dcp.save(detached, storage_writer=writer)
-    elif is_main():
-        # Cloned: safetensors refuses tensors that share memory, as tied weights and flat views do.
-        cloned = {name: tensor.cpu().clone().contiguous() for name, tensor in detached.items()}
-        save_file(cloned, folder / f"{group}.safetensors")
-
-
 def _load_shards(folder: Path) -> dict[str, Tensor]:
     """Whole tensors on the CPU, from whatever number of shards."""
     reader = HuggingFaceStorageReader(str(folder))
@@ -161,7 +79,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
         UserError: there are checkpoints, and all of them are damaged.
     """
     damaged: UserError | None = None
-    for path in reversed(_complete(folder)):
+    for path in reversed(complete_checkpoints(folder)):
         try:
             checkpoint = open_checkpoint(path)
             _check_files(path)
@@ -218,24 +136,19 @@ def _damaged(path: Path, name: str, error: Exception) -> UserError:
     )
 
 
-def _is_milestone(path: Path) -> bool:
+def is_milestone(path: Path) -> bool:
+    """Whether a checkpoint was written to stay for good."""
     try:
         return bool(json.loads((path / STATE).read_text())["milestone"])
     except (ValueError, KeyError, TypeError):  # damaged, and of no use
         return False
 
 
-def _complete(folder: Path) -> list[Path]:
-    """Checkpoint folders in order; temporary ones bear other names."""
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoint folders of a run in order; temporary ones bear other names."""
     return sorted(
         path for path in folder.glob("step-*") if NAME.match(path.name) and (path / STATE).is_file()
     )
-
-
-def _flush(path: Path) -> None:
-    """Waits until the file is on the disk, so that a power cut after the rename finds it whole."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -271,8 +184,9 @@ def load_optimizer_tensors(
             )
         # AdamW keeps the step count on the CPU unless it is capturable or fused.
         device = tensor.device if key == "step" and not _steps_on_device(optimizer) else parameter.device
-        if tensor.ndim:
-            optimizer.state[parameter][key] = laid_out_as(parameter, tensor).clone()
+        if tensor.ndim:  # strides are those of the parameter, which fused kernels ask for
+            like = torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False)
+            optimizer.state[parameter][key] = like.copy_(laid_out_as(parameter, tensor))
         else:
             optimizer.state[parameter][key] = tensor.to(device, copy=True)
 

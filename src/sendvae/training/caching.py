@@ -13,7 +13,7 @@ from torch import Tensor
 from sendvae.data import FLIP, ImageSet, LatentCache, to_float
 from sendvae.data.latent_cache import Fields
 from sendvae.nn import Moments, channel_rows, weights_digest
-from sendvae.nn.precision import autocast, full_precision, resolve_precision
+from sendvae.nn.precision import autocast, number_format, resolve_precision
 from sendvae.runs import SHARD, CacheKey, RowCache
 from sendvae.tokenizers import LatentStats, Tokenizer
 from sendvae.vision import Backbone
@@ -94,7 +94,7 @@ def cached_latents(
     tokenizer = tokenizer.to(device).eval()
 
     def compute(batch: Tensor) -> dict[str, Tensor]:
-        with full_precision(device):
+        with number_format("fp32", device):
             posterior = tokenizer.encode(batch.contiguous(memory_format=torch.channels_last))
             return {"mean": posterior.mean, "std": posterior.std}
 
@@ -113,7 +113,7 @@ def measure_statistics(
     picked = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
     for start in range(0, len(picked), BATCH):
         batch = to_float(images.batch(picked[start : start + BATCH]).images.to(device))
-        with full_precision(device):
+        with number_format("fp32", device):
             posterior = tokenizer.encode(batch)
         moments.update(channel_rows(posterior.sample(generator)))
     return LatentStats.of(moments)

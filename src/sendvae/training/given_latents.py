@@ -24,7 +24,7 @@ from sendvae.data.lightningdit import LABELS, LATENTS, STATISTICS
 from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
 from sendvae.nn import Moments, channel_rows, weights_digest
-from sendvae.nn.precision import full_precision
+from sendvae.nn.precision import number_format
 from sendvae.randomness import stream
 from sendvae.runs import SHARD, CacheKey, Classes, RowCache, recorded_classes
 from sendvae.tokenizers import LatentStats, Tokenizer
@@ -163,7 +163,7 @@ def write_lightningdit(
         values = {LABELS: batch.labels}
         for name, view in ((LATENTS, pixels), (LATENTS + FLIP, pixels.flip(-1))):
             noise = [torch.randn(shape, generator=stream(SEED, int(n), name)) for n in positions]
-            with full_precision(device):
+            with number_format("fp32", device):
                 posterior = tokenizer.encode(view.contiguous(memory_format=torch.channels_last))
             values[name] = posterior.sample(noise=torch.stack(noise).to(device))
         return values

@@ -43,6 +43,7 @@ from sendvae.training.caching import (
     measure_statistics,
     token_rows,
 )
+from sendvae.training.device import placed
 from sendvae.training.estimate import estimate
 from sendvae.training.given_latents import given_size, given_statistics, open_given
 from sendvae.training.images import fitting_size, open_training_images
@@ -142,7 +143,7 @@ def train_diffusion(
         if backbone is not None:
             target = _target(backbone, grid, images, config.data, cache, device)
         generator = fresh_generator(config, shape, len(images.class_names))
-        encoder = tokenizer.to(device) if latents is None else None
+        encoder = placed(tokenizer, device) if latents is None else None
         pixels = encoder is not None or target.backbone is not None
         source = Source(images, latents, target.tokens, pixels, config.data.flip)
         stage = DiffusionStage(config, generator, stats, source, device, encoder, target.backbone, name)
@@ -261,7 +262,7 @@ def _target(
     backbone: Backbone, grid: int, images: ImageSet, data: DataConfig, cache: Path, device: torch.device
 ) -> _Target:
     if data.tokens == "online":
-        return _Target(backbone.to(device), None, backbone.width)
+        return _Target(placed(backbone, device), None, backbone.width)
     tokens = cached_tokens(cache, backbone, images, grid, device, data.flip)
     return _Target(None, tokens, backbone.width)
 

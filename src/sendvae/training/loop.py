@@ -19,11 +19,13 @@ from sendvae.distributed import any_process, is_main, world_size
 from sendvae.errors import MachineError, UserError
 from sendvae.faults import is_out_of_memory
 from sendvae.files import write_text
-from sendvae.runs import RunFolder, latest_checkpoint, progress, save_checkpoint
+from sendvae.nn.precision import resolve_precision
+from sendvae.runs import CheckpointWriter, RunFolder, latest_checkpoint, progress, say
 from sendvae.runs.caches import in_units
 from sendvae.runs.profiling import step_done
-from sendvae.signals import collected_signals
+from sendvae.signals import answered_signals, collected_signals
 from sendvae.training.cuda_graph import RecordedStep, can_record
+from sendvae.training.device import set_for_training
 from sendvae.training.log import Log, Window
 from sendvae.training.source import Batch, Source, batches
 from sendvae.training.speed import Speed
@@ -128,8 +130,11 @@ def train(
     stream = batches(stage.source, loop.batch_size, seed, images_seen, loop.images, workers)
     with (
         collected_signals(interrupt_at_second=True) as received,
+        answered_signals(lambda number: _answer(stage.name, number)),
         Log(run, loop.trackers, images_seen, speed) as log,
         progress(stage.name, loop.images, unit="img", start=images_seen) as bar,
+        set_for_training(resolve_precision(loop.precision, stage.device), stage.device),
+        CheckpointWriter(run.checkpoints, loop.keep_last) as writer,
     ):
         for batch in stream:
             # Update.
@@ -155,19 +160,19 @@ def train(
                     raise NothingTrained(stage.name, step, window.bad[-1][1], report)
             bar.advance(images_seen - previous, note=note)
             step_done()
-            # Checkpoint.
+            # Checkpoint: written while the next steps run, which wait for its copy only.
+            writer.check()
             if done or stopping or _crossed(previous, images_seen, loop.checkpoint_every):
-                save_checkpoint(
-                    run.checkpoints,
+                writer.save(
                     step,
                     images_seen,
                     stage.state.tensors(),
                     {"window": window.state()},
-                    keep_last=loop.keep_last,
                     milestone=_crossed(previous, images_seen, loop.milestone_every),
                 )
             # Stop.
             if stopping and not done:
+                writer.wait()
                 where = f"{stage.name}: stopped at {images_seen:,} images; the checkpoint is written"
                 raise Stopped(where, received[0] if received else signal.SIGTERM)
 
@@ -262,6 +267,13 @@ def _report(
     if is_main():
         write_text(path, json.dumps(report, indent=1) + "\n")
     return path
+
+
+def _answer(name: str, signum: int) -> None:
+    step = "this step" if world_size() == 1 else "the next line of metrics.jsonl"
+    say(
+        f"{name}: {signal.Signals(signum).name}; after {step} a checkpoint is written, then the training stops"
+    )
 
 
 def _crossed(previous: int, current: int, every: int | None) -> bool:

@@ -24,6 +24,7 @@ from sendvae.nn import LatentNorm
 from sendvae.nn.precision import autocast, full_precision, resolve_precision
 from sendvae.randomness import stream
 from sendvae.tokenizers import Posterior
+from sendvae.training.device import placed
 from sendvae.training.micro_batches import MicroBatch
 from sendvae.training.networks import VAENetworks
 from sendvae.training.optim import Updater, frozen
@@ -91,7 +92,7 @@ class VAETraining:
         self.config, self.device = config, device
         self.precision = resolve_precision(config.loop.precision, device)
         losses, total = config.losses, config.loop.images
-        self.tokenizer = networks.tokenizer.to(device).train()
+        self.tokenizer = placed(networks.tokenizer, device).train()
         if encoder_only:
             if losses.adversarial_weighting == "adaptive":
                 raise UserError(
@@ -104,8 +105,8 @@ class VAETraining:
         self.latent_norm = LatentNorm(self.tokenizer.latent_channels).to(device)
         if self.tokenizer.latent_stats is not None:
             self.latent_norm.initialise(self.tokenizer.latent_stats.mean, self.tokenizer.latent_stats.std)
-        self.perceptual = networks.perceptual.to(device)
-        self.discriminator = networks.discriminator.to(device)
+        self.perceptual = placed(networks.perceptual, device)
+        self.discriminator = placed(networks.discriminator, device)
         if losses.discriminator_sync and distributed.world_size() > 1:
             synchronise_batch_norm(self.discriminator)
         self.updaters = {

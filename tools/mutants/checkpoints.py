@@ -1,0 +1,138 @@
+"""Checkpoints written beside a training, what answers a signal, and how a training uses its device."""
+
+from __future__ import annotations
+
+from tools.mutants.mutant import Mutant
+
+WRITER = ("runs/test_checkpoint_writer.py",)
+LOOP = ("training/test_loop.py",)
+MUTANTS = [
+    Mutant(
+        "checkpoint-live-tensors",
+        "Files are written from the tensors that the training goes on with.",
+        "runs/checkpoint_writer.py",
+        "        local(buffer).copy_(local(tensor), non_blocking=tensor.is_cuda)\n        return buffer",
+        "        return tensor.contiguous()",
+        ("training/test_loop.py::test_steps_go_on_while_a_checkpoint_is_written_and_do_not_reach_it",),
+    ),
+    Mutant(
+        "checkpoint-live-state",
+        "The state that is no tensor is read when it is written, after the training has changed it.",
+        "runs/checkpoint_writer.py",
+        "_write(path, copied, text, self.keep_last, meeting)",
+        "_write(path, copied, json.dumps(document), self.keep_last, meeting)",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-new-buffers",
+        "Every checkpoint takes new memory for its copy.",
+        "runs/checkpoint_writer.py",
+        "            self._buffers[key] = buffer\n",
+        "",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-foreground",
+        "The training waits for the writer.",
+        "runs/checkpoint_writer.py",
+        "            self._writing.start()",
+        "            self._writing.start()\n            self._writing.join()",
+        ("training/test_loop.py::test_steps_go_on_while_a_checkpoint_is_written_and_do_not_reach_it",),
+    ),
+    Mutant(
+        "checkpoint-two-writers",
+        "A write begins while the last one is under way.",
+        "runs/checkpoint_writer.py",
+        "        self._finish()\n        path =",
+        "        path =",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-failure-lost",
+        "Nobody is told that a checkpoint could not be written.",
+        "runs/checkpoint_writer.py",
+        "            if writing.error is not None:\n                raise writing.error\n",
+        "",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-failure-unsaid",
+        "Where another error ends the training, a failed write is passed over.",
+        "runs/checkpoint_writer.py",
+        "                say(str(failed))",
+        "                del failed",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-ctrl-c-waits",
+        "A second Ctrl-C waits for the writer.",
+        "runs/checkpoint_writer.py",
+        "elif not isinstance(error, KeyboardInterrupt):",
+        "else:",
+        WRITER,
+    ),
+    Mutant(
+        "checkpoint-unchecked",
+        "A training goes on to its next checkpoint though the last one has failed.",
+        "training/loop.py",
+        "            writer.check()\n",
+        "",
+        ("training/test_loop.py::test_a_failed_write_ends_the_training",),
+    ),
+    Mutant(
+        "stop-unawaited",
+        "A training that is asked to stop says that its checkpoint is written before it is.",
+        "training/loop.py",
+        "                writer.wait()\n",
+        "",
+        ("training/test_loop.py::test_a_training_whose_last_step_cannot_be_kept_does_not_say_that_it_is",),
+    ),
+    Mutant(
+        "signal-unanswered",
+        "A signal is answered when the step has ended.",
+        "signals.py",
+        "                answer(number)\n",
+        "                pass\n",
+        ("test_signals.py",),
+    ),
+    Mutant(
+        "any-signal-answered",
+        "Signals that do not ask to stop are answered as if they did.",
+        "signals.py",
+        "if number in STOPPING and not answered:",
+        "if not answered:",
+        ("test_signals.py",),
+    ),
+    Mutant(
+        "training-as-the-process-is-set",
+        "A training in fp32 convolves with TF32, as PyTorch does by itself.",
+        "training/loop.py",
+        "        set_for_training(resolve_precision(loop.precision, stage.device), stage.device),\n",
+        "",
+        LOOP,
+    ),
+    Mutant(
+        "kernels-unsearched",
+        "cuDNN takes the first kernel that its rules name.",
+        "training/device.py",
+        'search=device.type == "cuda"',
+        "search=False",
+        LOOP,
+    ),
+    Mutant(
+        "convolutions-channels-first",
+        "Convolutions on GPUs lie as on CPUs.",
+        "training/device.py",
+        'if device.type == "cuda":',
+        "if False:",
+        ("training/test_device.py::test_convolutions_lie_channels_last_on_gpus_only",),
+    ),
+    Mutant(
+        "moments-channels-first",
+        "A resumed optimiser's moments lie otherwise than their weights.",
+        "runs/checkpoint.py",
+        "like.copy_(laid_out_as(parameter, tensor))",
+        "laid_out_as(parameter, tensor).clone()",
+        ("runs/test_checkpoint.py::test_loaded_state_lies_as_its_parameters_do",),
+    ),
+]
