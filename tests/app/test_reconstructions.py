@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.evaluation.samplable import small_tokenizer
+from tests.tokenizers.test_components import TOKENS
 from torch import Tensor
 
 from sendvae.app.reconstructions import PERCEPTUAL, reconstruct
@@ -62,6 +63,15 @@ def test_what_lies_beyond_white_is_clamped_for_the_perceptual_network() -> None:
     found = reconstruct({"off": Identity(100)}, torch.full((3, 8, 8), 255, dtype=torch.uint8), distance, CPU)
     assert found["off"].perceptual == pytest.approx(1.0)
     assert (found["off"].latent.shape) == (3, 8, 8)  # of a picture without any colour, too
+
+
+def test_tokens_without_a_grid_are_stripes() -> None:
+    tokenizer = TOKENS["MAETok"]().eval()
+    (found,) = reconstruct({"tokens": tokenizer}, pixels(1, 32), distance, CPU).values()
+    assert found.shape == (6, 10)
+    assert found.latent.shape == (3, 10, 10)
+    assert torch.equal(found.latent, found.latent[:, :1].expand(-1, 10, -1))
+    assert len(found.latent[0, 0].unique()) > 1
 
 
 def test_numbers_are_those_of_the_evaluation() -> None:

@@ -13,18 +13,18 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from tests.evaluation.samplable import CLASSES, NAMES, save_run, small_tokenizer
 from tests.tokenizers.families import save_small
+from tests.tokenizers.test_components import TOKENS
 from typer.testing import CliRunner
 
 from sendvae.cli.main import app
 from sendvae.config import SampleConfig, load_config
-from sendvae.diffusion import build_generator
+from sendvae.diffusion import GENERATORS, build_generator, load_generator
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel
 from sendvae.evaluation.pipeline_folder import write_pipeline
 from sendvae.evaluation.sampling import draw_images
 from sendvae.runs import Classes, save_measured
-from sendvae.tokenizers import LatentStats, Tokenizer, load_tokenizer, save_tokenizer
-from sendvae.tokenizers.maetok import MAETok, MAETokShape
+from sendvae.tokenizers import LatentStats, load_tokenizer, save_tokenizer
 
 runner = CliRunner()
 pytestmark = pytest.mark.filterwarnings("ignore:.*accelerate:UserWarning")
@@ -94,6 +94,23 @@ def test_the_settings_are_those_of_sendvae_sample(trained: Path, tmp_path: Path)
     assert 0.5 < array.max() <= 1
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_goes_from_training_into_a_pipeline(name: str, tmp_path: Path) -> None:
+    """By the commands alone: trained, sampled, exported in both layouts, drawn from by diffusers."""
+    save_tokenizer(small_tokenizer(), tmp_path / "tokenizer")
+    run("train", "diffusion", "demo/sit-tiny", f"tokenizer={tmp_path / 'tokenizer'}", f"model={name}-Tiny/8", "repa=null",
+        "data.limit=8", "loop.images=8", "loop.batch_size=4", "loop.log_every=4", "optimizer.warmup=0",
+        "optimizer.lr=1e-2", "ema=0.1", "--run", tmp_path / "run", "--cache", tmp_path / "cache")  # fmt: skip
+    run("sample", tmp_path / "run", "--to", tmp_path / "s.npz", "--images", 2, "--labels", "1,0", "--steps", 3,
+        "--guidance", 2, "--seed", 5)  # fmt: skip
+    for layout in ("pipeline", "safetensors"):
+        run("export", tmp_path / "run", "--to", layout, "--output", tmp_path / layout)
+    assert type(load_generator(tmp_path / "safetensors")) is GENERATORS[name].network
+    found = pixels(load(tmp_path / "pipeline"), class_labels=[1, 0], num_inference_steps=3, guidance_scale=2.0, seed=5)  # fmt: skip
+    assert close(found, np.load(tmp_path / "s.npz")["arr_0"])
+    assert not close(found[:1], found[1:])
+
+
 def test_batches_do_not_matter(trained: Path, tmp_path: Path) -> None:
     run("export", trained, "--to", "pipeline", "--output", tmp_path / "p")
     pipeline, settings = load(tmp_path / "p"), {"class_labels": [0, 1, 2], "num_inference_steps": 5}
@@ -122,23 +139,17 @@ def test_the_tokenizer_in_it_is_one_of_diffusers(trained: Path, tmp_path: Path) 
         torch.testing.assert_close(vae.decode(z).sample, own.decode(z), atol=1e-5, rtol=1e-5)
 
 
-def one_dimensional() -> Tokenizer:
-    torch.manual_seed(3)
-    tokenizer = MAETok(MAETokShape(tokens=10, dims=6, size=32, patch=16, width=128, depth=2, heads=2)).eval()
-    tokenizer.latent_stats = LatentStats(torch.linspace(-1, 1, 6), torch.linspace(1, 2, 6))
-    return tokenizer
-
-
-@pytest.mark.parametrize("kind", ["DC-AE", "one-dimensional", "RAE by position"])
+@pytest.mark.parametrize("kind", ["DC-AE", "MAETok", "SoftVQ", "RAE by position"])
 def test_tokenizers_of_other_kinds_come_along(kind: str, tmp_path: Path) -> None:
-    if kind == "one-dimensional":
-        tokenizer, size = one_dimensional(), 32
+    if kind in TOKENS:
+        tokenizer, size = TOKENS[kind]().eval(), 32
     else:
         save_small(kind, tmp_path / "vae", {"patch_size": 16} if kind.startswith("RAE") else None)
         tokenizer, size = load_tokenizer(tmp_path / "vae"), 64
     shape = tokenizer.latent_shape(size)
     if tokenizer.latent_stats is None:
-        tokenizer.latent_stats = LatentStats(torch.full(shape[:1], 0.5), torch.full(shape[:1], 2.0))
+        values = [torch.linspace(low, low + 1, shape[0]) for low in (-0.5, 1.0)]
+        tokenizer.latent_stats = LatentStats(*values)
     generator = build_generator(
         "SiT-Tiny/1",
         latent_channels=shape[0],

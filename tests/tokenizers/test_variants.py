@@ -10,6 +10,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sendvae.errors import UserError
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats, load_tokenizer
@@ -190,6 +191,29 @@ def test_statistics_that_no_variance_gives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"0.009(?s:.*)0.01 or more"):
         export_tokenizer(tokenizer, tmp_path / "out", "diffusers")
     assert not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+def test_the_raw_space_of_flux2_is_that_before_packing(tmp_path: Path) -> None:
+    """Its statistics are nobody's: those in the file are of packed latents."""
+    network, pixels = theirs(VARIANTS["FLUX.2"], tmp_path), images(32, 16)
+    raw = load_tokenizer(tmp_path, latent_space="raw")
+    z = network.encode(pixels).latent_dist.mean
+    torch.testing.assert_close(raw.encode(pixels).mean, z)
+    torch.testing.assert_close(raw.decode(z), network.decode(z).sample)
+    assert raw.latent_shape(32) == (4, 16, 16)
+    assert raw.latent_stats is None
+    assert raw.identity != load_tokenizer(tmp_path).identity
+
+
+def test_half_of_the_packed_statistics_is_refused(tmp_path: Path) -> None:
+    theirs(VARIANTS["FLUX.2"], tmp_path)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    del weights["bn.running_var"]
+    save_file(weights, path)
+    with pytest.raises(UserError, match=r"not complete(?s:.*)no bn\.running_var"):
+        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

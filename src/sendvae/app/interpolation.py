@@ -71,8 +71,8 @@ def interpolate(
 
 
 def _between(
-    tokenizer: Tokenizer, latents: Float[Tensor, "2 C h w"], steps: int, way: str
-) -> Float[Tensor, "M C h w"]:
+    tokenizer: Tokenizer, latents: Float[Tensor, "2 C *n"], steps: int, way: str
+) -> Float[Tensor, "M C *n"]:
     """The latents without the ends, computed in float64 on the CPU."""
     stats = tokenizer.latent_stats
     a, b = (latents if stats is None else stats.normalize(latents)).cpu().double()

@@ -63,7 +63,7 @@ class Probe:
     share: Float[Tensor, " A"]
     images: tuple[int, int]
 
-    def read(self, latent: Float[Tensor, "C h w"]) -> list[Reading]:
+    def read(self, latent: Float[Tensor, "C ..."]) -> list[Reading]:
         """Return a reading for every attribute, the most probable first."""
         logits = torch.addmv(self.bias, self.weight.T, latent.flatten() - self.centre)
         always = 2 * self.share / (1 + self.share)
@@ -79,7 +79,7 @@ class Probe:
 
 def encode_picture(
     tokenizer: Tokenizer, pixels: UInt8[Tensor, "3 H W"], device: torch.device
-) -> Float[Tensor, "C h w"]:
+) -> Float[Tensor, "C ..."]:
     """Return the posterior mean of a picture as the probe's training images were encoded, on the CPU."""
     return _encoder(tokenizer, device).encode(TensorImages(pixels[None]), np.arange(1))[0]
 

@@ -25,8 +25,8 @@ class Reconstruction(NamedTuple):
     Attributes:
         copy: the decoded posterior mean.
         difference: from the original: grey where they agree.
-        latent: its three principal components as colours, a pixel a position.
-        shape: of the latent: channels, height, width.
+        latent: its three principal components as colours, a pixel a position; a stripe a token without a grid.
+        shape: of the latent: channels, height, width; or channels, tokens.
         psnr: in dB, of the 8-bit pictures; infinite where they are equal.
         perceptual: distance of `PERCEPTUAL`, from 0.
     """
@@ -34,7 +34,7 @@ class Reconstruction(NamedTuple):
     copy: UInt8[Tensor, "3 H H"]
     difference: UInt8[Tensor, "3 H H"]
     latent: UInt8[Tensor, "3 h h"]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     psnr: float
     perceptual: float
 
@@ -65,7 +65,7 @@ def reconstruct(
             copy,
             difference_of(pixels, copy),
             principal_colours(z, z, z.shape[-1])[0],
-            (z.shape[1], z.shape[2], z.shape[3]),
+            tuple(z.shape[1:]),
             float(psnr(copy[None], pixels[None])),
             float(distance),
         )

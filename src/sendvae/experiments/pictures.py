@@ -23,9 +23,14 @@ def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> Non
 
 
 def principal_colours(
-    latents: Float[Tensor, "N C h w"], shown: Float[Tensor, "M C h w"], size: int
+    latents: Float[Tensor, "N C *n"], shown: Float[Tensor, "M C *n"], size: int
 ) -> UInt8[Tensor, "M 3 H W"]:
-    """`shown` in the three leading principal components of `latents`, each stretched to 0..255, enlarged."""
+    """`shown` in the three leading principal components of `latents`, each stretched to 0..255, enlarged.
+
+    Tokens without a grid stand side by side, as stripes.
+    """
+    if latents.ndim == 3:
+        return principal_colours(latents[:, :, None], shown[:, :, None], size)
     rows = latents.movedim(1, -1).flatten(0, -2).double()
     mean = rows.mean(0)
     _, axes = torch.linalg.eigh(torch.cov((rows - mean).T))
@@ -36,6 +41,5 @@ def principal_colours(
     scale = ((rows - mean) @ axes).std(0) * 2.0
     values = torch.einsum("mchw,cd->mdhw", shown.double() - mean[:, None, None], axes) / scale[:, None, None]
     colours = ((values * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return colours.repeat_interleave(size // colours.shape[2], 2).repeat_interleave(
-        size // colours.shape[3], 3
-    )
+    down, across = (max(1, size // side) for side in colours.shape[2:])
+    return colours.repeat_interleave(down, 2).repeat_interleave(across, 3)

@@ -36,8 +36,8 @@ def shape_of(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> SoftVQ
     Raises:
         UserError: a tensor or the temperature is missing, or cosines are not what the codes are weighted by.
     """
-    fields = fields_of(config)
-    if TEMPERATURE not in fields:
+    fields, temperature = fields_of(config), _temperature(config)
+    if temperature is None:
         raise UserError(
             "the temperature of SoftVQ's codebook is not known",
             given=f"no {TEMPERATURE} in a config.json beside the weights",
@@ -67,9 +67,14 @@ def shape_of(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> SoftVQ
     if tokens % codebooks:
         raise UserError("the tokens do not divide among the codebooks", given=f"{tokens} and {codebooks}")
     size = round(patches**0.5) * patch
-    return SoftVQShape(
-        tokens, dims, size, patch, encoder, decoder, codebooks, codes, float(fields[TEMPERATURE])
-    )
+    return SoftVQShape(tokens, dims, size, patch, encoder, decoder, codebooks, codes, temperature)
+
+
+def _temperature(config: Mapping[str, Any]) -> float | None:
+    """Return what the makers' configuration says, or that of a folder which this library wrote; None for neither."""
+    written = config.get("architecture", {})
+    found = fields_of(config).get(TEMPERATURE, written.get("temperature"))
+    return None if found is None else float(found)
 
 
 def _depth(weights: Mapping[str, Tensor], part: str) -> int:
