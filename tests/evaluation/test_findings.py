@@ -109,6 +109,19 @@ def test_differences_are_taken_without_the_same_parts() -> None:
     assert differences_from_first([first, second.model_copy(update={"without": {}})]) == {}
 
 
+def test_differences_of_repeats_are_of_pairs() -> None:
+    """What a draw does to both cancels: 1 +- t s / sqrt(n) of the pairs .9, 1 and 1.1."""
+    first, second = (
+        subject.model_copy(update={"repeats": {"f1_micro": values}})
+        for subject, values in zip(subjects([4.0, 5.0]), ([1.0, 4.0, 7.0], [1.9, 5.0, 8.1]), strict=True)
+    )
+    difference = differences_from_first([first, second])["vae1"]["f1_micro"]
+    assert difference["value"] == pytest.approx(1.0)
+    half = 4.302653 * 0.1 / 3**0.5  # Student's with two degrees of freedom
+    assert difference["interval"] == pytest.approx((1.0 - half, 1.0 + half), rel=1e-5)
+    assert differences_from_first([first, second.model_copy(update={"repeats": {}})]) == {}
+
+
 def test_a_score_that_some_tokenizers_lack_is_a_dash_in_the_differences(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -40,7 +40,7 @@ from sendvae.latents.score import quantity
 from sendvae.latents.scores import memory
 from sendvae.latents.scores.ifid import interpolated, nearest
 from sendvae.latents.scores.robustness import robustness
-from sendvae.metrics import frechet_distance, gaussian_of, jackknife_interval
+from sendvae.metrics import frechet_distance, gaussian_of, jackknife_interval, mean_interval
 from sendvae.randomness import stream
 from sendvae.report import write_report
 from sendvae.tokenizers import Architecture, Autoencoder, load_tokenizer, save_tokenizer
@@ -305,7 +305,11 @@ def test_scores_of_the_grid_and_the_decoder_are_wired(tokenizers: list[str], tmp
     assert subject.details["dimension"]["values"] == 4 * 8 * 8
     assert all(number.interval is not None for number in numbers.values())
     (paired,) = result.findings["differences"].values()
-    assert paired.keys() >= {"spectrum_slope", "structure_cds", "equivariance_scale"}
+    assert paired.keys() == numbers.keys()
+    floor = paired["velocity_floor"]  # of repeats with the same draws, so the interval is of their pairs
+    apart = np.subtract(*(one.repeats["velocity_floor"] for one in reversed(result.subjects)))
+    assert floor["value"] == pytest.approx(apart.mean())
+    assert floor["interval"] == pytest.approx(mean_interval(apart.tolist()))
 
 
 def test_ifid_is_judged_by_the_configured_network(tokenizers: list[str], tmp_path: Path) -> None:

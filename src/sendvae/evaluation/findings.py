@@ -14,7 +14,7 @@ from sendvae.errors import UserError
 from sendvae.evaluation import wording
 from sendvae.evaluation.results import Subject
 from sendvae.latents import leave_one_out, pearson, percentile_interval, predict_linear, spearman
-from sendvae.metrics import jackknife_interval
+from sendvae.metrics import jackknife_interval, mean_interval
 
 PANEL = 3.2  # inches
 COLUMNS = 3
@@ -86,8 +86,8 @@ def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject
 def differences_from_first(subjects: Sequence[Subject]) -> dict[str, dict[str, dict[str, Any]]]:
     """By tokenizer and score, how far it lies from the first tokenizer's, with the interval of the difference.
 
-    Both are taken on the same resamples of the test split, or without the same parts of it, so what makes images
-    hard for both cancels: the interval is narrower than those of the two scores suggest.
+    Both are taken on the same resamples of the test split, or without the same parts of it, or in repeats with the
+    same draws, so what makes images hard for both cancels: the interval is narrower than those of the two scores suggest.
     """
     first, *others = subjects
     found = {
@@ -111,6 +111,8 @@ def _paired_interval(
         return percentile_interval(_minus(second.resampled[name], first.resampled[name]))
     if name in first.without and name in second.without:
         return jackknife_interval(difference, _minus(second.without[name], first.without[name]).tolist())
+    if name in first.repeats and name in second.repeats:
+        return mean_interval(_minus(second.repeats[name], first.repeats[name]).tolist())
     return None
 
 

@@ -224,6 +224,7 @@ def _subject(one: Encoded, scored: Scored) -> Subject:
         details=scored.details,
         resampled={name: values.tolist() for name, values in scored.resampled.items()},
         without={name: values.tolist() for name, values in scored.without.items()},
+        repeats={name: list(values) for name, values in scored.repeats.items()},
     )
 
 

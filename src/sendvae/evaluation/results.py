@@ -56,6 +56,7 @@ class Subject(_Model):
         details: whatever else is worth keeping (values per attribute, why a score is missing).
         resampled: numbers of every resample of the test split, where they have any; in memory only.
         without: numbers without each part of the test split, where they have any; in memory only.
+        repeats: numbers of every repeat, where they are means of such; in memory only.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Subject(_Model):
     details: dict[str, Any] = {}
     resampled: dict[str, list[float]] = Field(default={}, exclude=True)
     without: dict[str, list[float]] = Field(default={}, exclude=True)
+    repeats: dict[str, list[float]] = Field(default={}, exclude=True)
 
 
 class Result(_Model):

@@ -70,6 +70,7 @@ class Scored:
         quantities: how each is read.
         resampled: the numbers of every resample of the test split, where they have any.
         without: the numbers without each part of the test split, where they have any.
+        repeats: the numbers of every repeat, where they are means of such.
         details: what is no number.
     """
 
@@ -77,6 +78,7 @@ class Scored:
     quantities: dict[str, Quantity] = field(default_factory=dict)
     resampled: dict[str, Tensor] = field(default_factory=dict)
     without: dict[str, Tensor] = field(default_factory=dict)
+    repeats: dict[str, Sequence[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -130,6 +132,8 @@ def score_latents(
                 scored.resampled[number] = measured.resampled
             if measured.without is not None:
                 scored.without[number] = measured.without
+            if measured.repeats is not None and protocol.bootstrap:
+                scored.repeats[number] = measured.repeats
         scored.details.update(found.details)
     return scored
 
