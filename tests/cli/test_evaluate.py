@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from sendvae.cli.main import app, main
 from sendvae.evaluation.results import Result
+from sendvae.published import PUBLISHED, PublishedProtocol, Reported
+from sendvae.registry import Registry
 from sendvae.tokenizers import Architecture, Autoencoder, save_tokenizer
 
 runner = CliRunner()
@@ -105,6 +107,29 @@ def test_latents_of_two_tokenizers(tokenizer: str, tmp_path: Path) -> None:
     findings = Result.load(tmp_path).findings
     assert findings["known_gfid"] == {"small": 7.5}
     assert list(findings["predictions"]) == ["second"]
+
+
+def test_published_gfids_are_found_by_name_and_held_against_every_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a protocol that knows three of the four; the fourth's is predicted from theirs."""
+    known = {"demo-plain": 9.0, "demo-pca": 30.0, "demo-direct": 7.0}
+    rows = {name: Reported(name, {"fid": value}, "a test", name) for name, value in known.items()}
+    monkeypatch.setitem(
+        PUBLISHED, "toy", PublishedProtocol("toys", "a test", ("fid",), Registry("row", rows))
+    )
+    names = ("demo-pca", "demo-plain", "demo-direct", "demo-f8d16")
+    run("latents", *names, "limit=24", "scores=[spectrum]", "correlate=null", "predict=spectrum_slope",
+        "bootstrap=0", "--published", "toy", "--output", tmp_path / "out", "--cache", tmp_path / "cache")  # fmt: skip
+    result = Result.load(tmp_path / "out")
+    assert result.findings["known_gfid"] == known
+    slopes = [subject.numbers["spectrum_slope"].value for subject in result.subjects]
+    found = result.findings["correlations"]["spectrum_slope"]
+    assert found["n"] == 3
+    assert found["r"] == pytest.approx(np.corrcoef(slopes[:3], [30.0, 9.0, 7.0])[0, 1], abs=1e-6)
+    slope, intercept = np.polyfit(slopes[:3], [30.0, 9.0, 7.0], 1)
+    predicted = result.findings["predictions"]["demo-f8d16"]["value"]
+    assert predicted == pytest.approx(slope * slopes[3] + intercept, rel=1e-5)
 
 
 def test_reconstruction(tokenizer: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from sendvae.config import (
     DiffusionConfig,
     JointConfig,
+    LatentsConfig,
     SampleConfig,
     TokenizerConfig,
     load_config,
@@ -20,6 +21,8 @@ from sendvae.config import (
 from sendvae.config.load import PRESETS
 from sendvae.config.schema_common import Section
 from sendvae.errors import UserError
+from sendvae.latents import SCORES
+from sendvae.latents.scores.ifid import NEIGHBOURS, SHARE
 from sendvae.vision import BACKBONES
 
 SCHEMAS: dict[str, type[Section]] = {
@@ -148,6 +151,20 @@ def test_lightningdits_recipe() -> None:
         assert sampling.guidance_interval == [0.0, 1.0 - start]  # their time runs the other way
         assert (sampling.method, sampling.steps) == ("euler", 249)
         assert sampling.time_shift == pytest.approx(1 / 0.3)
+
+
+def test_ifid_as_its_authors_measure_it() -> None:
+    """Their evalvae.py: every image, posterior samples, pytorch-fid's network; what differs is named in the header."""
+    config = load_config(LatentsConfig, "evaluate/ifid")
+    assert (config.scores, config.latent, config.latent_space) == (["ifid"], "sample", "diffusion")
+    assert (config.ifid.features, config.ifid.samples, config.ifid.repeats) == (
+        "inception-pytorch-fid",
+        None,
+        1,
+    )
+    assert (NEIGHBOURS, SHARE) == (10, 0.5)
+    assert SCORES["ifid"].quantity("ifid-pytorch").label == "iFID-pytorch"
+    assert "rounded to 8 bits" in text("evaluate/ifid")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,20 @@ def test_gfids_are_found_by_name_in_the_order_asked_for() -> None:
     assert PUBLISHED["ifid-sit-b"].known(names) == [None, None, 49.17]
 
 
+def test_rows_of_many_tokenizers_are_linked_to_ours() -> None:
+    """To the weights that the source's own configurations name; those of four are not in our table."""
+    ours = ["sdvae-f8d4", "flux1-f8d16", "qwen-image-f8d16", "sd3.5-f8d16", "invae-f16d32", "vavae-f16d32", "softvq-l-64",
+            "maetok-b-128", "e2e-sdvae-f8d4", "rae-dinov2-b"]  # fmt: skip
+    xl = [25.91, 34.06, 23.62, 26.38, 25.65, 8.57, 15.88, 6.27, 12.95, 4.25]
+    base = [46.74, 63.32, 48.34, 51.39, 49.17, 17.63, 29.11, 13.73, 26.06, None]
+    assert PUBLISHED["ifid-sit-xl"].known(ours) == xl
+    assert PUBLISHED["ifid-sit-b"].known(ours) == base
+    for name, count in (("ifid-sit-xl", 14), ("ifid-sit-b", 13)):
+        rows = PUBLISHED[name].rows.values()
+        assert len(rows) == count
+        assert {row.tokenizer for row in rows} - {None} <= set(ours)
+
+
 def test_what_nobody_reports_is_refused() -> None:
     with pytest.raises(UserError, match=r"no gFID of these(?s:.*)runs/a, demo-f8d16(?s:.*)vavae-f16d32"):
         PUBLISHED["ifid-sit-b"].known(["runs/a", "demo-f8d16"])

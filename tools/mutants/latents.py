@@ -322,6 +322,22 @@ MUTANTS = [
         ("evaluation/test_findings.py",),
     ),
     Mutant(
+        "unpaired-repeats",
+        "The difference of two tokenizers has the spread of the second one's repeats.",
+        "evaluation/findings.py",
+        "_minus(second.repeats[name], first.repeats[name]).tolist()",
+        "second.repeats[name]",
+        ("evaluation/test_findings.py",),
+    ),
+    Mutant(
+        "published-unread",
+        "Published gFIDs are looked up, and none is held against anything.",
+        "cli/evaluate_latents.py",
+        "return PUBLISHED[published].known(names)",
+        "return [None for _ in PUBLISHED[published].known(names)]",
+        ("cli/test_evaluate.py::test_published_gfids_are_found_by_name_and_held_against_every_score",),
+    ),
+    Mutant(
         "ifid-uniform-neighbours",
         "The neighbour of an interpolation is drawn without regard to its distance.",
         "latents/scores/ifid.py",
