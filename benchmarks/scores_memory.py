@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-ALL = "attributes,gap,uniformity,discrimination,spectrum,structure,equivariance,velocity_floor,ifid,dimension"
+ALL = "attributes,gap,uniformity,discrimination,spectrum,structure,equivariance,robustness,velocity_floor,ifid,dimension"
 MEASURE = """
 import resource, sys, threading, time
 import numpy as np, torch

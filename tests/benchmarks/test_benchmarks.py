@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,24 @@ def test_the_script_of_training_steps_runs(
         re.search(r"ms .* img/s .* TFLOP/s .*%", line) for line in lines if not line.startswith("peak")
     )
     assert lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("evaluate_latents.py", "9", "64", "spectrum,dimension"),
+        ("scores_memory.py", "60", "4", "8", "spectrum,robustness,velocity_floor"),
+    ],
+)
+def test_a_script_answers_for_every_score_it_is_asked(arguments: tuple[str, ...]) -> None:
+    script, *others = arguments
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{script}", *others], cwd=PAGE.parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for score in others[-1].split(","):
+        assert re.search(rf"^{score} +\d", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_cases_take_turns_after_a_warm_up() -> None:

@@ -19,6 +19,7 @@ from sendvae.evaluation import generate
 from sendvae.evaluation.sampling import ImageNoise, decode_samples, draw_images, truncate_to_uint8
 from sendvae.nn import precision
 from sendvae.nn.precision import number_format
+from sendvae.tokenizers import Autoencoder
 
 LABELS = torch.tensor([3, 0, 0, 4, 1, 2, 3, 1, 4, 0])
 
@@ -108,6 +109,25 @@ def test_every_setting_arrives() -> None:
         assert not torch.equal(drawn(**change), base), change
     flipped = torch.cat(list(generate(small_sit(), small_tokenizer(), LABELS.flip(0), sampling(), 0)))
     assert not torch.equal(flipped, base)
+
+
+def test_three_channels_of_four_are_guided() -> None:
+    """As in `forward_with_cfg` of SiT and LightningDiT: after one step the fourth is that of no guidance."""
+
+    class Shown(Autoencoder):
+        def decode(self, z: Tensor) -> Tensor:
+            latents.append(z)
+            return super().decode(z)
+
+    latents: list[Tensor] = []
+    own = small_tokenizer()
+    tokenizer = Shown(own.architecture, own.latent_stats).eval()
+    for scale, channels in ((1.0, "all"), (3.0, "all"), (3.0, "first-three")):
+        config = sampling(method="euler", steps=1, guidance_scale=scale, guided_channels=channels)
+        draw_images(small_sit(), tokenizer, [0, 1], LABELS[:2], config, 0)
+    plain, guided, some = latents
+    assert not torch.allclose(plain, guided)
+    torch.testing.assert_close(some, torch.cat([guided[:, :3], plain[:, 3:]], dim=1))
 
 
 def test_the_interval_is_passed_low_end_first() -> None:

@@ -67,3 +67,14 @@ def test_what_is_spread_evenly_scores_better() -> None:
     for name, value in good.items():
         row = SCORES["uniformity"].quantity(f"uniformity_{name}")
         assert (value > bad[name]) is row.higher_is_better, name
+
+
+def test_every_row_says_where_it_is_from_what_it_costs_and_how_it_is_read() -> None:
+    for name, row in SCORES.items():
+        assert row.source, name
+        assert row.cost, name
+        for number, quantity in row.quantities.items():
+            assert quantity.label, number
+            assert quantity.explanation, number
+    numberless = {name for name, row in SCORES.items() if not row.quantities}
+    assert numberless == {"dimension"}  # which is advice

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tests.tokenizers.families import save_small
 from torch import Tensor
 
 from sendvae.config import DiffusionConfig, load_config
@@ -79,6 +80,18 @@ def test_their_reader_gets_normalised_samples_of_both_views(tokenizer: Tokenizer
     plain, flipped = (torch.stack([row[view] for row in found]) for view in (0, 1))
     assert plain.dtype == torch.float32
     assert not torch.equal(plain.flip(-1), flipped)  # noise of their own
+
+
+def test_statistics_of_positions_are_written_by_position(tmp_path: Path) -> None:
+    """As RAE has them; its latents have no spread, so that what is read is known to the last digits."""
+    save_small("RAE by position", tmp_path / "rae", {"patch_size": 16})
+    rae, images = load_tokenizer(tmp_path / "rae"), open_embedded("emoji", "train", limit=3)
+    assert rae.latent_stats is not None
+    write_lightningdit(tmp_path, rae, images, CPU)
+    found = torch.stack([plain for plain, *_ in read_as_they_do(tmp_path / "train")])
+    with torch.no_grad():
+        z = rae.encode(to_float(images.batch(range(3)).images)).mean
+    torch.testing.assert_close(found, rae.latent_stats.normalize(z), rtol=1e-4, atol=1e-4)
 
 
 def test_a_restart_adds_what_is_missing_and_another_tokenizer_is_refused(

@@ -258,6 +258,14 @@ MUTANTS = [
         ("evaluation/test_sample_job.py::test_a_grid_of_two_models",),
     ),
     Mutant(
+        "first-two-channels",
+        "Where the first three channels are to be guided, two are.",
+        "evaluation/sampling.py",
+        "guided_channels=FIRST_CHANNELS if",
+        "guided_channels=FIRST_CHANNELS - 1 if",
+        ("evaluation/test_sampling.py::test_three_channels_of_four_are_guided",),
+    ),
+    Mutant(
         "pipeline-ignores-its-seed",
         "The pipeline of diffusers draws seed 0, whichever was asked for.",
         "evaluation/pipeline.py",

@@ -97,6 +97,14 @@ MUTANTS = [
         GRADIENTS,
     ),
     Mutant(
+        "dimension-of-the-batch",
+        "The dimension that shifts times is that of a whole batch.",
+        "training/stages/velocity.py",
+        "shift_of(config.time_shift, z.shape[1:])",
+        "shift_of(config.time_shift, z.shape)",
+        ("training/test_velocity.py",),
+    ),
+    Mutant(
         "mean-share-ignored",
         "Training leaves the foundation model's tokens as they are.",
         "training/stages/velocity.py",

@@ -11,7 +11,7 @@ from torch import nn
 from sendvae.alignment import build_alignment
 from sendvae.autoencoding import PatchDiscriminator, load_perceptual
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
-from sendvae.diffusion import GENERATORS, Generator, GeneratorName, build_generator
+from sendvae.diffusion import GENERATORS, SIZES, Generator, GeneratorName, build_generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import Tokenizer, TrainableTokenizer
 from sendvae.tokenizers.load import load_parts
@@ -117,9 +117,15 @@ def generator_shape(
             given=f"model={config.model}, repa={'null' if config.repa is None else config.repa.backbone}"
             f", for latents of {shape[1]} tokens",
             expected="patch 1, no REPA (its foundation model has a grid), and a network without rotary positions",
-            next_step=f"set model=SiT-{config.model.partition('/')[0].partition('-')[2]}/1 repa=null",
+            next_step=f"set model={_without_grid(name)}/1 repa=null",
         )
     return shape
+
+
+def _without_grid(name: GeneratorName) -> str:
+    """Return the size that takes tokens without a grid and is nearest in width to the one that was named."""
+    free = [size for size in SIZES if not GENERATORS[size.partition("-")[0]].needs_grid]
+    return min(free, key=lambda size: abs(SIZES[size].width - name.size.width))
 
 
 def fresh_generator(
