@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from sendvae import distributed
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -106,5 +107,64 @@ def test_two_processes_of_torchrun(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"main", "done-0", "done-1"}
 
 
+def _one_dies() -> None:
+    """What two processes do of which the second ends without a word."""
+    torch.set_num_threads(1)
+    try:
+        with distributed.process_group():
+            distributed.barrier()
+            if not distributed.is_main():
+                os._exit(0)
+            distributed.barrier()
+    except MachineError as lost:
+        print(lost)
+
+
+def test_a_process_whose_other_one_is_dead_says_so() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": "", "WORLD_SIZE": "2"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    main, other = (
+        subprocess.Popen(
+            [sys.executable, __file__], env=shared | {"RANK": rank, "LOCAL_RANK": rank}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for rank in "01"
+    )  # fmt: skip
+    said, _ = main.communicate(timeout=60)
+    other.communicate(timeout=60)
+    assert (main.returncode, other.returncode) == (0, 0), said
+    assert "another of the 2 processes has ended" in said
+    assert "run the same command again" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (RuntimeError("a bug"), RuntimeError),
+        (
+            RuntimeError("[/x/third_party/gloo/gloo/pair.cc:1] Read error: Connection reset by peer"),
+            MachineError,
+        ),
+        (dist.DistNetworkError("the client socket has timed out"), MachineError),
+        (UserError("a slip"), UserError),
+    ],
+)
+def test_what_goes_wrong_between_processes_is_told_from_what_goes_wrong_in_one(
+    error: Exception, becomes: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in zip(LAUNCHER, ("0", "0", "2", "127.0.0.1", "1"), strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(dist, name, lambda *_: None)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    with pytest.raises(becomes) as raised, distributed.process_group():
+        raise error
+    assert type(raised.value) is becomes
+
+
 if __name__ == "__main__":
-    _two_processes(Path(sys.argv[1]))
+    _two_processes(Path(sys.argv[1])) if len(sys.argv) > 1 else _one_dies()

@@ -17,7 +17,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 
 RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"
 Value = TypeVar("Value")
@@ -33,6 +33,7 @@ def process_group() -> Iterator[torch.device]:
     Raises:
         UserError: the launcher's variables are incomplete or not numbers, or it started more processes on this
             machine than it has GPUs.
+        MachineError: another process has ended, or does not answer.
     """
     if int(_variable(WORLD_SIZE, "1")) == 1:
         yield torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -58,6 +59,14 @@ def process_group() -> Iterator[torch.device]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+    except RuntimeError as error:
+        if not _is_of_others(error):
+            raise
+        raise MachineError(
+            f"another of the {dist.get_world_size()} processes has ended, or does not answer",
+            given=str(error).strip().partition("\n")[0],
+            next_step="its own last lines, or the system's log, say why; run the same command again to go on",
+        ) from error
     finally:
         dist.destroy_process_group()
 
@@ -187,6 +196,11 @@ _alone = False
 
 def _grouped() -> bool:
     return not _alone and dist.is_available() and dist.is_initialized()
+
+
+def _is_of_others(error: RuntimeError) -> bool:
+    """Whether an error says that processes cannot reach each other; gloo's own have no type but a place in its code."""
+    return isinstance(error, dist.DistError) or "/gloo/" in str(error)
 
 
 def _variable(name: str, default: str | None = None) -> str:

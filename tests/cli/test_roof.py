@@ -171,6 +171,21 @@ def test_sigint_ends_what_was_started_in_the_background(
     assert "interrupted: what was finished is kept" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_end_of_a_command_changes_nothing(number: signal.Signals) -> None:
+    """Python then unloads what was imported, which takes a second where that is much."""
+    program = f"""
+import atexit, os, sys
+from sendvae.cli.main import main
+atexit.register(lambda: os.kill(os.getpid(), {int(number)}))
+sys.argv = ["sendvae", "--version"]
+main()
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.strip() == __version__
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     shown = subprocess.run(
         f"{sys.executable} -c 'from sendvae.cli.main import main; main()' models | head -c 1",

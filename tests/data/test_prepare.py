@@ -100,6 +100,30 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
         assert contents(folder) == expected
 
 
+def test_a_shard_that_vanished_is_made_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where none of a shard's images was good, and there is no file to vanish."""
+    for i in range(3):
+        (source / "bee" / f"z{i}.png").write_bytes(b"no image")
+    Preparation(str(source), tmp_path / "whole", SMALL).run()
+    folder = tmp_path / "out"
+
+    def killed(_: Preparation) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Preparation, "_finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Preparation(str(source), folder, SMALL).run()
+    assert Preparation(str(source), folder, SMALL).done == 12
+    (folder / "images-00001.tar").unlink()
+    again = Preparation(str(source), folder, SMALL)
+    assert again.done == 9
+    again.run()
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
 def test_a_finished_folder_is_left_alone(source: Path, tmp_path: Path) -> None:
     first = Preparation(str(source), tmp_path / "out", SMALL).run()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from sendvae.data import ShardImages, ShardWriter, open_images
-from sendvae.data.shards import open_shards
+from sendvae.data.shards import TarShard, open_shards
 from sendvae.errors import UserError
 
 
@@ -59,6 +60,19 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
         write(tmp_path / name)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_on_a_full_disk_no_half_of_a_shard_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = TarShard(tmp_path / "a.tar")
+    shard.add("a.png", b"bytes")
+
+    def full() -> None:
+        shard.tar.fileobj.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shard.tar, "close", full)
+    shard.discard()
+    assert not list(tmp_path.iterdir())
 
 
 def test_any_file_system_serves(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.evaluation.samplable import CLASSES, NAMES, save_run, small_sit, smal
 from sendvae.config import SampleConfig, validate
 from sendvae.data import open_embedded, open_images
 from sendvae.diffusion import load_generator
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 from sendvae.evaluation import generate
 from sendvae.evaluation import sample_job as job
 from sendvae.evaluation.diffusion_model import DiffusionModel, is_diffusion_run, load_model
@@ -28,7 +28,7 @@ from sendvae.evaluation.sample_grid import BORDER, TITLE, write_grid
 from sendvae.evaluation.sample_job import samples_of_run, write_samples
 from sendvae.evaluation.sample_record import load_record, sampling_of
 from sendvae.nn import LatentNorm
-from sendvae.runs import Classes, save_checkpoint
+from sendvae.runs import Classes, Lock, save_checkpoint
 from sendvae.tokenizers import load_tokenizer, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -197,14 +197,46 @@ def test_nothing_of_others_is_touched(model: DiffusionModel, tmp_path: Path) -> 
     ]  # fmt: skip
 
 
+def test_where_nothing_can_be_written_is_said_before_anything_is_drawn(
+    model: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="nothing can be written into") as below:
+        write_samples(model, config(), tmp_path / "file" / "samples.npz", CPU)
+    assert below.value.exit_code == 2
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(MachineError, match="Read-only file system"):
+        write_samples(model, config(), tmp_path / "samples.npz", CPU)
+
+
 def test_one_command_at_a_time(model: DiffusionModel, tmp_path: Path) -> None:
-    folder = tmp_path / "samples.npz.part"
-    folder.mkdir()
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process is sampling"):
-            write_samples(model, config(), tmp_path / "samples.npz", CPU)
+    lock = Lock(tmp_path / "samples.npz.part")
+    assert lock.take()
+    with pytest.raises(UserError, match="another process is sampling"):
+        write_samples(model, config(), tmp_path / "samples.npz", CPU)
+    lock.release()
     assert write_samples(model, config(), tmp_path / "samples.npz", CPU)
+
+
+@pytest.mark.parametrize("name", ["samples.npz", "samples"])
+def test_what_another_command_finished_meanwhile_is_left_alone(
+    name: str, model: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Lock.take
+
+    def late(lock: Lock) -> bool:
+        monkeypatch.setattr(Lock, "take", take)
+        assert write_samples(model, config(), tmp_path / name, CPU)
+        return take(lock)
+
+    monkeypatch.setattr(Lock, "take", late)
+    assert not write_samples(model, config(), tmp_path / name, CPU)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {name} | ({"samples.json"} if name.endswith(".npz") else set())
 
 
 def test_blocks_that_are_not_whole_are_missing(tmp_path: Path) -> None:

@@ -171,6 +171,17 @@ def test_a_failed_stage_is_tried_again_and_its_log_kept(tmp_path: Path) -> None:
     assert log.read_text().count("Traceback") == 2
 
 
+def test_a_failed_stage_is_tried_again_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    broken = [cell("c", stage=source("top", does="fail"))]
+    for _ in range(2):
+        with pytest.raises(StagesFailed):
+            run(broken, tmp_path, cores=1)
+        (failed,) = tmp_path.glob("stages/*/failed.json")
+        os.utime(failed, (time.time() + 3600, time.time() + 3600))
+    (log,) = tmp_path.glob("stages/*/log.txt")
+    assert log.read_text().count("Traceback") == 2
+
+
 def test_ready_stages_run_side_by_side_and_a_single_one_has_all_threads(tmp_path: Path) -> None:
     a, b = source("a", seconds=0.8), source("b", value=1, seconds=0.8)
     last = joined("last", a, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,11 @@ from sendvae.cli.main import main
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 LONGEST = 400.0  # seconds that any command of these tests may take on a busy machine
-POLL = 0.002  # seconds between two looks at a folder
+POLL = 0.01  # seconds between two looks at a folder
+
+
+class NotHere(Exception):
+    """This machine cannot let it happen."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,22 @@ def call(arguments: Sequence[object], place: Path) -> Ended:
 
 
 class Command:
-    """A command in a process of its own, at work in the folder `place`; what it says goes into `place`.log.
+    """A command in a process of its own, at work in the folder `place`; what it says goes into a file beside that.
 
     Args:
         arguments: after "sendvae".
-        before: what starts it in place of this Python, as torchrun.
         environment: more of it.
+        label: tells the file from those of other commands in the same folder.
     """
 
     def __init__(
         self,
         arguments: Sequence[object],
         place: Path,
-        before: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        label: str = "",
     ) -> None:
-        self.place, self.log = place, place.with_name(place.name + ".log")
+        self.place, self.log = place, place.with_name(f"{place.name}{label}.log")
         place.mkdir(parents=True, exist_ok=True)
         variables = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
         variables |= {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -86,7 +91,7 @@ class Command:
         self.before = look(place)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*(before or [sys.executable]), "-m", "sendvae", *map(str, arguments)],
+                [sys.executable, "-m", "sendvae", *map(str, arguments)],
                 cwd=place,
                 env=variables,
                 stdout=log,
@@ -108,6 +113,15 @@ class Command:
             time.sleep(POLL)
         return False
 
+    def last_change(self) -> float:
+        """Wait for its end; return when it changed something in its folder for the last time, on the monotonic clock."""
+        before, changed = look(self.place), time.monotonic()
+        while self.process.poll() is None:
+            time.sleep(0.01)
+            if (now := look(self.place)) != before:
+                before, changed = now, time.monotonic()
+        return changed
+
     def send_after(self, seconds: float, signum: int) -> bool:
         """Send a signal so many seconds from now; return False where it ended before."""
         try:
@@ -117,14 +131,20 @@ class Command:
             return True
         return False
 
-    def end(self) -> Ended:
-        """Wait for its end, and for that of every process that it started."""
+    def end(self, longest: float = LONGEST) -> Ended:
+        """Wait for its end, and for that of every process that it started.
+
+        Raises:
+            AssertionError: it is still at work after so many seconds, or others outlive it.
+        """
         try:
-            code = self.process.wait(LONGEST)
+            code = self.process.wait(longest)
             deadline = time.monotonic() + 60
             while is_anybody_left(self.process.pid):
                 assert time.monotonic() < deadline, f"processes outlive the command\n{self.said}"
                 time.sleep(0.02)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still at work after {longest:.0f} s\n{self.said}") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -154,20 +174,31 @@ def disk(folder: Path, size: str) -> Iterator[Path]:
     """A file system in memory of a size, as "300k", under a folder.
 
     Raises:
-        PermissionError: this user may not mount any.
+        NotHere: this user may not mount any.
     """
     folder.mkdir(parents=True)
     if os.geteuid() != 0:
-        raise PermissionError("only root mounts")
+        raise NotHere("only root mounts file systems")
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True
     )
     if made.returncode:
-        raise PermissionError(made.stderr.decode().strip())
+        raise NotHere(made.stderr.decode().strip())
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextlib.contextmanager
+def files_limited(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full; root is not needed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def remount(folder: Path, options: str) -> None:

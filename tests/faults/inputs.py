@@ -15,6 +15,8 @@ from tests.faults.commands import Ended, call
 from tests.faults.damage import CANARY
 from tests.faults.kinds import Case, Kind
 
+SHOWN = 200  # bytes of a file in the text of a failure
+
 
 @dataclass
 class Tried:
@@ -31,6 +33,14 @@ class Tried:
     cases: int = 0
     refused: int = 0
     failures: list[tuple[str, Case, Ended]] = field(default_factory=list)
+
+    def words(self) -> list[str]:
+        """Return every failure as text."""
+        texts = []
+        for what, case, ended in self.failures:
+            files = {name: data[:SHOWN] for name, data in case.files.items()}
+            texts.append(f"{what}\n{case.arguments}\n{files}\n{ended.code} {ended.said}")
+        return texts
 
 
 def try_kind(kind: Kind, count: int, folder: Path) -> Tried:

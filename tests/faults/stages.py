@@ -1,4 +1,4 @@
-"""What is killed: a command for every stage, in the smallest sizes, and what it must leave behind in the end."""
+"""What mishaps befall: a command for every stage, in the smallest sizes, and what it must leave behind in the end."""
 
 from __future__ import annotations
 
@@ -30,27 +30,38 @@ IMAGES = 24
 
 @dataclass(frozen=True)
 class Stage:
-    """A command that is killed.
+    """A command that mishaps befall.
 
     Attributes:
         name: for people.
         arguments: of the command, which works in a folder of its own.
         results: glob patterns of the files that must have the same bytes.
-        kept: glob pattern of what a killed command goes on from.
+        kept: glob pattern of the finished parts that a killed command goes on from.
+        more_lost: glob patterns of what else may vanish, and is made again.
+        last: glob pattern of what is there when nothing is left to do, and nothing is made again.
+        by_several: whether processes of a launcher share the work.
     """
 
     name: str
     arguments: Callable[[Path], list[str]]
     results: tuple[str, ...]
     kept: str
+    more_lost: tuple[str, ...] = ()
+    last: str = "none"
+    by_several: bool = False
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Patterns of all that may vanish."""
+        return (self.kept, *self.more_lost)
 
     def left(self, place: Path) -> dict[str, str]:
         """Every result with the hash of its bytes; of journals and documents, of what does not depend on the machine."""
         files = sorted({path for pattern in self.results for path in place.glob(pattern) if path.is_file()})
         return {str(path.relative_to(place)): hashlib.sha256(_content(path)).hexdigest() for path in files}
 
-    def units(self, place: Path) -> int:
-        """How much there is to go on from."""
+    def parts(self, place: Path) -> int:
+        """How many finished parts there are to go on from."""
         return len(list(place.glob(self.kept)))
 
 
@@ -141,16 +152,24 @@ EXPERIMENT = [
     "evaluation.latents.uniformity.samples=16",
     "evaluation.generation.metrics=[fd]",
 ]
+TRAINED = {
+    "kept": "run/checkpoints/step-*",
+    "more_lost": ("cache/*/shard-*",),
+    "last": "run/*/model.safetensors",
+    "by_several": True,
+}
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("training of a tokenizer", TOKENIZER, (*RUN, "run/tokenizer/*.safetensors"), "run/checkpoints/step-*"),
-        Stage("training of a generator", DIFFUSION, (*RUN, "run/sit/*.safetensors"), "run/checkpoints/step-*"),
+        Stage(
+            "training of a tokenizer", TOKENIZER, (*RUN, "run/tokenizer/*.safetensors"), **TRAINED
+        ),
+        Stage("training of a generator", DIFFUSION, (*RUN, "run/sit/*.safetensors"), **TRAINED),
         Stage(
             "joint training",
             JOINT,
             (*RUN, "run/tokenizer/*.safetensors", "run/sit/*.safetensors"),
-            "run/checkpoints/step-*",
+            **TRAINED,
         ),
         Stage(
             "preparation of images",
@@ -160,12 +179,15 @@ STAGES = {
             ],
             ("out/*",),
             "out/.preparing/shard-*",
+            ("out/images-*.tar",),
+            "out/manifest.json",
         ),
         Stage(
             "caching of latents",
             lambda given: ["data", "cache-latents", "demo-f8d16", str(given / "shards"), "out", "--shard-size", "1", "--flip"],
             ("out/*/*",),
             "out/*/shard-*",
+            by_several=True,
         ),
         Stage(
             "sampling into a folder",
@@ -175,6 +197,7 @@ STAGES = {
             ],
             ("out/*.png", "out/labels.txt"),
             "out.part/*.png",
+            by_several=True,
         ),
         Stage(
             "an experiment",

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sendvae.cli.main import main
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
-from sendvae.errors import UserError
+from sendvae.errors import MachineError, UserError
 from sendvae.experiments.stages import config_of
 from sendvae.runs import latest_checkpoint, list_caches, read_journal
 from sendvae.tokenizers import load_tokenizer, save_tokenizer
@@ -99,7 +99,7 @@ def test_latents_and_tokens_must_both_fit(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_checkpoints_must_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 20 * 10**6))
-    with pytest.raises(UserError, match=r"the checkpoints do not fit(?s:.*)for 3 checkpoints of"):
+    with pytest.raises(MachineError, match=r"the checkpoints do not fit(?s:.*)for 3 checkpoints of"):
         run("diffusion", tmp_path / "run")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -26,7 +27,8 @@ def terminable() -> Iterator[None]:
     The latter also where SIGINT was ignored when the process began, as shells without job control do for what they
     start in the background.
 
-    Not in one of several processes: it may wait for another one that is gone, where Python cannot raise.
+    Not in one of several processes: it may wait for another one that is gone, where Python cannot raise. Once the
+    command has ended, neither signal disturbs how Python ends.
     """
     if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
         yield
@@ -46,6 +48,14 @@ def terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        atexit.register(_end_undisturbed, own)
+
+
+def _end_undisturbed(own: int) -> None:
+    """Ignore both signals from here on: all is done, and unloading what was imported takes a second."""
+    if os.getpid() == own:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any
 
 from sendvae.data.encode import ENCODINGS, SHARD_CROPS, TOO_SMALL
 from sendvae.data.images import ATTRIBUTES
-from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, part_path, write_shards
+from sendvae.data.prepare_shard import UNFINISHED, Item, Recipe, is_finished, part_path, write_shards
 from sendvae.data.prepare_target import SKIPPED, check_target, recorded_identity
 from sendvae.data.shards import MANIFEST, Row, write_index
 from sendvae.data.sources import (
@@ -93,7 +93,7 @@ class Preparation:
         return sum(
             min(self.recipe.shard_size, self.total - start)
             for number, start in enumerate(self.starts)
-            if part_path(self.folder, number).is_file()
+            if is_finished(self.folder, number)
         )
 
     def run(self, advance: Callable[[int], None] = lambda _: None, processes: int = 1) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Preparation:
                 tasks = [
                     (number, self.items[start : start + self.recipe.shard_size])
                     for number, start in enumerate(self.starts)
-                    if not part_path(self.folder, number).is_file()
+                    if not is_finished(self.folder, number)
                 ]
                 for images in write_shards(self.reader, self.folder, self.recipe, tasks, processes):
                     advance(images)

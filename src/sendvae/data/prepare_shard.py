@@ -64,9 +64,22 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / UNFINISHED / f"shard-{number:05d}.json"
 
 
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard `number` lies."""
+    return folder / f"images-{number:05d}.tar"
+
+
+def is_finished(folder: Path, number: int) -> bool:
+    """Whether shard `number` was finished, and has not vanished since."""
+    part = part_path(folder, number)
+    if not part.is_file() or shard_path(folder, number).is_file():
+        return part.is_file()
+    return json.loads(part.read_text())["shard"] is None  # none of its images was good
+
+
 def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items: list[Item]) -> int:
     """One shard, then its part of the index; returns how many images it was made from."""
-    shard = TarShard(folder / f"images-{number:05d}.tar")
+    shard = TarShard(shard_path(folder, number))
     rows: list[tuple[str, int, str, int, int]] = []
     skipped: list[tuple[str, str]] = []
     changed: list[tuple[str, str]] = []

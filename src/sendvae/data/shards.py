@@ -13,6 +13,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -72,8 +73,9 @@ class TarShard:
         return {"name": self.path.name, "bytes": self.path.stat().st_size, "sha256": digest}
 
     def discard(self) -> None:
-        """Leaves no file."""
-        self.tar.close()
+        """Leaves no file, on a full disk, too."""
+        with suppress(OSError):
+            self.tar.close()
         self.temporary.unlink()
 
 

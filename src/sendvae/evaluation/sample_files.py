@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,14 +17,15 @@ from torch import Tensor
 
 from sendvae.errors import UserError
 from sendvae.evaluation.gather import batch_ranges
-from sendvae.evaluation.sample_record import SAMPLES, SampleRecord, check_same, load_record
+from sendvae.evaluation.sample_record import SAMPLES, SampleRecord, check_same, load_record, record_path
 from sendvae.files import new_file
+from sendvae.runs import Lock
+from sendvae.runs.folder import try_folder
 
 UNFINISHED = ".part"  # added to the name of the target, for the folder of what is done so far
 PNG_DIGITS = 6
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever they are written
 LABELS = "labels.txt"
-LOCK = ".lock"
 
 
 @runtime_checkable
@@ -96,45 +96,79 @@ def _channels_last(images: UInt8[Tensor, "B 3 H W"]) -> UInt8[np.ndarray, "B H W
 
 
 @contextmanager
-def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path]:
-    """Yield the folder TARGET.part, in which no other process works, begun anew or going on.
+def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path | None]:
+    """Yield the folder TARGET.part, in which no other process works, begun anew or going on; None if nothing is left to do.
+
+    Args:
+        force: replace samples that were drawn otherwise, finished or not.
 
     Raises:
-        UserError: other samples are unfinished there, or another process is at work.
+        UserError: something else is at the target or in TARGET.part, another process is at work, or nothing can be
+            written there.
     """
+    if _is_finished(target, record, force):
+        yield None
+        return
     folder = unfinished_folder(target)
+    try_folder(folder.parent)
+    lock = Lock(folder)
+    if not lock.take():
+        raise UserError(
+            f"another process is sampling into {target}", next_step="wait for it, or choose another --to"
+        )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError("samples cannot be written there", given=f"{target}: {error.strerror}") from None
+        if _is_finished(target, record, force=False):  # by whoever held the lock until now
+            yield None
+            return
+        _begin(folder, record, force)
+        yield folder
+    finally:
+        lock.release()
+
+
+def _is_finished(target: Path, record: SampleRecord, force: bool) -> bool:
+    """Whether the samples are there already. With `force`, other samples there are removed.
+
+    Raises:
+        UserError: there are other samples, or something else.
+    """
+    beside = record_path(target)
+    found = load_record(beside)
+    there = target.is_file() or (target.is_dir() and any(target.iterdir()))
+    if not there:
+        return False
+    if found is None:
+        raise UserError(
+            f"{target} exists, and is none of sendvae sample's",
+            given=f"no {beside} that says how it came about",
+            next_step="choose another --to",
+        )
+    if not force:
+        check_same(found, record, target)
+        return True
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    beside.unlink(missing_ok=True)
+    return False
+
+
+def _begin(folder: Path, record: SampleRecord, force: bool) -> None:
+    """Make the folder of unfinished samples, or hold what is in it against what is to be drawn."""
+    try_folder(folder)
     if not (folder / SAMPLES).is_file() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UserError(
             f"{folder} holds something else", expected="no such folder", next_step="choose another --to"
         )
-    with (folder / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is sampling into {target}", next_step="wait for it, or choose another --to"
-            ) from None
-        found = load_record(folder / SAMPLES)
-        if found is not None and force:
-            _empty(folder)
-        elif found is not None:
-            check_same(found, record, folder)
-        record.save(folder / SAMPLES)
-        yield folder
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name != LOCK:
+    found = load_record(folder / SAMPLES)
+    if found is not None and force:
+        for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    elif found is not None:
+        check_same(found, record, folder)
+    record.save(folder / SAMPLES)
 
 
 def remove_traces(folder: Path) -> None:
-    """Remove the lock, and what killed processes left half-written, before the folder becomes the target."""
+    """Remove what killed processes left half-written, before the folder becomes the target."""
     for entry in folder.glob(".*"):
         entry.unlink()
 

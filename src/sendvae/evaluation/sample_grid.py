@@ -12,12 +12,12 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from sendvae.config import SampleConfig
-from sendvae.distributed import barrier, is_main, main_value
+from sendvae.distributed import barrier, is_main
 from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel
 from sendvae.evaluation.labels import choose_labels
 from sendvae.evaluation.sample_files import ArrayBlocks
-from sendvae.evaluation.sample_job import draw_missing, is_finished, shared_unfinished
+from sendvae.evaluation.sample_job import draw_missing, shared_unfinished
 from sendvae.evaluation.sample_record import SampleRecord, describe_samples, record_path
 from sendvae.files import new_file
 
@@ -54,9 +54,9 @@ def write_grid(
     parts = [describe_samples(m, config, labels, device, {"layout": "grid"}) for m in models]
     content = {"panels": [part.content for part in parts], "rows": rows, "layout": "grid"}
     record = SampleRecord(content=content, environment=parts[0].environment, created=parts[0].created)
-    if main_value(is_main() and is_finished(target, record, force)):
-        return False
     with shared_unfinished(target, record, force) as folder:
+        if folder is None:
+            return False
         panels = []
         for number, model in enumerate(models):
             place = folder / f"panel-{number}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -12,7 +12,6 @@ import torch
 from sendvae.config import SampleConfig
 from sendvae.data import open_images
 from sendvae.distributed import barrier, is_main, main_value, world_size
-from sendvae.errors import UserError
 from sendvae.evaluation.diffusion_model import DiffusionModel, load_model
 from sendvae.evaluation.gather import own_share
 from sendvae.evaluation.labels import Labels, choose_labels
@@ -23,15 +22,12 @@ from sendvae.evaluation.sample_files import (
     PngBlocks,
     remove_traces,
     unfinished,
-    unfinished_folder,
     write_npz,
 )
 from sendvae.evaluation.sample_record import (
     SAMPLES,
     SampleRecord,
-    check_same,
     describe_samples,
-    load_record,
     record_path,
 )
 from sendvae.evaluation.sampling import draw_images
@@ -64,10 +60,10 @@ def write_samples(
     labels = choose_labels(config, model.classes, config.seed)
     form = {"layout": "npz" if target.suffix == NPZ else "png"}
     record = describe_samples(model, config, labels, device, form)
-    if main_value(is_main() and is_finished(target, record, force)):
-        return False
-    model.to(device)
     with shared_unfinished(target, record, force) as folder:
+        if folder is None:
+            return False
+        model.to(device)
         if target.suffix == NPZ:
             arrays = ArrayBlocks(folder, config.images, config.batch_size)
             waiting = sum(map(len, arrays.missing())) * model.pixels**2 * CHANNELS
@@ -103,41 +99,11 @@ def samples_of_run(
     return target
 
 
-def is_finished(target: Path, record: SampleRecord, force: bool) -> bool:
-    """Whether the samples are there already. With `force`, other samples there are removed.
-
-    Raises:
-        UserError: there are other samples, or something else.
-    """
-    beside = record_path(target)
-    found = load_record(beside)
-    there = target.is_file() or (target.is_dir() and any(target.iterdir()))
-    if not there:
-        return False
-    if found is None:
-        raise UserError(
-            f"{target} exists, and is none of sendvae sample's",
-            given=f"no {beside} that says how it came about",
-            next_step="choose another --to",
-        )
-    if not force:
-        check_same(found, record, target)
-        return True
-    shutil.rmtree(target) if target.is_dir() else target.unlink()
-    beside.unlink(missing_ok=True)
-    return False
-
-
 @contextmanager
-def shared_unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path]:
+def shared_unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path | None]:
     """`unfinished`, held by the main process for all of them."""
-    if not is_main():
-        barrier()
-        yield unfinished_folder(target)
-        return
-    with unfinished(target, record, force) as folder:
-        barrier()
-        yield folder
+    with unfinished(target, record, force) if is_main() else nullcontext() as folder:
+        yield main_value(folder)
 
 
 def draw_missing(

@@ -79,7 +79,8 @@ class Schedule:
             self.most = cores or MOST
             self.cores = self.most * launcher.threads
         self.paused = False
-        self.began, self.seconds = time.time(), seconds
+        self.began, self.seconds = time.monotonic(), seconds
+        self.failed_before = {node.digest: _version(node.folder / FAILED) for node in nodes}
         self.done = {node.digest for node in nodes if node.finished}
         self.waiting = [node for node in nodes if node.digest not in self.done]
         self.running: list[_Running] = []
@@ -103,7 +104,7 @@ class Schedule:
                     self.launcher.wait([one.work for one in self.running], POLL_SECONDS)
                     ended = self._end()
                     self._begin()
-                    if self.seconds is not None and time.time() - self.began > self.seconds:
+                    if self.seconds is not None and time.monotonic() - self.began > self.seconds:
                         received.append(TIME_IS_UP)
                     if ended or time.monotonic() > due:
                         due = self._watched()
@@ -180,7 +181,7 @@ class Schedule:
         failed = node.folder / FAILED
         if node.finished:
             self.done.add(node.digest)
-        elif failed.is_file() and failed.stat().st_mtime > self.began:
+        elif _version(failed) not in (None, self.failed_before[node.digest]):
             self.failed.append((node, json.loads(failed.read_text())["error"]))
         else:
             return False
@@ -233,3 +234,12 @@ class Schedule:
         """Units of work in all, and those that are done."""
         total = sum(node.work for node in self.nodes)
         return round(total), round(sum(node.worked for node in self.nodes))
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that takes its place, whatever the clock says; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -110,8 +110,8 @@ def train(
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.
         NothingTrained: at the end, if no step was finite.
         UserError: a batch that the processes cannot share; losses or gradients that are not finite for too many
-            steps in a row; a checkpoint that cannot be written.
-        MachineError: too little memory for a step.
+            steps in a row.
+        MachineError: too little memory for a step; too little room for checkpoints, or one that cannot be written.
     """
     _check_shares(loop)
     # Resume.
@@ -214,6 +214,9 @@ def _check_room(stage: Stage, run: RunFolder, loop: LoopConfig) -> None:
     """Refuse a run whose checkpoints cannot fit: those that are kept and the one being written.
 
     What the optimisers add is not known before their first step, so this is the least that is needed.
+
+    Raises:
+        MachineError: the disk has less room.
     """
     size = sum(
         tensor.numel() * tensor.element_size()
@@ -224,7 +227,7 @@ def _check_room(stage: Stage, run: RunFolder, loop: LoopConfig) -> None:
     needed = max(0, size * (loop.keep_last + 1) - have)
     free = shutil.disk_usage(run.path).free
     if is_main() and needed > free:
-        raise UserError(
+        raise MachineError(
             "the checkpoints do not fit onto the disk",
             given=f"{in_units(free)} free in {run.path}",
             expected=f"{in_units(needed)} or more, for {loop.keep_last + 1} checkpoints of {in_units(size)}",
