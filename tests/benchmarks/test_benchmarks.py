@@ -15,7 +15,9 @@ from benchmarks.table import PAGE, drawn, table
 
 from benchmarks import training_steps
 
-SLOW = {"caching", "generator_step", "joint_step", "loader", "logistic_probe", "tokenizer_step"}
+SLOW = {
+    "busy", "caching", "generator_step", "growth", "joint_step", "loader", "logistic_probe", "tokenizer_step", "weak_scaling",
+}  # fmt: skip
 ANY = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in modules()]
 
 
