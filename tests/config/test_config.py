@@ -170,7 +170,7 @@ def test_a_preset_may_be_extended_under_its_own_name(tmp_path: Path, monkeypatch
         ("data.flip=maybe", "true or false"),
         ("data.source=", "text"),
         ("loop=3", "a section"),
-        ("loop.precision=fp8", "'auto', 'fp32' or 'bf16'"),
+        ("loop.precision=fp8", "'auto', 'fp32', 'tf32' or 'bf16'"),
         ("seed=99999999999999999999", "at most 9,223,372,036,854,775,807"),
         ("data.crop=random", "data.crop=random needs the size of the window"),
         ("optimizer.betas=[0.1", "not valid YAML"),

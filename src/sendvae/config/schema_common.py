@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 Precision = Literal["auto", "fp32", "bf16"]
-PrecisionOrTF32 = Literal[Precision, "tf32"]
+PrecisionOrTF32 = Literal["auto", "fp32", "tf32", "bf16"]
 HOW_FAST = (
     "compile",
     "threads",
