@@ -122,6 +122,19 @@ def test_differences_of_repeats_are_of_pairs() -> None:
     assert differences_from_first([first, second.model_copy(update={"repeats": {}})]) == {}
 
 
+def test_tokenizers_for_which_there_is_no_room_stand_below(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seven on 80 columns: every figure is whole, and each tokenizer stands once."""
+    number = {"value": 0.123456, "interval": (-0.111111, 0.222222)}
+    differences = {f"vae{i}": {"f1_micro": number, "gap_mean": number} for i in range(7)}
+    print_differences("first", differences, {}, Console(width=80))
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert output.count("+0.1235") == output.count("[-0.1111, +0.2222]") == 14
+    assert [output.count(name) for name in differences] == [1] * 7
+    assert output.count("minus first") == output.count("gap_mean") > 1
+    assert all(len(line) <= 80 for line in output.splitlines())
+
+
 def test_a_score_that_some_tokenizers_lack_is_a_dash_in_the_differences(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

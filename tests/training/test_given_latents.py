@@ -27,6 +27,7 @@ from sendvae.tokenizers import (
 )
 from sendvae.tokenizers.maetok import MAETok, MAETokShape
 from sendvae.training import train_diffusion, write_lightningdit
+from sendvae.training.estimate import estimate
 
 CPU = torch.device("cpu")
 SHORT = ["loop.images=8", "loop.batch_size=4", "loop.log_every=4", "loop.precision=fp32", "optimizer.warmup=0", "repa=null"]  # fmt: skip
@@ -129,6 +130,19 @@ def test_a_generator_trains_on_them_and_samples_without_the_images(folder: Path,
     model = load_model(str(tmp_path / "true/run"))
     assert model.classes.names == open_embedded("emoji", "train", limit=1).class_names
     assert not (tmp_path / "true/cache").exists()
+
+
+def test_what_it_costs_is_counted_without_the_images(folder: Path) -> None:
+    """As where the images are there, less the encoding of them, which is done."""
+    given, usual = (
+        estimate(
+            load_config(DiffusionConfig, "demo/sit-tiny", [*SHORT, f"data.source={source}", "data.limit=10"])
+        )
+        for source in (f"lightningdit:{folder}", "embedded:emoji")
+    )
+    assert given.flops == usual.flops
+    assert given.networks == usual.networks
+    assert (given.once, sorted(usual.once)) == ({}, ["latents"])
 
 
 def test_training_sees_the_latents_on_disk_normalised(tmp_path: Path) -> None:

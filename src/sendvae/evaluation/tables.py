@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from sendvae.evaluation import wording
 from sendvae.evaluation.results import Number, Result, check_comparable
@@ -17,12 +18,15 @@ from sendvae.quantities import Quantity
 def print_result(result: Result, console: Console) -> None:
     """Every number of every subject, with its interval."""
     known = result.quantities
-    table = _table([subject.name for subject in result.subjects])
     below = len(result.subjects) > 1
-    for name in wording.metric_names([result]):
-        cells = (show(subject.numbers.get(name), known.get(name), below=below) for subject in result.subjects)
-        table.add_row(*_named(name, known), *cells)
-    console.print(table)
+    rows = [
+        (
+            *_named(name, known),
+            *(show(subject.numbers.get(name), known.get(name), below=below) for subject in result.subjects),
+        )
+        for name in wording.metric_names([result])
+    ]
+    _print_table("", [subject.name for subject in result.subjects], rows, console)
     for remark in wording.remarks(result):
         console.print(remark, style="dim", markup=False)
     if differences := result.findings.get("differences"):
@@ -43,14 +47,15 @@ def print_differences(
     first: str, differences: dict[str, dict[str, Any]], known: Mapping[str, Quantity], console: Console
 ) -> None:
     """Of every other tokenizer from the first, each score with the interval of the difference."""
-    table = _table(list(differences), f"minus {first}")
+    rows = []
     for score in dict.fromkeys(score for scores in differences.values() for score in scores):
         # Tokens without a grid have no score of one.
         found = [Number(**scores[score]) if score in scores else None for scores in differences.values()]
-        cells = (show(number, known.get(score), "+", below=True) for number in found)
-        table.add_row(*_named(score, known), *cells)
+        rows.append(
+            (*_named(score, known), *(show(number, known.get(score), "+", below=True) for number in found))
+        )
     console.print()
-    console.print(table)
+    _print_table(f"minus {first}", list(differences), rows, console)
 
 
 def print_comparison(results: Sequence[Result], names: Sequence[str], console: Console) -> None:
@@ -67,7 +72,7 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
         for subject in result.subjects
     ]
     known = wording.quantities_of(results)
-    table = _table([name for name, _ in columns])
+    rows = []
     for metric in wording.metric_names(results):
         first, quantity = columns[0][1].numbers.get(metric), known.get(metric)
         cells = [show(first, quantity)]
@@ -77,8 +82,8 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
             if number and first:
                 difference = f"  ({wording.figure(number.value - first.value, quantity, '+')})"
             cells.append(show(number, quantity) + difference)
-        table.add_row(*_named(metric, known), *cells)
-    console.print(table)
+        rows.append((*_named(metric, known), *cells))
+    _print_table("", [name for name, _ in columns], rows, console)
 
 
 def show(number: Number | None, quantity: Quantity | None, sign: str = "", below: bool = False) -> str:
@@ -99,11 +104,33 @@ def _named(name: str, known: Mapping[str, Quantity]) -> tuple[str, str]:
     return wording.heading(name, known.get(name)), name if name in known else ""
 
 
-def _table(columns: Sequence[str], title: str = "") -> Table:
-    """The first two columns name numbers, and are never cut."""
-    table = Table(box=None, header_style="bold")
-    table.add_column(title, no_wrap=True)
-    table.add_column("", no_wrap=True, style="dim")
-    for name in columns:
-        table.add_column(name)
-    return table
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print rows of a label, a name and a cell for every column, which are never cut.
+
+    Columns for which there is no room beside the others stand below, in a table with the same names.
+    """
+    label, name, *widths = (_width([row[i] for row in rows]) for i in range(2 + len(columns)))
+    names = max(label, len(title) + 2) + name
+    parts: list[list[int]] = [[]]
+    for i, width in enumerate(widths):
+        used = names + sum(widths[j] for j in parts[-1])
+        if parts[-1] and used + width > console.width:
+            parts.append([])
+        parts[-1].append(i)
+    for number, part in enumerate(parts):
+        table = Table(box=None, header_style="bold")
+        table.add_column(title, no_wrap=True)
+        table.add_column("", no_wrap=True, style="dim")
+        for i in part:
+            table.add_column(columns[i])
+        for heading, key, *cells in rows:
+            table.add_row(heading, key, *(cells[i] for i in part))
+        if number:
+            console.print()
+        console.print(table)
+
+
+def _width(cells: Sequence[str]) -> int:
+    """Return how wide a column of these is, with the spaces beside it."""
+    lines = (line for cell in cells for line in Text.from_markup(cell).plain.splitlines())
+    return max(map(len, lines), default=0) + 2

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, TrainingConfig
-from sendvae.data import open_images, to_float
+from sendvae.data import LIGHTNINGDIT, open_images, to_float
 from sendvae.diffusion import Generator
 from sendvae.errors import UserError
 from sendvae.tokenizers import TOKENIZERS, Tokenizer, trainable
 from sendvae.training.cost import GENERATOR, Estimate, Network
+from sendvae.training.given_latents import open_given, pixels_of
 from sendvae.training.meta import (
     COUNTED,
     META,
@@ -54,6 +55,8 @@ def estimate(config: TrainingConfig) -> Estimate:
     by_name = source in TOKENIZERS or source.startswith(FRESH)
     found = (_counted if by_name else _counted.__wrapped__)(_step_of(config), size, classes)
     loop = config.loop
+    if config.data.source.startswith(LIGHTNINGDIT):  # latents that are there are not computed
+        found = replace(found, once={})
     return replace(
         found,
         images=loop.images,
@@ -217,8 +220,10 @@ def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
 
 
 def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
-    """As configured, else those of the data set; tokenizers need no classes."""
+    """As configured, else those of the data set or of the latents that are given; tokenizers need no classes."""
     size, classes = config.data.size, config.data.classes
+    if isinstance(config, DiffusionConfig) and (given := open_given(config)) is not None:
+        return pixels_of(given, blank_tokenizer(config.tokenizer)), len(given.images.class_names)
     if size is None or (classes is None and not isinstance(config, TokenizerConfig)):
         try:
             images = open_images(config.data.source, config.data.split, limit=1, labelled=True)

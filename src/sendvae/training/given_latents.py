@@ -69,6 +69,13 @@ def _no_images(source: str, given: str, next_step: str) -> UserError:
     return UserError(f"{source} holds latents, and this needs images", given=given, next_step=next_step)
 
 
+def pixels_of(given: LabelledLatents, tokenizer: Tokenizer) -> int:
+    """Return the pixels along one side of the images that latents of this tokenizer are of."""
+    if tokenizer.one_size:
+        return tokenizer.image_size
+    return given.shape(LATENTS)[-1] * tokenizer.downsampling
+
+
 def given_size(given: LabelledLatents, tokenizer: Tokenizer, expected: int | None) -> int:
     """Return how large the images are that the latents are of, in pixels.
 
@@ -79,7 +86,7 @@ def given_size(given: LabelledLatents, tokenizer: Tokenizer, expected: int | Non
         UserError: these are not the latents of this tokenizer, or not of images of the expected size.
     """
     shape = given.shape(LATENTS)
-    size = tokenizer.image_size if tokenizer.one_size else shape[-1] * tokenizer.downsampling
+    size = pixels_of(given, tokenizer)
     wanted = tokenizer.latent_shape(size)
     if shape != wanted:
         raise UserError(
