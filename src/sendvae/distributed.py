@@ -7,6 +7,7 @@ environment variables. Without them everything here answers for a single process
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,7 +16,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sendvae.errors import MachineError, UserError
 
@@ -163,20 +163,31 @@ def main_value(value: Value, group: dist.ProcessGroup | None = None) -> Value:
     return box[0]
 
 
-def local(tensor: Tensor) -> Tensor:
+def is_sharded(tensor: Tensor) -> bool:
+    """Return whether FSDP has spread a tensor over the processes.
+
+    No tensor is a DTensor before its module is imported, which takes a second.
+    """
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def local(tensor: Any) -> Tensor:
     """This process's part of a tensor that FSDP may have sharded; shares its memory."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_sharded(tensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def whole(tensor: Any) -> Tensor:
     """All of a tensor that may be sharded; every process calls this."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
-def laid_out_as(target: Tensor, tensor: Tensor) -> Tensor:
+def laid_out_as(target: Any, tensor: Tensor) -> Tensor:
     """A whole tensor, on the device of `target` and sharded as that is."""
-    if not isinstance(target, DTensor):
+    if not is_sharded(target):
         return tensor.to(target.device)
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(target.device), target.device_mesh, target.placements)
 
 

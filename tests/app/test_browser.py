@@ -224,6 +224,7 @@ def test_the_way_between_two_uploaded_pictures(address: str, place: Path) -> Non
         check_layout(page, WIDTHS[1], place)
 
 
+@pytest.mark.slow
 @in_chromium
 def test_an_app_ends_while_it_draws(place: Path) -> None:
     with started(place, "runs/a") as (process, address), visited(address, outlived=True) as page:

@@ -16,7 +16,7 @@ from sendvae import cores
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_libraries_take_the_number(threads: int, tmp_path: Path) -> None:
     """Whatever the environment says; before anything is loaded, or after."""
     code = (

@@ -129,6 +129,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--lo
             "--nproc-per-node", "2", "--no-python", "--"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_torchrun_trains_on_two_processes(tmp_path: Path) -> None:
     finish([*TORCHRUN, *command("diffusion", tmp_path / "two"), "loop.parallel=fsdp"])
     finish(command("diffusion", tmp_path / "one"))

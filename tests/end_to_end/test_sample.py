@@ -54,6 +54,7 @@ def kill_at(job: list[str], work: Path, blocks: int) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_twice_it_ends_bit_equal(place: Path) -> None:
     job, rng = command(place, "broken.npz"), random.Random(time.time_ns())
     first = rng.randrange(1, BLOCKS // 2)
@@ -72,6 +73,7 @@ def test_two_processes_draw_the_same(place: Path) -> None:
     assert np.abs(one["arr_0"].astype(int) - two["arr_0"]).max() <= 1
 
 
+@pytest.mark.slow
 def test_two_processes_finish_what_one_began(place: Path) -> None:
     kill_at(command(place, "mixed.npz"), place / "mixed.npz.part", 5)
     finish([*TORCHRUN, *command(place, "mixed.npz")])

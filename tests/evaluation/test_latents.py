@@ -339,7 +339,7 @@ def test_ifid_is_judged_by_the_configured_network(tokenizers: list[str], tmp_pat
 def test_interpolations_of_two_tokenizers_have_paired_differences(
     tokenizers: list[str], tmp_path: Path
 ) -> None:
-    ifid = {"features": "mobilenet-v2", "jackknife": 3}
+    ifid = {"features": "mobilenet-v2", "samples": 24, "jackknife": 3}
     result = score(tokenizers[:2], tmp_path, scores=["ifid"], ifid=ifid)
     first, second = result.subjects
     for name in ("ifd-mobilenet-v2", "ikd-mobilenet-v2"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import measuring_worker
 import pytest
 import torch
 from tests.evaluation.small import pictures, save_npz
@@ -18,16 +19,14 @@ SMALL = Architecture(z_channels=4, ch=8, ch_mult=(1, 1, 1, 2), num_res_blocks=1,
 KINDS = ("generation", "reconstruction", "latents")
 
 
-def launch(processes: int, folder: Path, output: Path) -> None:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    launcher = [*torchrun, "--nproc-per-node", str(processes)] if processes > 1 else []
+WORKER = Path(measuring_worker.__file__)
+
+
+def on_two(folder: Path, output: Path) -> None:
     command = [
-        sys.executable,
-        *launcher,
-        str(Path(__file__).with_name("worker.py")),
-        str(folder),
-        str(output),
-    ]
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+        "--nproc-per-node", "2", str(WORKER), str(folder), str(output),
+    ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
@@ -42,8 +41,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     torch.manual_seed(0)
     save_tokenizer(Autoencoder(SMALL).eval(), folder / "tokenizer")
     found = {count: folder / f"of-{count}" for count in (1, 2)}
-    for count, output in found.items():
-        launch(count, folder, output)
+    torch.set_num_threads(1)
+    measuring_worker.run(folder, found[1], torch.device("cpu"))
+    on_two(folder, found[2])
     return found
 
 

@@ -180,6 +180,7 @@ def test_measured_statistics_travel_with_it(tmp_path: Path) -> None:
     assert close(found, np.load(tmp_path / "s.npz")["arr_0"])
 
 
+@pytest.mark.slow
 def test_the_printed_snippet_runs_in_another_folder_and_process(trained: Path, tmp_path: Path) -> None:
     output = run("export", trained, "--to", "pipeline", "--output", tmp_path / "p", "--licence", "mit")
     card = (tmp_path / "p/README.md").read_text()

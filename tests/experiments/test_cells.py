@@ -193,6 +193,7 @@ def test_resampled_scores_belong_to_the_same_test_images(folder: Path) -> None:
     assert np.quantile(cell.resampled["f1_macro"], [0.025, 0.975]) == pytest.approx([low, high], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_joint_training_milestones_and_probes(tmp_path: Path) -> None:
     """A new SiT on the tokenizer of a joint training, sampled on its way; the tokenizer's latents of other images."""
     shared = [f"seed={SEED}", f"data.limit={LIMIT}", "loop.batch_size=8", "loop.precision=fp32"]

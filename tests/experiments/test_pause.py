@@ -95,6 +95,7 @@ def test_the_end_of_a_run_is_not_held_up(tmp_path: Path) -> None:
     run(cells, tmp_path, cores=1)  # nothing is left to do
 
 
+@pytest.mark.slow
 def test_what_rests_is_stopped_after_its_checkpoint(tmp_path: Path) -> None:
     process = begin(tmp_path)
     waiting(tmp_path)
@@ -110,6 +111,7 @@ def test_what_rests_is_stopped_after_its_checkpoint(tmp_path: Path) -> None:
     assert counts(tmp_path) == {"quick": 1, "waits": 1, "top": 1}
 
 
+@pytest.mark.slow
 def test_what_rests_is_no_orphan(tmp_path: Path) -> None:
     process = begin(tmp_path)
     pid = waiting(tmp_path)

@@ -322,12 +322,13 @@ def waiting(folder: Path) -> int:
     return int(path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "whole_group"),
     [
         (signal.SIGTERM, True),
-        pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+        (signal.SIGINT, True),
+        (signal.SIGTERM, False),
     ],
 )
 def test_stopped_and_again(signum: int, whole_group: bool, tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def run(stage: Any, step: Callable[..., dict[str, Tensor]], device: torch.device
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=str)
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize(
+    "name", ["send-vae", "sit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("direct", "joint"))]
+)
 def test_a_recorded_step_is_the_step(name: str, device: torch.device, data: Data) -> None:
     plain, stage = STAGES[name](data, device), STAGES[name](data, device)
     for updater in (*plain.state.updaters.values(), *stage.state.updaters.values()):

@@ -51,7 +51,7 @@ def run(job: str, folder: Path, *overrides: str) -> Path:
     return train(config, folder / "run", folder / "cache")  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
 def test_features_at_every_step_are_the_cached_ones(job: str, tmp_path: Path) -> None:
     """Up to the half precision of the cache, and without one on the disk."""
     journals = {}
@@ -76,7 +76,7 @@ def test_latents_at_every_step_are_the_cached_ones(tmp_path: Path) -> None:
     assert journals["online"]["velocity"] == pytest.approx(journals["cached"]["velocity"], rel=2e-2)
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
 def test_flips_are_trained_on(job: str, tmp_path: Path) -> None:
     name = "alignment" if job == "tokenizer" else "repa"
     for flip in ("true", "false"):
@@ -164,7 +164,7 @@ def test_a_tokenizer_job_exports_the_average_where_one_was_asked(ema: str, tmp_p
     torch.testing.assert_close(tokenizer.latent_stats.std, measured.std)
 
 
-@pytest.mark.parametrize("job", ["diffusion", "joint"])
+@pytest.mark.parametrize("job", ["diffusion", pytest.param("joint", marks=pytest.mark.slow)])
 def test_a_sits_first_weights_follow_the_seed(job: str, tmp_path: Path) -> None:
     """Training at a rate of next to nothing leaves them visible; the global generator has no part in them."""
     found = []
@@ -177,7 +177,7 @@ def test_a_sits_first_weights_follow_the_seed(job: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("job", ["diffusion", "joint"])
+@pytest.mark.parametrize("job", ["diffusion", pytest.param("joint", marks=pytest.mark.slow)])
 def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
     """The exported network, and the previews, are the average; dropout of labels, REPA's depth, its projector and the path are as configured."""
     train, schema, preset, _ = JOBS[job]
@@ -218,7 +218,7 @@ def test_a_sit_is_what_its_configuration_says(job: str, tmp_path: Path) -> None:
     assert not torch.allclose(raw[name], averaged[prefix + name], rtol=1e-2)
 
 
-@pytest.mark.parametrize("job", ["diffusion", "joint"])
+@pytest.mark.parametrize("job", ["diffusion", pytest.param("joint", marks=pytest.mark.slow)])
 def test_lightningdit_is_trained_and_sampled_like_a_sit(job: str, tmp_path: Path) -> None:
     """Its own objective in the log, its own network in the export and in a checkpoint, images from both."""
     overrides = ["model=LightningDiT-Tiny/2", "qk_norm=true", "direction_weight=1", "time_sampling=lognormal",
@@ -321,8 +321,14 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("packing", [1, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "packing"),
+    [
+        *((method, 1) for method in METHODS),
+        ("vavae", 2),
+        *(pytest.param(method, 2, marks=pytest.mark.slow) for method in METHODS if method != "vavae"),
+    ],
+)
 def test_every_method_trains_a_vae_without_1x1_convolutions_or_with_packed_latents(
     method: str, packing: int, tmp_path: Path
 ) -> None:

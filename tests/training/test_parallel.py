@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.training.worker import run
 from torch import Tensor
 
 from sendvae.runs import latest_checkpoint, open_checkpoint, read_journal
@@ -31,31 +32,31 @@ HALF, WHOLE = ["loop.images=16"], ["loop.images=32"]
 TIMES = ("images_per_second", "tflops", "mfu", "memory_gib")
 
 
-def launch(processes: int, jobs: list[dict[str, object]]) -> None:
-    worker = str(Path(__file__).with_name("worker.py"))
-    torchrun = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--local-addr",
-        "127.0.0.1",
-        "--nproc-per-node",
-    ]
+Job = tuple[Path, str, list[str]]
+
+
+def alone(jobs: list[Job]) -> None:
+    torch.set_num_threads(1)
+    for folder, kind, overrides in jobs:
+        run(folder, kind, overrides)
+
+
+def together(jobs: list[Job]) -> None:
+    """Run jobs one after the other on two processes."""
+    given = [{"folder": str(folder), "kind": kind, "overrides": overrides} for folder, kind, overrides in jobs]
     command = [
-        sys.executable,
-        *([*torchrun, str(processes)] if processes > 1 else []),
-        worker,
-        json.dumps(jobs),
-    ]
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+        "--nproc-per-node", "2", str(Path(__file__).with_name("worker.py")), json.dumps(given),
+    ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
-def job(folder: Path, name: str, length: list[str]) -> dict[str, object]:
+def job(folder: Path, name: str, length: list[str]) -> Job:
     kind, overrides = KINDS[name]
-    return {"folder": str(folder / name), "kind": kind, "overrides": [*overrides, *length]}
+    return folder / name, kind, [*overrides, *length]
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +66,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: tmp_path_factory.mktemp(name) for name in ("one", "two", "two-one", "one-two", "two-two")
     }
     begun = ("tokenizer", "diffusion", "sharded")
-    launch(
-        1,
+    alone(
         [job(folders["one"], name, WHOLE) for name in KINDS]
         + [job(folders["one-two"], name, HALF) for name in begun],
     )
-    launch(
-        2,
+    together(
         [job(folders["two"], name, WHOLE) for name in KINDS]
-        + [job(folders[f], name, HALF) for f in ("two-one", "two-two") for name in begun],
+        + [job(folders[f], name, HALF) for f in ("two-one", "two-two") for name in begun]
+        + [job(folders[f], name, WHOLE) for f in ("one-two", "two-two") for name in begun],
     )
-    launch(2, [job(folders[f], name, WHOLE) for f in ("one-two", "two-two") for name in begun])
-    launch(1, [job(folders["two-one"], name, WHOLE) for name in begun])
+    alone([job(folders["two-one"], name, WHOLE) for name in begun])
     return folders
 
 

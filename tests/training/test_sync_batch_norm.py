@@ -61,6 +61,7 @@ def _two_processes(folder: Path) -> None:
         torch.save(result, folder / f"{distributed.rank()}.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_against_one(tmp_path: Path) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
@@ -18,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sendvae import distributed
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig, load_config
 from sendvae.data import open_embedded
+from sendvae.data.mapped_rows import MappedRows
 from sendvae.diffusion import SIZES, LightningDiT, SiT
 from sendvae.runs import RunFolder, checkpoint_writer
 from sendvae.tokenizers import Architecture, Autoencoder, LatentStats
@@ -34,21 +36,19 @@ SHARED = ["loop.batch_size=8", "loop.precision=fp32", "loop.log_every=8", "loop.
 NEVER = 1_000_000
 
 
-class Tokens:
+class Tokens(MappedRows):
     """Random features in place of a foundation model's."""
 
     def __init__(self, grid: int) -> None:
-        self.rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
-
-    def batch(self, indices: object, _mirrored: object = None) -> dict[str, Tensor]:
-        return {"tokens": self.rows[torch.as_tensor(indices)]}
+        rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
+        self.shards, self.names, self.starts = [{"tokens": rows}], ["tokens"], np.array([0, IMAGES])
 
 
 class Recorded(Source):
     """Notes which images this process reads."""
 
     def __init__(self, grid: int) -> None:
-        super().__init__(open_embedded("emoji", "train", limit=IMAGES), tokens=Tokens(grid))  # type: ignore[arg-type]
+        super().__init__(open_embedded("emoji", "train", limit=IMAGES), tokens=Tokens(grid))
         self.read: list[list[int]] = []
 
     def __getitems__(self, indices: object) -> Batch:

@@ -21,7 +21,7 @@ from sendvae.experiments.graph import DONE, FAILED, TIMES, Node
 from sendvae.experiments.measures import load_resampled
 from sendvae.files import write_text
 from sendvae.quantities import Quantity
-from sendvae.runs import describe_environment, read_journal
+from sendvae.runs import describe_environment, read_journal, whole_lines
 
 CELLS = "cells.json"
 JOURNAL = "metrics.jsonl"
@@ -229,8 +229,7 @@ def load_times(folder: Path) -> dict[str, float]:
     """Return the seconds of work by kind of stage, of all attempts; the same stage may have had several."""
     path = folder / TIMES
     totals: dict[str, float] = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        entry = json.loads(line)
+    for entry in whole_lines(path) if path.is_file() else []:
         totals[entry["kind"]] = totals.get(entry["kind"], 0.0) + entry["seconds"]
     return totals
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from sendvae.files import write_text
 
@@ -25,13 +26,13 @@ class Journal:
         """Drop the lines of more than `images` images, and one that was cut short; the file may be missing."""
         if not self.path.is_file():
             return
-        kept = [line for line in _lines(self.path) if line["images"] <= images]
+        kept = [line for line in whole_lines(self.path) if line["images"] <= images]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_journal(path: Path) -> dict[str, list[float | None]]:
     """Columns of a journal; a scalar that a line lacks is None."""
-    lines = _lines(path)
+    lines = whole_lines(path)
     names = dict.fromkeys(name for line in lines for name in line)
     return {name: [line.get(name) for line in lines] for name in names}
 
@@ -56,11 +57,12 @@ def images_in_journal(path: Path) -> int:
     return 0
 
 
-def _lines(path: Path) -> list[dict[str, float]]:
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON lines, without lines that a killed process cut short."""
     lines = []
     for text in path.read_text().splitlines():
         try:
             lines.append(json.loads(text))
-        except json.JSONDecodeError:  # the last line of a killed process
-            break
+        except json.JSONDecodeError:
+            continue
     return lines

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from sendvae import distributed
@@ -45,7 +43,7 @@ class Parallel:
 
     def __init__(self, *networks: nn.Module) -> None:
         self.module: nn.Module = Together(*networks)
-        self.sharded = [network for network in networks if isinstance(network, FSDPModule)]
+        self.sharded = [network for network in networks if is_sharded(network)]
         if distributed.world_size() > 1 and not self.sharded:
             self.module = DistributedDataParallel(
                 self.module, forward_sync_buffers=False, gradient_as_bucket_view=True
@@ -64,8 +62,16 @@ class Parallel:
         return nullcontext()
 
 
+def is_sharded(network: nn.Module) -> bool:
+    """Return whether `shard` has spread a network over the processes."""
+    return any(map(distributed.is_sharded, network.parameters()))
+
+
 def shard(generator: Generator) -> None:
     """Spread a generator's parameters, and with them gradients and optimiser state, over all processes (FSDP2)."""
+    from torch.distributed.device_mesh import init_device_mesh  # imports for a second what only this needs
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
     device = next(generator.parameters()).device.type
     mesh = init_device_mesh(device, (distributed.world_size(),))
     for block in generator.blocks:
