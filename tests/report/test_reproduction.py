@@ -136,7 +136,9 @@ def predicted(results: Path, sign: float) -> Reproduction:
     return reproduce(EXPERIMENTS["predictors"], scale, [results])
 
 
-@pytest.mark.parametrize(("sign", "word"), [pytest.param(-1.0, "holds", marks=pytest.mark.slow), (1.0, "does not hold")])
+@pytest.mark.parametrize(
+    ("sign", "word"), [pytest.param(-1.0, "holds", marks=pytest.mark.slow), (1.0, "does not hold")]
+)
 def test_the_document_of_predictors_judges_in_words(tmp_path: Path, sign: float, word: str) -> None:
     one = predicted(tmp_path / "results", sign)
     costs = ScoreCosts(machine="a machine", data="9 images", seconds={"encoding": 3.0, "attributes": 7.5})

@@ -43,7 +43,9 @@ def alone(jobs: list[Job]) -> None:
 
 def together(jobs: list[Job]) -> None:
     """Run jobs one after the other on two processes."""
-    given = [{"folder": str(folder), "kind": kind, "overrides": overrides} for folder, kind, overrides in jobs]
+    given = [
+        {"folder": str(folder), "kind": kind, "overrides": overrides} for folder, kind, overrides in jobs
+    ]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
         "--nproc-per-node", "2", str(Path(__file__).with_name("worker.py")), json.dumps(given),
