@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,23 +33,20 @@ HALF, WHOLE = ["loop.images=16"], ["loop.images=32"]
 TIMES = ("images_per_second", "tflops", "mfu", "memory_gib")
 
 
-Job = tuple[Path, str, list[str]]
+Job = dict[str, Any]  # what `worker.run` takes
 
 
 def alone(jobs: list[Job]) -> None:
     torch.set_num_threads(1)
-    for folder, kind, overrides in jobs:
-        run(folder, kind, overrides)
+    for job in jobs:
+        run(**job)
 
 
 def together(jobs: list[Job]) -> None:
     """Run jobs one after the other on two processes."""
-    given = [
-        {"folder": str(folder), "kind": kind, "overrides": overrides} for folder, kind, overrides in jobs
-    ]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-        "--nproc-per-node", "2", str(Path(__file__).with_name("worker.py")), json.dumps(given),
+        "--nproc-per-node", "2", str(Path(__file__).with_name("worker.py")), json.dumps(jobs),
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
@@ -58,15 +56,14 @@ def together(jobs: list[Job]) -> None:
 
 def job(folder: Path, name: str, length: list[str]) -> Job:
     kind, overrides = KINDS[name]
-    return folder / name, kind, [*overrides, *length]
+    return {"folder": str(folder / name), "kind": kind, "overrides": [*overrides, *length]}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every kind on one process and on two; and begun on some, ended on others."""
-    folders = {
-        name: tmp_path_factory.mktemp(name) for name in ("one", "two", "two-one", "one-two", "two-two")
-    }
+    """Every kind on one process and on two; begun on some, ended on others; and with a writer that is held up."""
+    names = ("one", "two", "two-one", "one-two", "two-two", "held")
+    folders = {name: tmp_path_factory.mktemp(name) for name in names}
     begun = ("tokenizer", "diffusion", "sharded")
     alone(
         [job(folders["one"], name, WHOLE) for name in KINDS]
@@ -75,7 +72,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     together(
         [job(folders["two"], name, WHOLE) for name in KINDS]
         + [job(folders[f], name, HALF) for f in ("two-one", "two-two") for name in begun]
-        + [job(folders[f], name, WHOLE) for f in ("one-two", "two-two") for name in begun],
+        + [job(folders[f], name, WHOLE) for f in ("one-two", "two-two") for name in begun]
+        + [job(folders["held"], name, WHOLE) | {"held": True} for name in ("diffusion", "sharded")],
     )
     alone([job(folders["two-one"], name, WHOLE) for name in begun])
     return folders
@@ -197,17 +195,14 @@ def test_sharded_checkpoints_are_shards(runs: dict[str, Path]) -> None:
     assert all(torch.equal(tensor, expected[f"sit/{name}"]) for name, tensor in loaded.items())
 
 
-def test_nobody_waits_for_the_writer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["diffusion", "sharded"])
+def test_nobody_waits_for_the_writer(kind: str, runs: dict[str, Path]) -> None:
     """The checkpoint of 16 images is ended once both processes are at 24; it holds what an unhurried one does."""
-    jobs = [job(tmp_path / "held", name, WHOLE) | {"held": True} for name in ("diffusion", "sharded")]
-    launch(2, [*jobs, *(job(tmp_path / "plain", name, WHOLE) for name in ("diffusion", "sharded"))])
-    for name in ("diffusion", "sharded"):
-        held, plain = (
-            open_checkpoint(tmp_path / folder / name / "checkpoints/step-000000002")
-            for folder in ("held", "plain")
-        )
-        assert held.images_seen == 16
-        for group in ("sit", "ema", "optimizer"):
-            found, expected = held.tensors(group), plain.tensors(group)
-            assert found.keys() == expected.keys()
-            assert all(torch.equal(found[key], expected[key]) for key in found)
+    held, plain = (
+        open_checkpoint(runs[name] / kind / "checkpoints/step-000000002") for name in ("held", "two")
+    )
+    assert held.images_seen == 16
+    for group in ("sit", "ema", "optimizer"):
+        found, expected = held.tensors(group), plain.tensors(group)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], expected[key]) for key in found)

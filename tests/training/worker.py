@@ -132,7 +132,7 @@ def hold_writes(stage: TokenizerStage | DiffusionStage | JointStage) -> None:
     stage.step, checkpoint_writer._flush = noted, held  # type: ignore[method-assign]
 
 
-def run(folder: Path, kind: str, overrides: list[str], held: bool = False) -> None:
+def run(folder: str, kind: str, overrides: list[str], held: bool = False) -> None:
     stage = stage_of(kind, overrides)
     if held:
         hold_writes(stage)
@@ -145,14 +145,14 @@ def run(folder: Path, kind: str, overrides: list[str], held: bool = False) -> No
             return allreduce_hook(dist.group.WORLD, bucket)
 
         part.parallel.module.register_comm_hook(reductions, counted)
-    with RunFolder(folder).prepare({}, {}) as prepared:
+    with RunFolder(Path(folder)).prepare({}, {}) as prepared:
         distributed.barrier()
         train(stage, prepared, stage.config.loop, seed=0)
     rank = distributed.rank()
     record = {"read": stage.source.read, "buckets": reductions["buckets"]}  # type: ignore[attr-defined]
-    (folder / f"record-{rank}.json").write_text(json.dumps(record))
+    Path(folder, f"record-{rank}.json").write_text(json.dumps(record))
     weights = {f"{g}/{n}": distributed.whole(t.detach()).clone() for g, named in stage.state.tensors().items() for n, t in named.items()}  # fmt: skip
-    save_file(weights, folder / f"weights-{rank}.safetensors")
+    save_file(weights, Path(folder, f"weights-{rank}.safetensors"))
     distributed.barrier()
 
 
@@ -160,4 +160,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with distributed.process_group():
         for job in json.loads(sys.argv[1]):
-            run(Path(job["folder"]), job["kind"], job["overrides"], job.get("held", False))
+            run(**job)
