@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -43,7 +43,7 @@ class Parallel:
 
     def __init__(self, *networks: nn.Module) -> None:
         self.module: nn.Module = Together(*networks)
-        self.sharded = [network for network in networks if is_sharded(network)]
+        self.sharded: list[Any] = [network for network in networks if is_sharded(network)]
         if distributed.world_size() > 1 and not self.sharded:
             self.module = DistributedDataParallel(
                 self.module, forward_sync_buffers=False, gradient_as_bucket_view=True
