@@ -23,22 +23,22 @@ ONE = {"net": {"w": torch.ones(1)}}
 
 
 class Held:
-    """Writes that end when they are let go."""
+    """Writers that begin their work when they are let go."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.free = threading.Semaphore(0), threading.Semaphore(0)
         self.at_work, self.most = 0, 0
-        save_file = checkpoint_writer.save_file
+        run = checkpoint_writer._Writing.run
 
-        def held(tensors: object, path: Path) -> None:
+        def held(writing: checkpoint_writer._Writing) -> None:
             self.at_work += 1
             self.most = max(self.most, self.at_work)
             self.begun.release()
             assert self.free.acquire(timeout=PATIENCE)
-            save_file(tensors, path)  # type: ignore[arg-type]
+            run(writing)
             self.at_work -= 1
 
-        monkeypatch.setattr(checkpoint_writer, "save_file", held)
+        monkeypatch.setattr(checkpoint_writer._Writing, "run", held)
 
     def let_go(self) -> None:
         self.free.release()
