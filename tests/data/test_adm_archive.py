@@ -136,7 +136,7 @@ def test_numbers_beside_the_images_are_their_classes(tmp_path: Path) -> None:
     assert archive.class_names == ("0", "1", "2", "3")
 
 
-@pytest.mark.parametrize("other", [np.eye(5), np.arange(4), np.array([0, -1, 0, 0, 0])])
+@pytest.mark.parametrize("other", [np.eye(5), np.arange(4), np.array([0, -1, 0, 0, 0]), np.full(5, 2**62)])
 def test_other_arrays_beside_the_images_are_no_classes(tmp_path: Path, other: np.ndarray) -> None:
     archive = AdmArchive(Path(save_npz(tmp_path / "s.npz", pictures(5), arr_1=other)))
     assert archive.class_names == ("unlabelled",)

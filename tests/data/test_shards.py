@@ -95,6 +95,9 @@ def test_missing_data_and_unknown_split(tmp_path: Path) -> None:
         open_shards(tmp_path, "validation")
 
 
+MANIFEST = b'{"splits": {"train": 4}, "class_names": ["a"], "skipped": 7, "shards": [{"name": "a.tar", "sha256": "0f"}]}'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -103,6 +106,11 @@ def test_missing_data_and_unknown_split(tmp_path: Path) -> None:
         ("manifest.json", b"[]", r"manifest.json is damaged"),
         ("manifest.json", b'{"splits": {"train": 4}}', r"manifest.json is damaged(?s:.*)lacks 'class_names'"),
         ("manifest.json", b'{"splits": [], "class_names": [], "shards": []}', r"'splits' is no dict"),
+        ("manifest.json", MANIFEST.replace(b'"a"', b"3"), r"3 stands where text belongs"),
+        ("manifest.json", MANIFEST.replace(b'"0f"', b"[]"), r"\[\] stands where text belongs"),
+        ("manifest.json", MANIFEST.replace(b"sha256", b"sha512"), r"lacks 'sha256'"),
+        ("manifest.json", MANIFEST.replace(b"4", b'"4"'), r"'4' stands where a number belongs"),
+        ("manifest.json", MANIFEST.replace(b"7", b"null"), r"None stands where a number belongs"),
         ("index.npz", b"PK\x03\x04", r"index.npz is damaged"),
         ("index.npz", b"", r"index.npz is damaged"),
         ("index.npz", None, r"has no index.npz"),

@@ -15,6 +15,8 @@ from tests.faults.commands import Ended, call
 from tests.faults.damage import CANARY
 from tests.faults.kinds import Case, Kind
 
+from sendvae.faults import NO_MEMORY
+
 SHOWN = 200  # bytes of a file in the text of a failure
 
 
@@ -89,6 +91,7 @@ def _try(kind: Kind, case: Case, whole: Path, place: Path, tried: Tried) -> None
     outside = [path for path in place.parent.iterdir() if path != place]
     for wrong, what in (
         (ended.is_a_bug, "a traceback, or an unknown error"),
+        (NO_MEMORY.problem in ended.said, "it asked for more memory than there is"),
         (ended.code != 0 and bool(found), f"partial output: {found}"),
         (bool(list(place.parent.rglob(CANARY))), "something was executed"),
         (bool(outside), f"written elsewhere: {outside}"),

@@ -452,11 +452,11 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("configurations", 400, _nothing, lambda _folder: _configurations(), ("[!c]*",)),
-        Kind("overrides", 400, _nothing, lambda _folder: _overrides(), ("*",)),
+        Kind("overrides", 600, _nothing, lambda _folder: _overrides(), ("*",)),
         Kind("images", 250, _fill_images, lambda _folder: _images(), PREPARED),
         Kind("archives", 250, _nothing, lambda _folder: _archives(), PREPARED),
         Kind("CSV tables", 200, _fill_tables, lambda _folder: _tables(), PREPARED),
-        Kind("prepared shards", 250, _fill_shards, _shards, ("sheet.png",)),
+        Kind("prepared shards", 350, _fill_shards, _shards, ("sheet.png",)),
         Kind("npz files", 150, _fill_npz, _archives_of_arrays, ("out/results.json",)),
         Kind("safetensors", 200, _fill_weights, _safetensors, ("out",)),
         Kind("checkpoints", 200, _fill_checkpoints, _checkpoints, ("out", "out.npz")),

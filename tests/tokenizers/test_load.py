@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.evaluation.samplable import small_tokenizer
 
 from sendvae.errors import UserError
 from sendvae.tokenizers import (
@@ -92,3 +94,26 @@ def test_run_folders(folder: Path, tmp_path: Path) -> None:
         load_tokenizer(run)
     folder.rename(run / "tokenizer")
     assert load_tokenizer(run).architecture.z_channels == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("ch", -1, "names no architecture"),
+        ("ch", None, "names no architecture"),
+        ("ch", 10**40, "names no architecture"),
+        ("ch_mult", [{"x": 1}], "names no architecture"),
+        ("norm_groups", 0, "names no architecture"),
+        ("resolution", "64", "names no architecture"),
+        ("mean", [0.0], "statistics in .*config.json are damaged"),
+        ("mean", ["x"], "statistics in .*config.json are damaged"),
+        ("std", None, "statistics in .*config.json are damaged"),
+    ],
+)
+def test_a_damaged_configuration_is_named(field: str, value: object, problem: str, tmp_path: Path) -> None:
+    save_tokenizer(small_tokenizer(), tmp_path / "vae")
+    config = json.loads((tmp_path / "vae/config.json").read_text())
+    config["latent_stats" if field in ("mean", "std") else "architecture"][field] = value
+    (tmp_path / "vae/config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=problem):
+        load_tokenizer(tmp_path / "vae")

@@ -222,6 +222,10 @@ def _parsed(text: str, problem: str) -> Any:
         ) from None
     except (RecursionError, ValueError) as error:  # [[[[...; a date that is none; a number of 5,000 digits
         raise UserError(problem, given=str(error)) from None
+    except (AttributeError, LookupError):  # !!timestamp 1, !!bool 1, !!float
+        raise UserError(
+            problem, given="a value that its tag (!!) does not fit", next_step="leave the tag out"
+        ) from None
 
 
 def _check_range(values: Any, field: str = "", above: tuple[int, ...] = ()) -> None:

@@ -22,6 +22,7 @@ from sendvae.errors import UserError
 
 IMAGES, LABELS = "arr_0", "arr_1"
 STATISTICS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
+MOST_CLASSES = 10**6  # each gets a name, and a damaged number must not ask for more than the memory holds
 LAYOUT = f"{IMAGES}: uint8 (N, H, W, 3)"
 
 
@@ -95,7 +96,7 @@ class AdmArchive:
         return torch.from_numpy(self._labels[positions])
 
     def _read_labels(self) -> np.ndarray | None:
-        """Return `arr_1` if it is one number from 0 on for every image."""
+        """Return `arr_1` if it is one number from 0 on for every image, and none is larger than any class."""
         with (
             self._reading(LABELS),
             zipfile.ZipFile(self.path) as archive,
@@ -103,7 +104,9 @@ class AdmArchive:
         ):
             labels = np.lib.format.read_array(file, allow_pickle=False)
         fits = (
-            labels.shape == self.shape[:1] != (0,) and labels.dtype.kind in "iu" and bool((labels >= 0).all())
+            labels.shape == self.shape[:1] != (0,)
+            and labels.dtype.kind in "iu"
+            and bool(((labels >= 0) & (labels < MOST_CLASSES)).all())
         )
         return labels.astype(np.int64) if fits else None
 

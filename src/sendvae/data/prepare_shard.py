@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from sendvae.data.sources import Reader
 from sendvae.errors import UserError
 from sendvae.files import write_text
 
+ENDING = {signal.SIGTERM, signal.SIGINT}
 UNFINISHED = ".preparing"  # subfolder with one JSON file per finished shard, until all are
 
 
@@ -126,7 +128,8 @@ def write_shards(
     processes = min(processes, len(tasks))
     with ProcessPoolExecutor(processes, context, _start_worker, (reader, folder, recipe)) as pool:
         try:
-            futures = [pool.submit(_work, number, items) for number, items in tasks]
+            with _undisturbed():
+                futures = [pool.submit(_work, number, items) for number, items in tasks]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -139,6 +142,17 @@ def write_shards(
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait while workers are started: one whose parent is gone by then shows a traceback."""
+    resource_tracker.ensure_running()  # whose start would let them through
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 _worker: tuple[Reader, Path, Recipe] | None = None
 
 
@@ -146,6 +160,7 @@ def _start_worker(reader: Reader, folder: Path, recipe: Recipe) -> None:
     global _worker
     _worker = reader, folder, recipe
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -282,7 +282,12 @@ def read_manifest(location: str | Path) -> dict[str, Any]:
         for name, kind in (("splits", dict), ("class_names", list), ("shards", list)):
             if not isinstance(manifest[name], kind):
                 raise TypeError(f"'{name}' is no {kind.__name__}")
-        names = [str(shard["name"]) for shard in manifest["shards"]]
+        names = [shard["name"] for shard in manifest["shards"]]
+        texts = [*manifest["class_names"], *names, *(shard["sha256"] for shard in manifest["shards"])]
+        counts = [*manifest["splits"].values(), manifest.get("skipped", 0)]
+        for value, kind in (*((text, str) for text in texts), *((count, int) for count in counts)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{value!r} stands where {'text' if kind is str else 'a number'} belongs")
     except (ValueError, KeyError, TypeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{location}/{MANIFEST} is damaged", given=reason, next_step=MEND) from None

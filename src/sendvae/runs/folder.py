@@ -55,7 +55,7 @@ class RunFolder:
             recorded = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
             if not isinstance(recorded, dict):
                 raise ValueError(f"it holds {type(recorded).__name__}, not names with values")
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
             raise UserError(
                 f"{self.config_path} is damaged",
                 given=" ".join(str(error).split()),

@@ -94,7 +94,10 @@ def _native(
         return _patches(files, config, contents.vae)
     shape = ARCHITECTURES[architecture] if architecture else _architecture(config, contents.vae, files)
     raw = shape.packing > 1 and not packed
-    tokenizer = _empty(replace(shape, packing=1) if raw else shape)
+    try:
+        tokenizer = _empty(replace(shape, packing=1) if raw else shape)
+    except (TypeError, ValueError, ArithmeticError, IndexError, RuntimeError) as error:
+        raise _undescribed(files, error) from None
     load_strictly(tokenizer, without_statistics(contents.vae), files.weights)
     if not raw:
         tokenizer.latent_stats = (
@@ -247,12 +250,27 @@ def _architecture(
         }
         return Architecture(**shape)
     except (TypeError, AttributeError) as error:
-        raise UserError(f"{files.config} names no architecture this version knows", given=error) from None
+        raise _undescribed(files, error) from None
+
+
+def _undescribed(files: TokenizerFiles, error: Exception) -> UserError:
+    return UserError(
+        f"{files.config or files.weights} names no architecture this version knows",
+        given=str(error).partition("\n")[0],
+        next_step="copy or export it again",
+    )
 
 
 def _statistics(config: Mapping[str, Any], files: TokenizerFiles) -> LatentStats | None:
     if stats := config.get("latent_stats"):
-        return LatentStats.of_document(stats)
+        try:
+            return LatentStats.of_document(stats)
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:
+            raise UserError(
+                f"the latent statistics in {files.config} are damaged",
+                given=error,
+                next_step="copy or export it again",
+            ) from None
     if is_diffusers_config(config):
         return native_statistics(config)
     return read_latent_stats(files.statistics) if files.statistics else None
