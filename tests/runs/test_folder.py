@@ -216,6 +216,15 @@ def test_layout(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("content", [b"a: b\n", b"model: 3\n", b"model:\n"])
+def test_a_field_that_is_not_recorded_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"model: SiT-S/2\n")
+    assert RunFolder(tmp_path).recorded("model") == "SiT-S/2"
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"config.yaml is damaged(?s:.*)model: (None|3)"):
+        RunFolder(tmp_path).recorded("model")
+
+
 @pytest.mark.parametrize("content", [b"[", b"\xff\xfe", b"- 1\n", b"", b"a: \0\n"])
 def test_a_damaged_configuration_is_named(tmp_path: Path, content: bytes) -> None:
     prepare(tmp_path, CONFIG)

@@ -136,7 +136,7 @@ def _of_run(run: RunFolder, tokenizer: str | None, step: int | None, raw: bool) 
     checkpoint = _checkpoint(run, step, raw)
     if checkpoint is None:
         generator, step_name = load_generator(run.path), "last"
-        own = str(run.path) if config["kind"] == "joint" else str(config["tokenizer"])
+        own = str(run.path) if config["kind"] == "joint" else run.recorded("tokenizer")
         decoder = _tokenizer(tokenizer or own, run)
     else:
         step_name = str(checkpoint.step)
@@ -145,7 +145,7 @@ def _of_run(run: RunFolder, tokenizer: str | None, step: int | None, raw: bool) 
         else:
             weights = checkpoint.tensors("sit" if raw else "ema")
             generator = trained_generator(weights, config, checkpoint.path)
-            own = str(config["tokenizer"])
+            own = run.recorded("tokenizer")
             decoder = _tokenizer(tokenizer or own, run)
     origin: dict[str, str | int] = {
         "run": str(run.path),

@@ -56,14 +56,28 @@ class RunFolder:
             if not isinstance(recorded, dict):
                 raise ValueError(f"it holds {type(recorded).__name__}, not names with values")
         except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError) as error:
-            raise UserError(
-                f"{self.config_path} is damaged",
-                given=" ".join(str(error).split()),
-                expected="the configuration that the run began with",
-                next_step="restore it (`--print-config` of the command that began the run shows it), "
-                "or choose another folder with --run",
-            ) from None
+            raise self._damaged(" ".join(str(error).split())) from None
         return recorded
+
+    def recorded(self, field: str) -> str:
+        """What `config.yaml` records of a field whose value is text, as "tokenizer".
+
+        Raises:
+            UserError: it is damaged, or has no such field.
+        """
+        value = self.configuration().get(field)
+        if not isinstance(value, str):
+            raise self._damaged(f"{field}: {value!r}")
+        return value
+
+    def _damaged(self, given: str) -> UserError:
+        return UserError(
+            f"{self.config_path} is damaged",
+            given=given,
+            expected="the configuration that the run began with",
+            next_step="restore it (`--print-config` of the command that began the run shows it), "
+            "or choose another folder with --run",
+        )
 
     @contextmanager
     def prepare(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sendvae.config import TokenizerConfig, validate
 from sendvae.diffusion import Generator, load_generator, save_generator, trained_generator
@@ -65,7 +63,7 @@ def export_generator(run: RunFolder, source: Path, folder: Path, licence: str | 
             next_step="run its training command again"
             + (f", or export {newest.path}" if newest is not None else ""),
         )
-    save_generator(generator, folder, _card(generator, source, run, config, licence))
+    save_generator(generator, folder, _card(generator, source, run, licence))
     classes = load_classes(run.path, generator.num_classes)
     if classes.names is not None:
         classes.save(folder)
@@ -105,18 +103,16 @@ def tokenizer_of_checkpoint(source: Path) -> TrainableTokenizer | None:
     return tokenizer.to("cpu").eval()
 
 
-def _card(
-    generator: Generator, source: Path, run: RunFolder, config: Mapping[str, Any], licence: str | None
-) -> str:
+def _card(generator: Generator, source: Path, run: RunFolder, licence: str | None) -> str:
     return CARD.format(
         licence=f"license: {licence.lower()}\n" if licence else "",
         name=run.path.name,
-        model=config["model"],
+        model=run.recorded("model"),
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
         shape=" x ".join(map(str, generator.latent_shape)),
         classes=generator.num_classes,
         source=source.name,
-        tokenizer=config["tokenizer"],
+        tokenizer=run.recorded("tokenizer"),
         statistics=_statistics(load_measured(run.path)),
         configuration=run.config_path.read_text().rstrip(),
     )
