@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageReader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from sendvae.distributed import laid_out_as
 from sendvae.errors import UserError
@@ -42,7 +38,9 @@ class Checkpoint:
             UserError: the checkpoint has no such group, or it is damaged.
         """
         if (self.path / group).is_dir():
-            return _load_shards(self.path / group)
+            from sendvae.runs.shards import load_shards
+
+            return load_shards(self.path / group)
         path = self.path / f"{group}.safetensors"
         if not path.is_file():
             raise UserError(
@@ -54,20 +52,6 @@ class Checkpoint:
             return load_file(path)
         except SafetensorError as error:
             raise _damaged(self.path, path.name, error) from None
-
-
-def _load_shards(folder: Path) -> dict[str, Tensor]:
-    """Whole tensors on the CPU, from whatever number of shards."""
-    reader = HuggingFaceStorageReader(str(folder))
-    tensors = {
-        name: torch.empty(entry.size, dtype=entry.properties.dtype)
-        for name, entry in reader.read_metadata().state_dict_metadata.items()
-        if isinstance(entry, TensorStorageMetadata)
-    }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        dcp.load(tensors, storage_reader=reader, no_dist=True)
-    return tensors
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:

@@ -13,16 +13,12 @@ from types import TracebackType
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed import ProcessGroup
-from torch.distributed.checkpoint import HuggingFaceStorageWriter
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.tensor import DTensor
 
-from sendvae.distributed import barrier, group_beside, is_main, local, main_value
+from sendvae.distributed import barrier, group_beside, is_main, is_sharded, local, main_value
 from sendvae.errors import MachineError, UserError
 from sendvae.files import new_folder
 from sendvae.runs.checkpoint import STATE, complete_checkpoints, is_milestone
@@ -206,15 +202,16 @@ def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: Proce
         with _shared_folder(path, meeting) as temporary:
             for group, named in groups.items():
                 if _is_sharded(named):
-                    writer = HuggingFaceStorageWriter(str(temporary / group), save_distributed=True)
-                    dcp.save(dict(named), storage_writer=writer, process_group=meeting)
+                    from sendvae.runs.shards import save_shards
+
+                    save_shards(temporary / group, named, meeting)
                 else:
                     save_file(dict(named), temporary / f"{group}.safetensors")
             if is_main():
                 (temporary / STATE).write_text(text)
                 for file in temporary.rglob("*.*"):
                     _flush(file)
-    except (OSError, SafetensorError, CheckpointException) as error:
+    except (OSError, SafetensorError) as error:
         raise MachineError(
             f"the checkpoint {path.name} could not be written",
             given=f"{path}: {error}",
@@ -243,7 +240,7 @@ def _shared_folder(path: Path, meeting: ProcessGroup | None) -> Iterator[Path]:
 
 
 def _is_sharded(named: Mapping[str, Tensor]) -> bool:
-    return any(isinstance(tensor, DTensor) for tensor in named.values())
+    return any(map(is_sharded, named.values()))
 
 
 def _flush(path: Path) -> None:
