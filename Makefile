@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow mutants check bench docs
+.PHONY: setup demo test slow mutants check bench reliability docs
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
@@ -28,6 +28,9 @@ check: setup docs
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+reliability: setup
+	$(BIN)/python -m tools.reliability $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS) && $(BIN)/python -m benchmarks.table

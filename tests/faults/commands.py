@@ -162,10 +162,11 @@ def is_anybody_left(group: int) -> bool:
 def look(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file and folder below one, with its size and the time of its last change."""
     found = {}
-    for path in [folder, *folder.rglob("*")]:
-        with contextlib.suppress(FileNotFoundError):
-            stat = path.stat()
-            found[str(path)] = stat.st_size, stat.st_mtime_ns
+    for place, _, files in os.walk(folder):  # which passes over what is removed meanwhile
+        for path in (place, *(os.path.join(place, name) for name in files)):  # noqa: PTH118
+            with contextlib.suppress(FileNotFoundError):
+                stat = Path(path).stat()
+                found[path] = stat.st_size, stat.st_mtime_ns
     return found
 
 
