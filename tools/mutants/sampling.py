@@ -226,10 +226,10 @@ MUTANTS = [
         "The tokenizer that was asked for is ignored in favour of the run's.",
         "evaluation/diffusion_model.py",
         '        generator, step_name = load_generator(run.path), "last"\n'
-        '        own = str(run.path) if config["kind"] == "joint" else str(config["tokenizer"])\n'
+        '        own = str(run.path) if config["kind"] == "joint" else run.recorded("tokenizer")\n'
         "        decoder = _tokenizer(tokenizer or own, run)",
         '        generator, step_name = load_generator(run.path), "last"\n'
-        '        own = str(run.path) if config["kind"] == "joint" else str(config["tokenizer"])\n'
+        '        own = str(run.path) if config["kind"] == "joint" else run.recorded("tokenizer")\n'
         "        decoder = _tokenizer(own, run)",
         ("evaluation/test_sample_job.py::test_mistakes_about_models_are_named",),
     ),
