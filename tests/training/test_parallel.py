@@ -42,11 +42,11 @@ def alone(jobs: list[Job]) -> None:
         run(**job)
 
 
-def together(jobs: list[Job]) -> None:
-    """Run jobs one after the other on two processes."""
+def launch(processes: int, jobs: list[Job]) -> None:
+    """Run jobs one after the other on so many processes of torchrun."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-        "--nproc-per-node", "2", str(Path(__file__).with_name("worker.py")), json.dumps(jobs),
+        "--nproc-per-node", str(processes), str(Path(__file__).with_name("worker.py")), json.dumps(jobs),
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
@@ -69,7 +69,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         [job(folders["one"], name, WHOLE) for name in KINDS]
         + [job(folders["one-two"], name, HALF) for name in begun],
     )
-    together(
+    launch(
+        2,
         [job(folders["two"], name, WHOLE) for name in KINDS]
         + [job(folders[f], name, HALF) for f in ("two-one", "two-two") for name in begun]
         + [job(folders[f], name, WHOLE) for f in ("one-two", "two-two") for name in begun]
