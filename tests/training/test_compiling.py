@@ -50,7 +50,11 @@ def test_losses_and_state_are_those_of_plain_blocks(
         found = journal(folder)
         assert found.keys() == expected.keys()
         for name, column in expected.items():
-            assert found[name] == pytest.approx(column, rel=1e-4, abs=1e-6), name
+            for value, number in zip(found[name], column, strict=True):
+                # What is not in every line, as shares of the gradient, is in the same ones.
+                assert value == (number if number is None else pytest.approx(number, rel=1e-4, abs=1e-6)), (
+                    name
+                )
         assert groups(folder) == groups(plain)
 
 

@@ -39,6 +39,8 @@ def compile_regions(
         return 0
     _check_compiler(device)
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
+    # Adaptive weights and shares of the gradient go backward through a graph that is needed again.
+    torch._functorch.config.donated_buffer = False
     modules = {id(m): m for network in networks if network is not None for m in network.modules()}
     regions = [module for module in modules.values() if type(module).__name__ in REGIONS]
     for region in regions:
