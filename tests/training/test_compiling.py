@@ -50,6 +50,8 @@ def test_losses_and_state_are_those_of_plain_blocks(
         found = journal(folder)
         assert found.keys() == expected.keys()
         for name, column in expected.items():
+            # Norms of gradients amplify rounding: L1 and ReLU have kinks.
+            relative = 1e-2 if name.startswith(("grad_norm", "gradient_share")) else 1e-4
             for value, number in zip(found[name], column, strict=True):
                 # What is not in every line, as shares of the gradient, is in the same ones.
                 assert value == (number if number is None else pytest.approx(number, rel=1e-4, abs=1e-6)), (
