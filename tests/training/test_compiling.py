@@ -54,9 +54,9 @@ def test_losses_and_state_are_those_of_plain_blocks(
             relative = 1e-2 if name.startswith(("grad_norm", "gradient_share")) else 1e-4
             for value, number in zip(found[name], column, strict=True):
                 # What is not in every line, as shares of the gradient, is in the same ones.
-                assert value == (number if number is None else pytest.approx(number, rel=1e-4, abs=1e-6)), (
-                    name
-                )
+                assert value == (
+                    number if number is None else pytest.approx(number, rel=relative, abs=1e-6)
+                ), name
         assert groups(folder) == groups(plain)
 
 
