@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -170,6 +170,11 @@ def is_sharded(tensor: Tensor) -> bool:
     """
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
+
+
+def any_sharded(tensors: Iterable[Tensor]) -> bool:
+    """Return whether FSDP has spread one of some tensors over the processes."""
+    return any(map(is_sharded, tensors))
 
 
 def local(tensor: Any) -> Tensor:

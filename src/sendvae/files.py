@@ -17,6 +17,12 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def flush_file(path: Path) -> None:
+    """Wait until a file is on the disk, so that a power cut after it is renamed finds it whole."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A temporary file, on the disk before it takes the name `path`, which it does if the block ends well."""

@@ -189,7 +189,7 @@ folder, tensors = Path(sys.argv[1]), {"net": {"w": torch.ones(2)}}
 with CheckpointWriter(folder) as writer:
     writer.save(1, 10, tensors, {})
     writer.wait()
-    checkpoint_writer._flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)  # all is written, and not yet named
+    checkpoint_writer.flush_file = lambda path: os.kill(os.getpid(), signal.SIGKILL)  # all is written, and not yet named
     writer.save(2, 20, tensors, {})
 """
 

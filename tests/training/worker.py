@@ -118,7 +118,7 @@ def stage_of(kind: str, overrides: list[str]) -> TokenizerStage | DiffusionStage
 
 def hold_writes(stage: TokenizerStage | DiffusionStage | JointStage) -> None:
     """Let no checkpoint be whole before this process has begun the step at image 24."""
-    begun, step, flush = Event(), stage.step, checkpoint_writer._flush
+    begun, step, flush = Event(), stage.step, checkpoint_writer.flush_file
 
     def noted(batch: Batch, images_seen: int) -> dict[str, Tensor]:
         if images_seen == 24:
@@ -129,7 +129,7 @@ def hold_writes(stage: TokenizerStage | DiffusionStage | JointStage) -> None:
         assert begun.wait(60), "the training waits for the writer"
         flush(path)
 
-    stage.step, checkpoint_writer._flush = noted, held  # type: ignore[method-assign]
+    stage.step, checkpoint_writer.flush_file = noted, held  # type: ignore[method-assign]
 
 
 def run(folder: str, kind: str, overrides: list[str], held: bool = False) -> None:

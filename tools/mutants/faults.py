@@ -114,7 +114,7 @@ MUTANTS = [
         "prepare-vanished",
         "A shard that vanished before a preparation ended is taken for finished.",
         "data/prepare_shard.py",
-        '    return json.loads(part.read_text())["shard"] is None',
+        '    return shard_path(folder, number).is_file() or json.loads(part.read_text())["shard"] is None',
         "    return True",
         ("data/test_prepare.py",),
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from sendvae.data.mapped_rows import MappedRows
 from sendvae.errors import UserError
-from sendvae.files import write_text
+from sendvae.files import flush_file, write_text
 
 MANIFEST = "cache.json"
 Fields = Mapping[str, tuple[int, ...]]
@@ -98,8 +97,7 @@ class LatentCacheWriter:
         path = shard_path(self.folder, number)
         temporary = path.with_name(path.name + ".part")
         save_file({name: tensor[:rows].contiguous() for name, tensor in joined.items()}, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush_file(temporary)
         temporary.replace(path)
         self.pending = {name: [tensor[rows:]] for name, tensor in joined.items()}
         self.pending_rows -= rows

@@ -74,9 +74,10 @@ def shard_path(folder: Path, number: int) -> Path:
 def is_finished(folder: Path, number: int) -> bool:
     """Whether shard `number` was finished, and has not vanished since."""
     part = part_path(folder, number)
-    if not part.is_file() or shard_path(folder, number).is_file():
-        return part.is_file()
-    return json.loads(part.read_text())["shard"] is None  # none of its images was good
+    if not part.is_file():
+        return False
+    # None stands for a shard of which no image was good.
+    return shard_path(folder, number).is_file() or json.loads(part.read_text())["shard"] is None
 
 
 def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items: list[Item]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,9 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from sendvae.distributed import barrier, group_beside, is_main, is_sharded, local, main_value
+from sendvae.distributed import any_sharded, barrier, group_beside, is_main, local, main_value
 from sendvae.errors import MachineError, UserError
-from sendvae.files import new_folder
+from sendvae.files import flush_file, new_folder
 from sendvae.runs.checkpoint import STATE, complete_checkpoints, is_milestone
 from sendvae.runs.progress import say
 
@@ -88,7 +87,7 @@ class CheckpointWriter:
         path = self.folder / f"step-{step:09d}"
         document = {"step": step, "images_seen": images_seen, "milestone": milestone, "state": dict(state)}
         text = json.dumps(document, indent=1) + "\n"  # now: the training goes on with the lists in it
-        sharded = {group for group, named in tensors.items() if _is_sharded(named)}
+        sharded = {group for group, named in tensors.items() if any_sharded(named.values())}
         if sharded and self._group is None:
             self._group = group_beside()
         copied = self._copies.of({g: named for g, named in tensors.items() if is_main() or g in sharded})
@@ -201,7 +200,7 @@ def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: Proce
     try:
         with _shared_folder(path, meeting) as temporary:
             for group, named in groups.items():
-                if _is_sharded(named):
+                if any_sharded(named.values()):
                     from sendvae.runs.shards import save_shards
 
                     save_shards(temporary / group, named, meeting)
@@ -210,7 +209,7 @@ def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: Proce
             if is_main():
                 (temporary / STATE).write_text(text)
                 for file in temporary.rglob("*.*"):
-                    _flush(file)
+                    flush_file(file)
     except (OSError, SafetensorError) as error:
         raise MachineError(
             f"the checkpoint {path.name} could not be written",
@@ -237,13 +236,3 @@ def _shared_folder(path: Path, meeting: ProcessGroup | None) -> Iterator[Path]:
         yield shared
         if meeting is not None:
             barrier(meeting)
-
-
-def _is_sharded(named: Mapping[str, Tensor]) -> bool:
-    return any(map(is_sharded, named.values()))
-
-
-def _flush(path: Path) -> None:
-    """Waits until the file is on the disk, so that a power cut after the rename finds it whole."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

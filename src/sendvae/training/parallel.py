@@ -43,7 +43,7 @@ class Parallel:
 
     def __init__(self, *networks: nn.Module) -> None:
         self.module: nn.Module = Together(*networks)
-        self.sharded: list[Any] = [network for network in networks if is_sharded(network)]
+        self.sharded: list[Any] = [one for one in networks if distributed.any_sharded(one.parameters())]
         if distributed.world_size() > 1 and not self.sharded:
             self.module = DistributedDataParallel(
                 self.module, forward_sync_buffers=False, gradient_as_bucket_view=True
@@ -60,11 +60,6 @@ class Parallel:
         if isinstance(self.module, DistributedDataParallel) and not last:
             return self.module.no_sync()
         return nullcontext()
-
-
-def is_sharded(network: nn.Module) -> bool:
-    """Return whether `shard` has spread a network over the processes."""
-    return any(map(distributed.is_sharded, network.parameters()))
 
 
 def shard(generator: Generator) -> None:
