@@ -78,16 +78,25 @@ def coverage(
 
 
 def _radii(features: Float[Tensor, "N D"], k: int, block: int, half: bool) -> Float[Tensor, " N"]:
-    """Squared distance of every row to its k-th neighbour in its set, merging the nearest of each block."""
-    radii = []
-    for r in _slices(len(features), block):
-        nearest = features.new_empty(len(features[r]), 0)
-        for c in _slices(len(features), block):
+    """Return the squared distance of every row to its k-th neighbour in its set.
+
+    The nearest of each block are merged. Distances are symmetric, so each pair of blocks is computed once.
+    """
+    slices = _slices(len(features), block)
+    nearest = [features.new_empty(rows.stop - rows.start, 0) for rows in slices]
+    for i, r in enumerate(slices):
+        for j, c in enumerate(slices[i:], start=i):
             distances = _squared_distances(features[r], features[c], half, own=r.start - c.start)
-            candidates = torch.cat([nearest, _smallest(distances, k + 1)], dim=1)
-            nearest = _smallest(candidates, k + 1)
-        radii.append(nearest.amax(1))
-    return torch.cat(radii)
+            nearest[i] = _merged(nearest[i], distances, k + 1)
+            if j > i:
+                nearest[j] = _merged(nearest[j], distances.T, k + 1)
+    return torch.cat([distances.amax(1) for distances in nearest])
+
+
+def _merged(
+    nearest: Float[Tensor, "N _"], distances: Float[Tensor, "N M"], count: int
+) -> Float[Tensor, "N _"]:
+    return _smallest(torch.cat([nearest, _smallest(distances, count)], dim=1), count)
 
 
 def _smallest(values: Float[Tensor, "N M"], count: int) -> Float[Tensor, "N _"]:
