@@ -78,7 +78,8 @@ def test_the_document(tmp_path: Path) -> None:
     told("all", "--results", "results", "--markdown", "page.md")
     text = (tmp_path / "page.md").read_text()
     for name in EXPERIMENTS:
-        assert f"## {name.capitalize()}: {EXPERIMENTS[name].title}" in text
+        heading = re.sub(r"^(table|figure)(?=\d)", r"\1 ", name).capitalize()
+        assert f"## {heading}: {EXPERIMENTS[name].title}" in text
     assert "| Noise injection lowers the distance of samples | **holds** |" in text
     assert "| with (send-vae) | 374.8 ± " in text
     assert "| with | 7.57 | 5.37 | 115.3 | 0.74 | 0.6 |" in text

@@ -106,7 +106,7 @@ def test_the_strongest_score() -> None:
     claim = Strongest("closest", SCORE, [OTHER], GFID)
     found = judge(claim, experiment, values)
     assert found.word == "holds"
-    assert found.ours.startswith("|r| minus that of gap: +")
+    assert found.ours.startswith("size of r minus that of gap: +")
     assert judge(Strongest("other way", OTHER, [SCORE], GFID), experiment, values).word == "does not hold"
     few, some = points(x[:4], x[:4], noise[:4])
     assert judge(claim, few, some).word == "undecided"

@@ -51,7 +51,7 @@ def test_numbers_stand_in_their_columns(results: Path) -> None:
     assert [(verdict.word, verdict.paper) for verdict in one.verdicts] == [
         ("undecided", "0.26 against 0.31"),
         ("holds", "7.57 against 17.43"),
-        ("holds", "7.57 against 11.4"),
+        ("holds", "7.57 against 11.40"),
         ("holds", "7.57 against 8.96"),
     ]
 
@@ -62,7 +62,7 @@ def test_a_table_of_two_kinds_of_numbers(results: Path) -> None:
     assert one.lines[-1].entries[0] == "0.800 ± 0.000"
     correlation = next(verdict for verdict in one.verdicts if verdict.claim.startswith("Separability"))
     assert correlation.word == "holds"  # of four points on a line
-    celeba = next(verdict for verdict in one.verdicts if "(celeba)" in verdict.claim)
+    celeba = next(verdict for verdict in one.verdicts if "(CelebA)" in verdict.claim)
     assert celeba.word == "undecided"
     assert one.printed is not None
     assert one.printed.rows[0] == ("IN-VAE", ["0.6222", "0.0786", "0.5567", "17.43"])
@@ -92,7 +92,8 @@ def test_points_and_pictures(results: Path, tmp_path: Path) -> None:
 
 
 def test_the_document_is_a_table_for_each(results: Path) -> None:
-    text = reproduction_markdown([[found("table7", results)], [found("table2", results)]], "Title", "Lead.")
+    names = ["table7", "table2", "figure2", "table3"]
+    text = reproduction_markdown([[found(name, results)] for name in names], "Title", "Lead.")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
     tables: list[list[int]] = [[]]
@@ -103,6 +104,11 @@ def test_the_document_is_a_table_for_each(results: Path) -> None:
             tables.append([])
     assert len(widths) > 10
     assert all(len(set(table)) == 1 for table in tables if table)
+    assert "| | rFID ↓ | PSNR (dB) ↑ | LPIPS ↓ | SSIM ↑ | gFID ↓ |" in rows
+    assert "| Naive VAE | 0.26 | 28.59 | 0.089 | 0.80 | 17.43 |" in rows  # as printed, with its last zero
+    assert text.count("Emoji of 64 pixels") == 1  # said once, however many sections
+    assert text.index("claims") < text.index("Lead.") < text.index("## Table 7: What does")
+    assert "| Table 3 | Does noise injection help? | 0 | 0 | 1 | 5 of 10 |" in rows
     assert "0 of 15 cells have a result: `sendvae reproduce table2 --scale tiny`." in text
     assert "20 of 20 cells have a result" in text
     assert "Cells computed: 20 on " in text
@@ -145,8 +151,8 @@ def test_the_document_of_predictors_judges_in_words(tmp_path: Path, sign: float,
     path = write_markdown([[one]], tmp_path / "doc/page.md", "T", "L", costs)
     text = path.read_text()
     assert f"| Attribute separability goes with a lower distance of samples | **{word}** |" in text
-    verdict = "2 hold" if sign < 0 else "2 do not"
-    assert f"Of 2 claims, {verdict} at this scale." in text
+    verdict = "hold" if sign < 0 else "do not hold"
+    assert f"Both claims {verdict} at this scale." in text
     assert f"{F1}, the paper's, stands at place 1 of 4" in text
     assert f"Compute first: {F1}." in text
     errors = [analysis.predictors[0].left_out for analysis in one.analyses]

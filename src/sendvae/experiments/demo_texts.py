@@ -9,7 +9,7 @@ from sendvae.published import PUBLISHED
 TITLE = "Does a semantically disentangled latent space make generation easier?"
 LEAD = (
     "Tokenizers that were fine-tuned from one base for the same number of images are scored here, and the diffusion "
-    "transformers that were trained on two of them are sampled. Then a little of both trainings is done before your eyes."
+    "transformers that were trained on two of them are sampled. Then a little of both trainings is done in this run."
 )
 QUICK = "quick run: the numbers mean nothing"
 SHIPPED, TRAINED = "what ships", "trained in this run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,18 @@ from sendvae.experiments.declaration import Column, Experiment, Row
 from sendvae.experiments.kept import Digests, Kept, find_kept
 from sendvae.experiments.numbers import analyses_of, seen_from, table_of, values_of
 from sendvae.experiments.predictors import Analysis
+from sendvae.experiments.printed import Printed, printed_table
 from sendvae.experiments.scale import Place, Scale
 from sendvae.experiments.verdicts import Verdict, Word, judge
-from sendvae.published import PUBLISHED, TABLES, PublishedTable
+from sendvae.published import TABLES, PublishedTable
 from sendvae.quantities import Quantity
 
 SCATTERED = {"scatter", "predictors"}  # experiments whose rows are points
-OUTCOMES: dict[Word, str] = {"holds": "hold", "does not hold": "do not", "undecided": "cannot be decided"}
+OUTCOMES: dict[Word, tuple[str, str]] = {  # of one claim, and of several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,6 @@ class Line:
     entries: Sequence[str]
     seeds: int
     note: str
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A table of the paper, as printed."""
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[str]]]
-    protocols: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -126,15 +122,34 @@ class Reproduction:
     @property
     def summary(self) -> str:
         """What became of the claims, in a sentence."""
-        words = [verdict.word for verdict in self.verdicts]
-        counts = [f"{words.count(word)} {verb}" for word, verb in OUTCOMES.items() if word in words]
-        claims = "the claim" if len(words) == 1 else f"{len(words)} claims"
-        return f"Of {claims}, {', '.join(counts)} at this scale." if words else ""
+        return f"{outcome(self.verdicts)} at this scale." if self.verdicts else ""
+
+    def count(self, word: Word) -> int:
+        """Return how many claims got a verdict."""
+        return [verdict.word for verdict in self.verdicts].count(word)
+
+    @property
+    def heading(self) -> str:
+        """Of its section: "Table 3" and the question."""
+        name = re.sub(r"^(table|figure)(?=\d)", r"\1 ", self.experiment.name).capitalize()
+        return f"{name}: {self.experiment.title}"
 
     @property
     def command(self) -> str:
         """That makes it."""
         return f"sendvae reproduce {self.experiment.name} --scale {self.scale.config.title}"
+
+
+def outcome(verdicts: Sequence[Verdict]) -> str:
+    """Return how many claims hold, how many do not, and how many are undecided, without a full stop."""
+    words = [verdict.word for verdict in verdicts]
+    if len(words) == 1:
+        return f"The claim {OUTCOMES[words[0]][0]}"
+    counts = {word: words.count(word) for word in OUTCOMES if word in words}
+    if len(counts) == 1:
+        return f"{'Both' if len(words) == 2 else f'All {len(words)}'} claims {OUTCOMES[words[0]][1]}"
+    said = [f"{count} {OUTCOMES[word][count > 1]}" for word, count in counts.items()]
+    return f"Of {len(words)} claims, {', '.join(said)}"
 
 
 def reproduce(
@@ -173,7 +188,7 @@ def reproduce(
         headings,
         [_line(row, columns, values, quantities, table, scale) for row in present],
         [judge(claim, experiment, values) for claim in experiment.claims],
-        _printed(table) if table is not None else None,
+        printed_table(table) if table is not None else None,
         done=len({cell.name for cell in cells.values()} & results.keys()),
         wanted=len({cell.name for cell in cells.values()}),
         missing=[
@@ -270,26 +285,6 @@ def _label(row: Row, table: PublishedTable | None) -> str:
     """What the paper's table calls a row, with our name for it where that says more."""
     printed = table.rows.get(row.published_row) if table is not None else None
     return row.name if printed in (None, row.name) else f"{printed} ({row.name})"
-
-
-def _printed(table: PublishedTable) -> Printed:
-    headings = [column.metric for column in table.columns]
-    rows = [
-        (
-            label,
-            [
-                f"{value:g}" if (value := table.value(row, column)) is not None else "–"
-                for column in table.columns
-            ],
-        )
-        for row, label in table.rows.items()
-    ]
-    protocols = dict.fromkeys(column.protocol for column in table.columns)
-    shown = [
-        f"{', '.join(c.metric for c in table.columns if c.protocol == name)}: {PUBLISHED[name].description}"
-        for name in protocols
-    ]
-    return Printed(f"{table.source}, {table.caption}", headings, rows, shown)
 
 
 def _curves(

@@ -10,7 +10,7 @@ from typing import Literal
 from sendvae.experiments.declaration import Better, Claim, Column, Correlates, Experiment, Row, Strongest
 from sendvae.latents import pearson, strength_difference
 from sendvae.metrics import mean_interval
-from sendvae.published import PUBLISHED
+from sendvae.published import PUBLISHED, published_figure
 
 Word = Literal["holds", "does not hold", "undecided"]
 ENOUGH_TO_RESAMPLE, RESAMPLES = (
@@ -83,7 +83,7 @@ def _reported(claim: Better, better: Row, worse: Row) -> str:
     ]
     if None in found:
         return ""
-    return f"{found[0]:g} against {found[1]:g}"
+    return " against ".join(published_figure(metric, value) for value in found if value is not None)
 
 
 def _points(columns: Sequence[Column], rows: Sequence[Row], values: Values) -> list[list[float]]:
@@ -132,7 +132,7 @@ def _judge_strongest(claim: Strongest, rows: Sequence[Row], values: Values) -> V
         if found is None or found.interval is None:
             return Verdict(claim.text, "undecided", f"{len(y)} tokenizers are too few", "")
         low, high = found.interval
-        texts.append(f"|r| minus that of {other.metric}: {found.value:+.2f} [{low:+.2f}, {high:+.2f}]")
+        texts.append(f"size of r minus that of {other.metric}: {found.value:+.2f} [{low:+.2f}, {high:+.2f}]")
         words.append(_word(-high, -low))
     word: Word = (
         "holds" if set(words) == {"holds"} else "does not hold" if "does not hold" in words else "undecided"

@@ -3,6 +3,7 @@
 A new source is a YAML file here; one number stands in one place. Whoever needs it names protocol and row.
 """
 
+from sendvae.published.figures import published_figure, published_heading
 from sendvae.published.protocols import PUBLISHED, PublishedProtocol, Reported, reported
 from sendvae.published.tables import TABLES, Column, PublishedTable
 
@@ -13,5 +14,7 @@ __all__ = [
     "PublishedProtocol",
     "PublishedTable",
     "Reported",
+    "published_figure",
+    "published_heading",
     "reported",
 ]

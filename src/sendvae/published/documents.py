@@ -35,9 +35,14 @@ class RowText(_Part):
 
 
 class ProtocolText(_Part):
-    """Numbers that compare with each other."""
+    """Numbers that compare with each other.
+
+    Attributes:
+        view: what tells its columns from those of another protocol in one table.
+    """
 
     description: str
+    view: str = ""
     metrics: list[str]
     rows: dict[str, RowText]
 

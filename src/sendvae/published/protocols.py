@@ -43,12 +43,14 @@ class PublishedProtocol:
         source: who reports them.
         metrics: in the source's order.
         rows: by name.
+        view: what tells its columns from those of another protocol in one table.
     """
 
     description: str
     source: str
     metrics: Sequence[str]
     rows: Registry[Reported]
+    view: str = ""
 
     def known(self, names: Sequence[str]) -> list[float | None]:
         """Return the gFID of each tokenizer that is called as in our table; None of the others.
@@ -121,7 +123,7 @@ def _protocol(document: Document, name: str, text: ProtocolText) -> PublishedPro
             {fact: value for fact, value in facts.items() if value is not None},
         )
     return PublishedProtocol(
-        text.description, document.source, tuple(text.metrics), Registry(f"row of {name}", rows)
+        text.description, document.source, tuple(text.metrics), Registry(f"row of {name}", rows), text.view
     )
 
 

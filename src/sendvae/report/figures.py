@@ -45,7 +45,7 @@ def draw_figures(found: Reproduction, folder: Path) -> list[tuple[str, str]]:
 def _drawn(found: Reproduction) -> Iterator[tuple[str, str, Figure]]:
     """Yield a kind, a caption and a figure."""
     if found.curves:
-        yield "curves", f"{found.headings[0].label} over the training", _curves(found)
+        yield "curves", f"{found.headings[0].label.partition(' (')[0]} over the training", _curves(found)
     if found.points and found.pairs:
         yield "points", "Every tokenizer, by the means over its seeds", _points(found)
     for i, analysis in enumerate(found.analyses):

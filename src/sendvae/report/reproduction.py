@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from sendvae.experiments.predictor_words import ScoreCosts, advise, conclusion, sentences
 from sendvae.experiments.predictors import F1, Analysis
-from sendvae.experiments.reproduction import Reproduction
+from sendvae.experiments.reproduction import OUTCOMES, Reproduction, outcome
 from sendvae.files import write_text
 from sendvae.latents import Correlation
 from sendvae.report.figures import draw_figures
@@ -78,7 +78,27 @@ def reproduction_markdown(
         conclusion=conclusion,
         advice_headings=advice_headings,
         advice_rows=lambda analyses: advice_rows(analyses, costs),
+        overview=overview,
     )
+
+
+def overview(found: Sequence[Sequence[Reproduction]]) -> list[str]:
+    """Return what became of all claims, as lines of Markdown: a sentence and a table for every scale."""
+    lines = []
+    for ours in zip(*found, strict=True):
+        verdicts = [verdict for one in ours for verdict in one.verdicts]
+        lines += [
+            f"**{outcome(verdicts)} at scale {ours[0].scale.config.title}.**",
+            "",
+            "| | question | hold | do not hold | undecided | cells with a result |",
+            "|---|---|---|---|---|---|",
+        ]
+        for one in ours:
+            name, _, question = one.heading.partition(": ")
+            counts = " | ".join(str(one.count(word)) for word in OUTCOMES)
+            lines.append(f"| {name} | {question} | {counts} | {one.done} of {one.wanted} |")
+        lines.append("")
+    return lines
 
 
 def write_markdown(
@@ -124,7 +144,9 @@ def predictor_headings(analysis: Analysis) -> list[str]:
         f"given {' and '.join(analysis.given)}",
         "error, left out",
         "by the mean alone",
-        f"|ranks| of {analysis.predictors[0].score} minus its" if analysis.predictors else "minus",
+        f"size of Spearman's r, {analysis.predictors[0].score} minus this"
+        if analysis.predictors
+        else "minus",
     ]
 
 
