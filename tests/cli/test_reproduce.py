@@ -82,7 +82,7 @@ def test_the_document(tmp_path: Path) -> None:
         assert f"## {heading}: {EXPERIMENTS[name].title}" in text
     assert "| Noise injection lowers the distance of samples | **holds** |" in text
     assert "| with (send-vae) | 374.8 ± " in text
-    assert "| with | 7.57 | 5.37 | 115.3 | 0.74 | 0.6 |" in text
+    assert "| with | 7.57 | 5.37 | 115.3 | 0.74 | 0.60 |" in text
     assert "`sendvae reproduce table2 --scale tiny`" in text
     assert not (tmp_path / "runs").exists()
 
