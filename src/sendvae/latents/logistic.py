@@ -151,9 +151,10 @@ def _fit(
         raise ValueError(
             f"weight_decay must be positive: without one there may be no optimum, got {weight_decay}"
         )
-    v = torch.cat([bias[None], bias.new_zeros(design.basis.shape[1], len(bias))])
+    y = y.T.contiguous()
+    v = torch.cat([bias[:, None], bias.new_zeros(len(bias), design.basis.shape[1])], 1)
     if start is not None:
-        v = torch.cat([start.bias[None], design.basis.T @ start.weight.double()]).double()
+        v = torch.cat([start.bias[:, None].double(), start.weight.T.double() @ design.basis], 1)
     eigenvalues = torch.cat([torch.ones_like(design.eigenvalues[:1]), design.eigenvalues])
     iterations = 0
     for dtype in (torch.float32, torch.float64, torch.float64):
@@ -167,44 +168,43 @@ def _fit(
         )
         v, iterations = found.double(), iterations + steps
         fit = _certified(design, kind(y.double()), weight_decay, v, iterations)
-        v[0] = fit.bias
+        v[:, 0] = fit.bias
         if fit.converged:
             break
     return fit
 
 
 def _certified(
-    design: Design, objective: Objective, weight_decay: float, v: Float[Tensor, "R1 A"], iterations: int
+    design: Design, objective: Objective, weight_decay: float, v: Float[Tensor, "A R1"], iterations: int
 ) -> Fit:
     """Make the biases exact for these weights, and measure the loss and its gradient in float64."""
-    weight = design.basis @ v[1:]
-    scores = torch.cat([block.double() @ weight for block in design.x.split(ROWS)])
-    bias, scores = _balanced(objective, v[0], scores + v[0])
-    residual = objective.residual(objective.probabilities(scores)) / len(scores)
-    parts = zip(design.x.split(ROWS), residual.split(ROWS), strict=True)
+    weight = v[:, 1:] @ design.basis.T
+    scores = torch.cat([weight @ block.double().T for block in design.x.split(ROWS)], 1)
+    bias, scores = _balanced(objective, v[:, 0], scores + v[:, :1])
+    residual = objective.residual(objective.probabilities(scores)) / scores.shape[1]
     gradient = weight_decay * weight
-    for block, rest in parts:
-        gradient += block.double().T @ rest
+    for block, rest in zip(design.x.split(ROWS), residual.split(ROWS, 1), strict=True):
+        gradient += rest @ block.double()
     square = total(gradient.square(), objective.joint)
     loss = objective.loss(scores) + weight_decay * total(weight.square(), objective.joint) / 2
-    norm = (square + total(residual.sum(0, keepdim=True).square(), objective.joint)).sqrt()
-    return Fit(weight, bias, loss, norm, square / (2 * weight_decay) / loss, iterations)
+    norm = (square + total(residual.sum(1, keepdim=True).square(), objective.joint)).sqrt()
+    return Fit(weight.T, bias, loss, norm, square / (2 * weight_decay) / loss, iterations)
 
 
 def _balanced(
-    objective: Objective, bias: Float[Tensor, " A"], scores: Float[Tensor, "N A"]
-) -> tuple[Float[Tensor, " A"], Float[Tensor, "N A"]]:
+    objective: Objective, bias: Float[Tensor, " A"], scores: Float[Tensor, "A N"]
+) -> tuple[Float[Tensor, " A"], Float[Tensor, "A N"]]:
     """Minimise over the biases alone, by Newton; return them and the scores that they give."""
     for _ in range(BALANCING):
         p = objective.probabilities(scores)
-        gradient = objective.residual(p).mean(0)
+        gradient = objective.residual(p).mean(1)
         if bool((gradient.abs() <= BALANCED).all()):
             break
         if objective.joint:
-            shift = torch.linalg.pinv(p.mean(0).diag() - p.T @ p / len(p), hermitian=True) @ gradient
+            shift = torch.linalg.pinv(p.mean(1).diag() - p @ p.T / p.shape[1], hermitian=True) @ gradient
         else:
-            shift = gradient / (p * (1 - p)).mean(0)
-        bias, scores = bias - shift, scores - shift
+            shift = gradient / (p * (1 - p)).mean(1)
+        bias, scores = bias - shift, scores - shift[:, None]
     return bias, scores
 
 

@@ -115,19 +115,23 @@ def _measured(
         x = (values.flatten(1) - found.centre) * scale
         y = targets[place].to(x.device)
         y = (y[:, None] == columns).to(x) if joint else y.to(x)
-        objective = (Softmax if joint else Binary)(y)
-        scores = torch.addmm(found.bias, x, weight)
+        objective = (Softmax if joint else Binary)(y.T)
+        scores = torch.addmm(found.bias, x, weight).T
         p = objective.probabilities(scores)
         residual = objective.residual(p)
-        slope = slope + (x.T @ residual).double()
-        shift, curvature = shift + residual.double().sum(0), curvature + (p * (1 - p)).double().sum(0)
+        slope = slope + (residual @ x).double()
+        shift, curvature = shift + residual.double().sum(1), curvature + (p * (1 - p)).double().sum(1)
         value = value + objective.loss(scores).double() * len(x)
     count = len(rows)
-    slope, shift, curvature = slope / count + weight_decay * weight.double(), shift / count, curvature / count
-    value = value / count + weight_decay * total(weight.double().square(), joint) / 2
-    square, biases = total(slope.square(), joint), shift[None].square()
+    slope, shift, curvature = (
+        slope / count + weight_decay * weight.T.double(),
+        shift / count,
+        curvature / count,
+    )
+    value = value / count + weight_decay * total(weight.T.double().square(), joint) / 2
+    square, biases = total(slope.square(), joint), shift[:, None].square()
     bound = square / weight_decay if weight_decay else torch.full_like(square, torch.inf)
-    excess = (bound + total(biases / curvature.clamp_min(ODDS**2), joint)) / 2 / value
+    excess = (bound + total(biases / curvature.clamp_min(ODDS**2)[:, None], joint)) / 2 / value
     norm = (square + total(biases, joint)).sqrt()
     largest = float(excess.max()) if weight_decay else None
     return Fitted(found, steps, float(norm.max()), largest, bool((excess <= TOLERANCE).all()))
