@@ -17,7 +17,7 @@ SCALE, INTERVAL, LAST = 2.5, (0.0, 0.75), 0.04
 @torch.no_grad()
 def measure(report: Report) -> None:
     """Time Euler-Maruyama with guidance on an interval; fewer steps than the paper's 250, whose time is in proportion."""
-    name, batch, steps = ("SiT-Tiny/2", 2, 3) if report.quick else ("SiT-B/1", 4, 10)
+    name, batch, steps = ("SiT-Tiny/2", 2, 3) if report.quick else ("SiT-B/1", 4, 6)
     network = build_generator(name, latent_channels=32, latent_size=16, num_classes=1000).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.02)  # else a fresh generator answers zero

@@ -68,7 +68,7 @@ def interrupt(command: list[str], folder: Path, signum: int) -> tuple[int, str]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     return process.returncode, output
 
 
@@ -114,7 +114,7 @@ def test_a_signal_is_answered_within_seconds_and_the_last_whole_step_is_kept(tmp
             assert process.stdout is not None
             answer = next(line for line in process.stdout if "SIGTERM" in line)
             seconds = time.monotonic() - began
-            rest, _ = process.communicate(timeout=60)
+            rest, _ = process.communicate(timeout=240)
         finally:
             process.kill()
     assert seconds < ANSWER, answer

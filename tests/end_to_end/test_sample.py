@@ -50,7 +50,7 @@ def kill_at(job: list[str], work: Path, blocks: int) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
 
 

@@ -11,14 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
 import toy_stages as toys
 from fake_slurm import install
-from tests.experiments import waiting as waits
-from tests.experiments.waiting import alive
+from tests.experiments.waiting import alive, until
 from toy_stages import RAN
 
 from sendvae.errors import UserError
@@ -29,7 +27,6 @@ from sendvae.experiments.process import Child, Task
 from sendvae.experiments.stages import Job
 
 HERE = Path(__file__).parent
-until = partial(waits.until, seconds=180)
 SOURCE = HERE.parents[1] / "src"
 SUBMITIT = ["submitit", "executor=local", "minutes=15", "warning=60"]
 

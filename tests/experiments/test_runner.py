@@ -9,15 +9,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy_stages as toys
-from tests.experiments import waiting as waits
-from tests.experiments.waiting import alive
+from tests.experiments.waiting import PATIENCE, alive, until
 from toy_stages import RAN, Toy
 
 from sendvae.errors import UserError
@@ -30,7 +28,6 @@ from sendvae.experiments.stages import STAGES
 from sendvae.training import Stopped
 
 HERE = Path(__file__).parent
-until = partial(waits.until, seconds=60)
 
 
 @pytest.fixture(autouse=True)
@@ -335,7 +332,7 @@ def test_stopped_and_again(signum: int, whole_group: bool, tmp_path: Path) -> No
     process = begin(tmp_path)
     pid = waiting(tmp_path)
     os.killpg(process.pid, signum) if whole_group else process.send_signal(signum)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signum, told
     assert "Run the same command again" in told
     assert "Traceback" not in told
@@ -352,7 +349,7 @@ def finish(folder: Path) -> tuple[int, str]:
         command(folder),
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return process.returncode, process.stderr
 
@@ -383,8 +380,8 @@ def test_two_runs_on_the_folder_share_the_work(tmp_path: Path) -> None:
     assert any("being done by another process" in line for line in second.stderr)
     assert waiting(tmp_path)  # still the first one's
     process.terminate()  # it writes its checkpoint, and the second one goes on from there
-    process.communicate(timeout=60)
-    _, told = second.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
+    _, told = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, told
     assert counts(tmp_path) == {"quick": 1, "waits": 1, "top": 1}
 

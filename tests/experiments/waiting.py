@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def until(holds: Callable[[], bool], seconds: float) -> None:
+PATIENCE = 240  # seconds for what takes a few, on a machine where much else runs
+
+
+def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until something holds.
 
     Raises:
