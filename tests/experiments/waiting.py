@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-
 PATIENCE = 240  # seconds for what takes a few, on a machine where much else runs
 
 
