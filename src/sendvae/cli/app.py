@@ -18,17 +18,18 @@ def app(
         ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default: 7860, or the next free one.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port to listen on. Default: 7860, or the next free one."),
     ] = None,
-    cache: Annotated[
-        Path, typer.Option(help="Where the attribute probes and their latents are kept.")
-    ] = Path("runs/cache"),
+    cache: Annotated[Path, typer.Option(help="Folder of cached attribute probes and latents.")] = Path(
+        "runs/cache"
+    ),
 ) -> None:
     """Look at tokenizers and diffusion models in the browser, on this machine alone.
 
     Drop a picture and see what every tokenizer makes of it; draw samples of several diffusion models from the same
-    noise and watch them come to be; see what a linear probe reads in a latent; walk from one picture to another.
-    Needs no network, and listens on 127.0.0.1 only. Ctrl-C ends it.
+    noise and watch the images form; see what a linear probe reads in a latent; walk from one picture to another. The
+    app needs no network and listens on 127.0.0.1 only. Ctrl-C ends it.
 
     Examples:
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sendvae.runs.caches import Found
 
 app = typer.Typer(
-    help="See and free what is kept between runs: tokens, latents, statistics.", no_args_is_help=True
+    help="List and remove what is kept between runs: tokens, latents, statistics.", no_args_is_help=True
 )
 
 CacheOption = Annotated[Path, typer.Option(help="Folder of the caches.")]
@@ -48,15 +48,19 @@ def list_(cache: CacheOption = Path("runs/cache")) -> None:
 def prune(
     cache: CacheOption = Path("runs/cache"),
     name: Annotated[
-        list[str] | None, typer.Option(help="Only of this name, or like it ('tokens-*'); may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only caches of this name, or of this pattern ('tokens-*'); may be repeated."),
     ] = None,
     older_than: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Only those not used for so long.")
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Only caches that were not used for this many days."),
     ] = None,
     larger_than: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Only larger ones, as 500MB or 1.5GB.")
+        str | None, typer.Option(metavar="SIZE", help="Only caches larger than this, such as 500MB or 1.5GB.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without, only say which.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove them; without it, they are only listed.")
+    ] = False,
 ) -> None:
     """Remove caches that meet every condition. They are computed again when they are needed.
 

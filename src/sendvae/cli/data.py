@@ -26,19 +26,32 @@ def prepare(
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DST", help="Where the shards go.")],
-    size: Annotated[int, typer.Option(min=1, help="Of the short side, pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=1, help="Short side in pixels.")] = 256,
     crop: Annotated[
-        str, typer.Option(help="adm: the centre; short-side: all of it, for training on random crops.")
+        str,
+        typer.Option(
+            help="adm: a square from the centre; short-side: all of the image, for training on random crops."
+        ),
     ] = "adm",
-    encoding: Annotated[str, typer.Option(help="webp or png; both without loss.")] = "webp",
+    encoding: Annotated[str, typer.Option(help="webp or png; both are lossless.")] = "webp",
     attributes: Annotated[
-        Path | None, typer.Option(help="CSV file: image, then columns of 1 and 0; also classes and splits.")
+        Path | None,
+        typer.Option(
+            help="CSV file: path of the image, then a column of 1 and 0 for each attribute; also classes and splits."
+        ),
     ] = None,
-    image_column: Annotated[str | None, typer.Option(help="Of a Hugging Face data set.")] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column of the images in a Hugging Face data set.")
+    ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Of the CSV file, the .json members of a tar, or the data set.")
+        str | None,
+        typer.Option(
+            help="Column of the classes: of the CSV file, the .json members of a tar, or the data set."
+        ),
     ] = None,
-    split_column: Annotated[str | None, typer.Option(help="Likewise: train, val, test.")] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of the splits (train, val, test), likewise.")
+    ] = None,
     val_fraction: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the training images that becomes val.")
     ] = 0.0,
@@ -46,21 +59,25 @@ def prepare(
         float, typer.Option(min=0, max=0.9, help="Share of the training images that becomes test.")
     ] = 0.0,
     background: Annotated[
-        str, typer.Option(help="Colour under transparent parts: white, '#ff8800'.")
+        str, typer.Option(help="Colour under transparent parts, such as white or '#ff8800'.")
     ] = "white",
     allow_enlarging: Annotated[
-        bool, typer.Option("--allow-enlarging", help="Take images smaller than --size; else skip them.")
+        bool,
+        typer.Option(
+            "--allow-enlarging", help="Enlarge images smaller than --size, which are skipped otherwise."
+        ),
     ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 1024,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="How many work at once; default: one per CPU core.")
+        int | None, typer.Option(min=1, help="Number of processes; default: one per CPU core.")
     ] = None,
 ) -> None:
     """Crop and encode images once, into shards that training reads at random from disk or a URL.
 
     Classes come from folders ([SPLIT/]CLASS/.../FILE), from .cls members of a tar, or from a column. Images that
-    cannot be read are skipped. Photographs are turned upright, transparent parts filled, deep levels scaled, colour
-    profiles of CMYK and palettes applied: skipped.jsonl lists every image that this befell. Killed at any time, the same command goes on.
+    cannot be read are skipped. Photographs are turned upright, transparent parts are filled, levels of more than 8 bits
+    are scaled, and colour profiles of CMYK and palettes are applied. skipped.jsonl lists all of these images. If the
+    command is killed, the same command goes on.
 
     Examples:
 
@@ -117,23 +134,27 @@ def cache_latents(
     folder: Annotated[
         Path, typer.Argument(metavar="DST", help="Give it to sendvae train diffusion as --cache.")
     ],
-    split: Annotated[list[str] | None, typer.Option(help="May be repeated; default: all.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split to cache; may be repeated. Default: all.")
+    ] = None,
     flip: Annotated[
-        bool, typer.Option("--flip", help="Also of the mirrored images, for data.flip=true.")
+        bool, typer.Option("--flip", help="Cache the mirrored images, too, for data.flip=true.")
     ] = False,
-    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; a restart repeats one.")] = 4096,
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Images per shard; a command that goes on repeats one shard.")
+    ] = 4096,
     layout: Annotated[
-        str, typer.Option(help="sendvae; or lightningdit: DST/SPLIT as that project reads it.")
+        str, typer.Option(help="sendvae, or lightningdit: DST/SPLIT is then what LightningDiT reads.")
     ] = "sendvae",
 ) -> None:
-    """Compute posterior mean and std of every image once, in fp16.
+    """Compute and keep the posterior mean and standard deviation of every image, in fp16.
 
     LightningDiT's layout holds samples of the posteriors instead, in float32, of the images and of their mirror
     images, with classes and latents_stats.pt: its data_path is DST/SPLIT. sendvae train diffusion reads such a
     folder, whoever wrote it, as data.source=lightningdit:DST/SPLIT repa=null.
 
-    Under torchrun each process takes its share of the shards, in a folder that all of them see. Killed at any
-    time, the same command goes on, with as many processes as you like; the result is one cache.
+    Under torchrun each process takes its share of the shards, in a folder that all of them see. If the command is
+    killed, the same command goes on, with any number of processes. The result is one cache.
 
     Examples:
 

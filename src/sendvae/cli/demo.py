@@ -9,31 +9,37 @@ from typing import Annotated
 
 import typer
 
-FULL_MINUTES = 8.0  # what the preset demo/full may take on 2 idle CPU cores
+FULL_MINUTES = 9.0  # what the preset demo/full takes on 2 idle CPU cores
 
 
 def demo(
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the results (runs/demo, or runs/demo-quick); the same one resumes."),
+        typer.Option(
+            help="Folder of the run; a run that is in it goes on. Default: runs/demo, with --quick runs/demo-quick."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The same path in about a minute; numbers mean nothing.")
+        bool, typer.Option("--quick", help="Do the same in about a minute; the numbers then mean nothing.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Train whatever is trained this many times.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of times that everything is trained.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option(min=1, help="Scale every training from the 8-minute preset.")
+        float | None,
+        typer.Option(
+            min=1,
+            help="Scale every training in proportion to these minutes; the preset takes about 9 on 2 idle cores.",
+        ),
     ] = None,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train the base tokenizer too (about an hour).")
+        bool, typer.Option("--from-scratch", help="Train the base tokenizer, too (about an hour).")
     ] = False,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the preset.")] = None,
 ) -> None:
-    """Watch a VAE become generation-friendly on real images, on a CPU, offline.
+    """Score, sample and train what ships, on embedded images, on a CPU, offline.
 
-    The tokenizers that ship are scored and the diffusion models that ship are sampled; then a tokenizer is fine-tuned
-    and a small SiT is trained on two latent spaces. A self-contained report.html opens with learning curves that were
-    measured before, and follows the run. Ctrl-C and the same command again resume.
+    The tokenizers that ship are scored and the diffusion models that ship are sampled. Then a tokenizer is fine-tuned
+    and a small SiT is trained on two latent spaces. The page report.html follows the run and opens with learning curves
+    that were measured before. After Ctrl-C, the same command goes on.
 
     Examples:
 

@@ -17,7 +17,10 @@ app = typer.Typer(
 )
 
 SAMPLING = "sampling."  # before changes of how a run is sampled
-FEATURES_HELP = "inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
+FEATURES_HELP = (
+    "Feature network: inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
+    " Default: the protocol's."
+)
 
 
 @app.command()
@@ -30,7 +33,7 @@ def generation(
         ),
     ],
     reference: Annotated[
-        str, typer.Option(help="The same kinds; or ADM's .npz with mu, sigma, mu_s, sigma_s.")
+        str, typer.Option(help="Real images, of the same kinds; or ADM's .npz with mu, sigma, mu_s, sigma_s.")
     ],
     overrides: Annotated[
         list[str] | None,
@@ -46,11 +49,11 @@ def generation(
     cache: Cache = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
-    """gFID, sFID, IS, precision and recall, as ADM's evaluator computes them, without TensorFlow.
+    """Measure samples: gFID, sFID, IS, precision and recall, as ADM's evaluator does, without TensorFlow.
 
-    With another network than Inception the distance carries its name: it is no FID. Of a run, samples that are
-    missing are drawn into RUN/samples-....npz; killed at any time, the same command goes on with them. How samples of
-    sendvae sample were drawn stands in the result, and results of other rules for labels do not compare.
+    With another network than Inception the distance carries its name: it is not an FID. Where a run is given, its
+    samples are drawn first, into RUN/samples-....npz; if the command is killed, the same command goes on. The result
+    says how the samples were drawn. Results of different rules for labels are not compared.
 
     Examples:
 
@@ -124,7 +127,9 @@ def reconstruction(
     cache: Cache = Path("runs/cache"),
     print_config: PrintOption = False,
 ) -> None:
-    """rFID, PSNR, SSIM and LPIPS of a tokenizer, each image's scores as CSV, and a gallery of the worst.
+    """Measure reconstructions: rFID, PSNR, SSIM and LPIPS of a tokenizer.
+
+    Also writes the scores of each image as CSV, and a gallery of the worst ones.
 
     Examples:
 

@@ -19,46 +19,53 @@ def latents(
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="embedded:emoji, prepared shards, or celeba:, deepfashion:, awa2:, table: FOLDER."),
+        typer.Option(
+            help="Images: embedded:emoji, prepared shards, or celeba:FOLDER, deepfashion:FOLDER, awa2:FOLDER, table:FOLDER."
+        ),
     ] = None,
     attributes: Annotated[
         Path | None,
-        typer.Option(help="CSV file of table:FOLDER: image, then a column of 1 and 0 per attribute."),
+        typer.Option(
+            help="CSV file of table:FOLDER: path of the image, then a column of 1 and 0 for each attribute."
+        ),
     ] = None,
     gfid: Annotated[
         list[str] | None,
-        typer.Option(help="Known gFID of each tokenizer, in their order; '-' where it is to be predicted."),
+        typer.Option(
+            help="Known gFID of a tokenizer; repeat it for each in their order, '-' where it is to be predicted."
+        ),
     ] = None,
     published: Annotated[
         str | None,
         typer.Option(
             metavar="PROTOCOL",
-            help="Known gFIDs of tokenizers by name as published: send-vae-sit-b1-80, ifid-sit-xl, ifid-sit-b.",
+            help="Take the gFIDs that a paper reports: send-vae-sit-b1-80, ifid-sit-xl or ifid-sit-b.",
         ),
     ] = None,
     study: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Say where each stands among the tokenizers of a study, measured by its protocol: tiny.",
+            help="Compare with the tokenizers of a study, by its protocol: tiny.",
         ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="Preset or YAML file (evaluate/latents, or the study's).")
+        str | None, typer.Option(help="Preset or YAML file. Default: evaluate/latents, or the study's.")
     ] = None,
     output: Output = None,
     force: Force = False,
     cache: Cache = Path("runs/cache"),
     keep: Annotated[
-        bool, typer.Option("--keep/--no-cache", help="Keep latents on disk, or encode for every pass.")
+        bool,
+        typer.Option("--keep/--no-cache", help="Keep latents on disk, or encode the images for every pass."),
     ] = True,
     print_config: PrintOption = False,
 ) -> None:
-    """Attribute probing, semantic gap, uniformity and discrimination: what predicts how well a VAE generates.
+    """Score latent spaces: attribute probing, semantic gap, uniformity, discrimination and more.
 
-    With several tokenizers, every score's difference from the first one's is shown with its interval. Where
-    gFIDs are known, every score is held against them, with p and interval; with three or more known, the
-    others' are predicted. A study's tokenizers say what generation to expect at its scale, and how far to trust that.
+    With several tokenizers, every score's difference from the first one's is shown with its interval. Where gFIDs are
+    known, every score is correlated with them, with p and interval; where three or more are known, those of the other
+    tokenizers are predicted. --study says what generation to expect at the scale of a study, and how sure that is.
 
     Examples:
 

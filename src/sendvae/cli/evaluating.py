@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes of the protocol.")]
 Output = Annotated[
     Path | None,
-    typer.Option(help="Folder of results.json and pictures; default below runs/evaluate, by the inputs."),
+    typer.Option(
+        help="Folder of results.json and pictures. Default: named by the inputs, below runs/evaluate."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a result of other inputs in that folder.")]
-Cache = Annotated[Path, typer.Option(help="Where statistics and latents are kept.")]
-PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and leave.")]
+Cache = Annotated[Path, typer.Option(help="Folder of cached statistics and latents.")]
+PrintOption = Annotated[bool, typer.Option("--print-config", help="Show the resolved protocol and stop.")]
 KEPT = f"statistics, latents and samples that were finished are kept, a result only when it is whole; {AGAIN}"
 
 

@@ -22,19 +22,23 @@ PIPELINE, PIPELINE_CODE, PIPELINE_PARTS = "pipeline", "pipeline.py", ("generator
 def export(
     run: Annotated[
         str,
-        typer.Argument(
-            help="A finished run, a name of `sendvae models`, a file or a folder; or a generator's checkpoint."
-        ),
+        typer.Argument(help="A finished run, a checkpoint, a name of `sendvae models`, a file or a folder."),
     ],
     to: Annotated[
-        str, typer.Option(help="diffusers, ldm or safetensors; pipeline: a generator with its tokenizer.")
+        str,
+        typer.Option(
+            help="Layout: diffusers, ldm or safetensors; or pipeline, a generator with its tokenizer."
+        ),
     ],
-    output: Annotated[Path | None, typer.Option(help="Folder to write; default exports/NAME-LAYOUT.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write. Default: exports/NAME-LAYOUT.")
+    ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="Licence of the weights; default: of what they were trained from.")
+        str | None,
+        typer.Option(help="Licence of the weights. Default: that of the weights they were trained from."),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store float16: half the size, not bit-equal.")
+        bool, typer.Option("--half", help="Store float16: half the size, with rounded weights.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
     push_to_hub: Annotated[
@@ -42,15 +46,16 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="Upload the export as a repository of the Hugging Face hub."),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="Of a repository that --push-to-hub makes.")
+        bool, typer.Option("--private", help="Make a new repository of --push-to-hub private.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --push-to-hub: list what would be uploaded, and stop.")
     ] = False,
 ) -> None:
-    """Write a tokenizer in another project's layout, with a model card, and print how to load it.
+    """Write a tokenizer or a generator in another project's layout, with a model card.
 
-    A checkpoint of a tokenizer's training gives the tokenizer as it was then.
+    The command prints how to load what it wrote. A checkpoint of a tokenizer's training gives the tokenizer as it was
+    then.
 
     A diffusion run, or one of its checkpoints, gives its averaged generator in one file (--to safetensors), or together
     with its tokenizer as a folder from which diffusers draws the images of sendvae sample (--to pipeline).

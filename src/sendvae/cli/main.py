@@ -87,12 +87,15 @@ def _root(
     ] = None,
     traceback: Annotated[
         bool,
-        typer.Option("--traceback", help="Show Python's traceback of an error, too: sendvae --traceback ..."),
+        typer.Option(
+            "--traceback",
+            help="Show Python's traceback of an error. It stands before the command: sendvae --traceback ...",
+        ),
     ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads of each process: sendvae --threads 1 ...; one is best beside other work."
+            min=1, help="Threads of each process. It stands before the command: sendvae --threads 1 ..."
         ),
     ] = None,
 ) -> None:

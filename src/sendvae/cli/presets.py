@@ -10,10 +10,10 @@ import typer
 
 def presets(
     kind: Annotated[
-        str | None, typer.Argument(help="Only of this kind: tokenizer, diffusion, joint, sample, ...")
+        str | None, typer.Argument(help="List one kind only: tokenizer, diffusion, joint, sample, ...")
     ] = None,
 ) -> None:
-    """List the configurations that come with sendvae, by the command that takes them.
+    """List the configurations that ship, by the command that takes them.
 
     Examples:
 

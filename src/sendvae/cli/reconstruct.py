@@ -23,18 +23,23 @@ def reconstruct(
         typer.Option(help="Folder, .tar, .zip, .npz, prepared shards, hf-hub:OWNER/NAME or embedded:emoji."),
     ],
     to: Annotated[Path, typer.Option(help="Folder of the pictures.")],
-    images: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
-    split: Annotated[str | None, typer.Option(help="Of prepared data; default: test, val or train.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or auto.")] = "fp32",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of images, the first ones; default: all.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of prepared data; default: test, else val, else train.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Precision: fp32, bf16 or auto.")] = "fp32",
     force: Annotated[
         bool, typer.Option("--force", help="Replace the pictures of other tokenizers in that folder.")
     ] = False,
 ) -> None:
-    """Draw each image beside its reconstructions and their differences from it.
+    """Draw images beside their reconstructions and the differences.
 
     A picture per image, under the image's name: the original, then for every tokenizer the decoded posterior mean
     with its PSNR and the difference (grey where they agree). Images may be of any size: sides that do not fit the
-    tokenizer are padded for it and cropped afterwards. Killed at any time, the same command goes on.
+    tokenizer are padded for it and cropped afterwards. If the command is killed, the same
+    command goes on.
 
     Examples:
 

@@ -19,12 +19,14 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(help="Default: report.html beside what it shows; of several, in the current folder."),
+        typer.Option(
+            help="File to write. Default: report.html beside what it shows; of several, in the current folder."
+        ),
     ] = None,
 ) -> None:
-    """Draw a self-contained page: of a training, of an evaluation's result, or of an experiment.
+    """Draw a self-contained page of a training, of an evaluation's result, or of experiments.
 
-    Of a demo, for example, which need not be finished: the page says what is missing. Several experiments are
+    An experiment (a demo, for example) need not be finished: the page says what is missing. Several experiments are
     drawn on one page, with all their cells in one table.
 
     Examples:

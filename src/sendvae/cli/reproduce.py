@@ -29,39 +29,40 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Experiments (table3, figure4, ...), or all; --list shows them."),
+        typer.Argument(help="Experiments (table3, figure4, ...), or all. --list shows them."),
     ] = None,
     scale: Annotated[str, typer.Option(help="tiny, small, paper, or a YAML file that extends one.")] = "tiny",
-    list_all: Annotated[bool, typer.Option("--list", help="Show the experiments and leave.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the experiments and stop.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show cells, cost, disk and missing data, and leave.")
+        bool, typer.Option("--dry-run", help="Show cells, cost, disk and missing data, and stop.")
     ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Stages at a time, a core each. Default: all cores; on a GPU, which they share, one; of a cluster 64.",
+            help="Number of stages at a time. Default: one for each core; 1 on a GPU; 64 on a cluster.",
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="Stop after so long (90m, 2h), with checkpoints; the same command goes on."),
+        typer.Option(help="Stop after this time (90m, 2h), with checkpoints; the same command goes on."),
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option(
-            "--fresh", help="Compute what has a committed result, and hold the two against each other."
-        ),
+        typer.Option("--fresh", help="Compute cells that have a committed result, too, and compare the two."),
     ] = False,
     cell: Annotated[
-        list[str] | None, typer.Option(help="Run only this cell (repeatable), as send-vae-0.")
+        list[str] | None, typer.Option(help="Run only this cell, such as send-vae-0; may be repeated.")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Folder of the runs (runs/reproduce/SCALE); the same one goes on.")
+        Path | None,
+        typer.Option(help="Folder of the runs; what is in it goes on. Default: runs/reproduce/SCALE."),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Folder of committed results, below it one for each scale (docs/results)."),
+        typer.Option(
+            help="Folder of committed results, with a folder for each scale. Default: docs/results."
+        ),
     ] = None,
     launcher: Annotated[
         str,
@@ -73,31 +74,31 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Of the launcher (repeatable), as partition=gpu; `sendvae presets submitit` names its preset.",
+            help="Option of the launcher, such as partition=gpu; may be repeated.",
         ),
     ] = None,
     pause: Annotated[
-        bool, typer.Option("--pause", help="Let the stages that run in the folder rest, and leave.")
+        bool, typer.Option("--pause", help="Suspend the stages that run in the folder, and stop.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Let the stages that rest in the folder go on, and leave.")
+        bool, typer.Option("--resume", help="Let the suspended stages of the folder go on, and stop.")
     ] = False,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Write the result of each finished cell there, too.")
+        bool, typer.Option("--publish", help="Write the result of each finished cell into --results, too.")
     ] = False,
     tflops: Annotated[
         float | None,
-        typer.Option(min=0.0001, help="With --dry-run: hours at this sustained rate of a device."),
+        typer.Option(min=0.0001, help="With --dry-run: show the hours at this sustained rate of a device."),
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Write the document of these experiments from results alone, and leave."),
+        typer.Option(help="Write a document of these experiments from committed results alone, and stop."),
     ] = None,
 ) -> None:
     """Run the paper's tables and figures at a scale, and show ours beside the paper's.
 
-    Cells that have a result, here or committed, are not run again. Ctrl-C and the same command again go on; so does
-    a second process on the same folder, which shares the work.
+    Cells that have a result, in the folder of the runs or committed, are not run again. After Ctrl-C, the same command
+    goes on. A second command on the same folder shares the work.
 
     Examples:
 

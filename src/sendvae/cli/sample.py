@@ -34,35 +34,50 @@ def sample(
             help="NAME.npz (as ADM's evaluator reads it), a folder of PNG, or NAME.png with --grid."
         ),
     ],
-    preset: Annotated[str, typer.Option(help="Settings: a preset or a YAML file.")] = "sample/paper",
-    images: Annotated[int | None, typer.Option(min=1, help="How many.")] = None,
+    preset: Annotated[
+        str, typer.Option(help="Settings of the sampling: a preset or a YAML file.")
+    ] = "sample/paper",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of images; default: the preset's.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="random, balanced, proportional; a class's name or number, a comma list, or a file, one a line."
+            help="random, balanced or proportional; or classes by name or number: one, a comma list, or a file of one a line."
         ),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="Scale of classifier-free guidance; 1: none.")
+        float | None, typer.Option(help="Scale of classifier-free guidance; 1 is none.")
     ] = None,
     interval: Annotated[
         tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Noise levels at which guidance applies; 1 is noise."),
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Range of noise levels at which guidance applies, within 0 and 1; 1 is noise.",
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of the sampler.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of noise and labels.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of steps of the sampler.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of noise and labels.")] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Instead of the run's; needed for a generator without its run.")
+        str | None,
+        typer.Option(help="Tokenizer in place of the run's; needed for a generator without its run."),
     ] = None,
     grid: Annotated[
         str | None,
-        typer.Option(metavar="ROWSxCOLUMNS", help="One picture, a panel a run, equal noise and labels."),
+        typer.Option(
+            metavar="ROWSxCOLUMNS",
+            help="Draw one picture with a panel for each run, from equal noise and labels.",
+        ),
     ] = None,
     checkpoint: Annotated[
-        int | None, typer.Option(metavar="STEP", help="Of the run, instead of its exported model.")
+        int | None,
+        typer.Option(metavar="STEP", help="Take this checkpoint of the run in place of its exported model."),
     ] = None,
     raw_weights: Annotated[
-        bool, typer.Option("--raw-weights", help="As trained instead of averaged (of a checkpoint).")
+        bool,
+        typer.Option(
+            "--raw-weights", help="Take the trained weights of a checkpoint in place of the averaged ones."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace samples that were drawn otherwise.")
@@ -70,19 +85,18 @@ def sample(
     profile: Annotated[
         int,
         typer.Option(
-            min=0, help="Trace so many batches into TO.profile.json, and show where their time goes."
+            min=0, help="Trace this many batches into TO.profile.json, and show where their time goes."
         ),
     ] = 0,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Show the resolved settings and leave.")
+        bool, typer.Option("--print-config", help="Show the resolved settings and stop.")
     ] = False,
 ) -> None:
     """Draw images from a diffusion model.
 
-    An image's noise depends on the seed, its number and the step alone: batch size and number of processes change
+    The noise of an image depends on the seed, its number and the step alone: batch size and number of processes change
     pixels by rounding at most. Everything that the images depend on is recorded in NAME.json beside NAME.npz or
-    NAME.png, and in samples.json inside a folder. Killed at any time, the same command goes on from what lies in
-    TARGET.part.
+    NAME.png, and in samples.json inside a folder. If the command is killed, the same command goes on.
 
     Examples:
 

@@ -19,7 +19,7 @@ app = typer.Typer(
     help="""Train a tokenizer, a diffusion transformer on its latents, or both together.
 
     A run is a folder with its configuration, checkpoints, curves (metrics.jsonl) and the exported model. The same
-    command on the same folder goes on where it stopped; Ctrl-C stops after a checkpoint.
+    command on the same folder goes on where it stopped. Ctrl-C writes a checkpoint first.
 
     Examples:
 
@@ -32,32 +32,42 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-ConfigArgument = Annotated[str, typer.Argument(help="A preset (demo/send-vae) or a YAML file.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes, as optimizer.lr=1e-4.")]
-RunOption = Annotated[
-    Path | None, typer.Option(help="Run folder; default below runs/. The same folder resumes.")
+ConfigArgument = Annotated[
+    str, typer.Argument(help="A preset of this kind (sendvae presets lists them) or a YAML file.")
 ]
-CacheOption = Annotated[Path, typer.Option(help="Where features that do not change are kept.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes, such as optimizer.lr=1e-4.")]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the run; a run that is in it goes on. Default: named by the preset, below runs/."
+    ),
+]
+CacheOption = Annotated[Path, typer.Option(help="Folder of cached latents and features.")]
 PrintOption = Annotated[
-    bool, typer.Option("--print-config", help="Show the resolved configuration and leave.")
+    bool, typer.Option("--print-config", help="Show the resolved configuration and stop.")
 ]
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Show parameters, FLOPs, memory and steps, and leave; loads nothing."),
+    typer.Option("--dry-run", help="Show parameters, FLOPs, memory and steps, and stop; nothing is loaded."),
 ]
 ProfileOption = Annotated[
     int,
     typer.Option(
-        "--profile", min=0, help="Trace so many steps into RUN/profile.json, and show where their time goes."
+        "--profile",
+        min=0,
+        help="Trace this many steps into RUN/profile.json, and show where their time goes.",
     ),
 ]
-ProcessesOption = Annotated[int, typer.Option(min=1, help="With --dry-run: devices that share a batch.")]
+ProcessesOption = Annotated[
+    int, typer.Option(min=1, help="With --dry-run: number of devices that share a batch.")
+]
 ThroughputOption = Annotated[
-    float | None, typer.Option(min=0.001, help="With --dry-run: the hours at this rate of all devices.")
+    float | None,
+    typer.Option(min=0.001, help="With --dry-run: show the hours at this rate of all devices together."),
 ]
 TflopsOption = Annotated[
     float | None,
-    typer.Option(min=0.001, help="With --dry-run: the hours at this sustained rate of each device."),
+    typer.Option(min=0.001, help="With --dry-run: show the hours at this sustained rate of each device."),
 ]
 
 
@@ -74,7 +84,7 @@ def tokenizer(
     tflops: TflopsOption = None,
     profile: ProfileOption = 0,
 ) -> None:
-    """Fine-tune a VAE: Send-VAE, VA-VAE's direct alignment, or plain.
+    """Fine-tune a VAE by Send-VAE, by VA-VAE's direct alignment, or without alignment.
 
     Examples:
 
@@ -118,7 +128,9 @@ def diffusion(
     tflops: TflopsOption = None,
     profile: ProfileOption = 0,
 ) -> None:
-    """Train a generator with the REPA loss on a frozen tokenizer's latents, by default into runs/PRESET-TOKENIZER.
+    """Train a generator with the REPA loss on a frozen tokenizer's latents.
+
+    The run's folder is runs/PRESET-TOKENIZER by default.
 
     Examples:
 
@@ -162,9 +174,10 @@ def joint(
     tflops: TflopsOption = None,
     profile: ProfileOption = 0,
 ) -> None:
-    """Train a VAE and a generator end to end (REPA-E): the VAE by the REPA loss through the frozen generator.
+    """Train a VAE and a generator end to end (REPA-E).
 
-    The run folder gets both models: "tokenizer" and "sit".
+    The VAE is trained by the REPA loss through the frozen generator. The run's folder gets both models: "tokenizer"
+    and "sit".
 
     Examples:
 
