@@ -237,6 +237,34 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_taken(
     assert latest(tmp_path).step == 3
 
 
+@pytest.mark.parametrize("name", ["state.json", "net.safetensors"])
+def test_of_a_checkpoint_that_lacks_a_file_this_is_said_and_the_one_before_it_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    saved(tmp_path)
+    (tmp_path / "step-000000003" / name).unlink()
+    assert latest(tmp_path).step == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'step-000000003'} is " in said
+    assert name in said
+    assert "the one before it is taken" in said
+    (tmp_path / "step-000000002" / name).unlink()
+    (tmp_path / "step-000000001" / name).unlink()
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
+        latest_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, 4, 40, ONE, {}, keep_last=1)  # what is damaged goes as others do
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000000004"]
+
+
+def test_a_checkpoint_that_names_no_files_is_read(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    file = tmp_path / "step-000000001" / "state.json"
+    document = json.loads(file.read_text())
+    assert document.pop("files") == ["net.safetensors"]
+    file.write_text(json.dumps(document))
+    assert latest(tmp_path).tensors("net")["w"].tolist() == [1] * 9
+
+
 def test_where_all_checkpoints_are_damaged_nothing_begins_anew_in_silence(tmp_path: Path) -> None:
     saved(tmp_path)
     for path in tmp_path.glob("step-*"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,23 @@ from sendvae.errors import UserError
 from sendvae.runs.progress import say
 
 STATE = "state.json"
+TENSORS = "*.safetensors"
 NAME = re.compile(r"step-(\d{9})$")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint on disk: progress and JSON state at hand, tensors read when asked for."""
+    """A complete checkpoint on disk: progress and JSON state at hand, tensors read when asked for.
+
+    Attributes:
+        files: of tensors that were written, as paths in its folder; empty of one by version 0.2.0, which named none.
+    """
 
     path: Path
     step: int
     images_seen: int
     state: Mapping[str, Any]
+    files: Sequence[str] = ()
 
     def tensors(self, group: str) -> dict[str, Tensor]:
         """One group, on the CPU.
@@ -45,7 +51,7 @@ class Checkpoint:
         if not path.is_file():
             raise UserError(
                 f"{self.path} holds no '{group}'",
-                expected="one of " + ", ".join(sorted(file.stem for file in self.path.glob("*.safetensors"))),
+                expected="one of " + ", ".join(sorted(file.stem for file in self.path.glob(TENSORS))),
                 next_step="resume with the configuration the run began with",
             )
         try:
@@ -57,16 +63,16 @@ class Checkpoint:
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the newest checkpoint that can be read, if there is one; say which newer ones are damaged.
 
-    That a file is cut short or overwritten at its beginning is seen; that some of its numbers are others is not.
+    That a file is missing, cut short or overwritten at its beginning is seen; that some of its numbers are others is not.
 
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
     """
     damaged: UserError | None = None
-    for path in reversed(complete_checkpoints(folder)):
+    for path in reversed(checkpoint_folders(folder)):
         try:
             checkpoint = open_checkpoint(path)
-            _check_files(path)
+            _check_files(checkpoint)
         except UserError as error:
             say(f"{error.problem} ({error.given}); the one before it is taken, if there is one")
             damaged = damaged or error
@@ -89,30 +95,38 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         document = json.loads((path / STATE).read_text())
-        return Checkpoint(path, document["step"], document["images_seen"], document["state"])
+        step, images_seen, state = document["step"], document["images_seen"], document["state"]
+        return Checkpoint(path, step, images_seen, state, list(map(str, document.get("files", ()))))
     except FileNotFoundError:
         raise UserError(
-            f"{path} is not a complete checkpoint", expected=f"a folder step-... with {STATE}"
+            f"{path} is not a complete checkpoint",
+            given=f"no {STATE}",
+            expected=f"a folder step-... with {STATE}",
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, STATE, error) from None
 
 
-def _check_files(path: Path) -> None:
-    """Look at the beginning and the length of every file of tensors.
+def _check_files(checkpoint: Checkpoint) -> None:
+    """Look whether every file of tensors is there, and at the beginning and the length of each.
 
     Raises:
-        UserError: one is damaged.
+        UserError: one is missing or damaged.
     """
-    for file in sorted(path.rglob("*.safetensors")):
+    path = checkpoint.path
+    there = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob(TENSORS))}
+    for name in checkpoint.files:
+        if name not in there:
+            raise _damaged(path, name, "the file is missing")
+    for name, file in there.items():
         try:
             with safe_open(file, "pt"):
                 pass
         except SafetensorError as error:
-            raise _damaged(path, str(file.relative_to(path)), error) from None
+            raise _damaged(path, name, error) from None
 
 
-def _damaged(path: Path, name: str, error: Exception) -> UserError:
+def _damaged(path: Path, name: str, error: Exception | str) -> UserError:
     return UserError(
         f"the checkpoint {path} is damaged",
         given=f"{name}: {error}",
@@ -124,15 +138,13 @@ def is_milestone(path: Path) -> bool:
     """Whether a checkpoint was written to stay for good."""
     try:
         return bool(json.loads((path / STATE).read_text())["milestone"])
-    except (ValueError, KeyError, TypeError):  # damaged, and of no use
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # damaged, and of no use
         return False
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoint folders of a run in order; temporary ones bear other names."""
-    return sorted(
-        path for path in folder.glob("step-*") if NAME.match(path.name) and (path / STATE).is_file()
-    )
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Return the checkpoint folders of a run in order, damaged ones too; temporary ones bear other names."""
+    return sorted(path for path in folder.glob("step-*") if NAME.match(path.name) and path.is_dir())
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from torch.distributed import ProcessGroup
 from sendvae.distributed import any_sharded, barrier, group_beside, is_main, local, main_value
 from sendvae.errors import MachineError, UserError
 from sendvae.files import flush_file, new_folder
-from sendvae.runs.checkpoint import STATE, complete_checkpoints, is_milestone
+from sendvae.runs.checkpoint import STATE, TENSORS, checkpoint_folders, is_milestone
 from sendvae.runs.progress import say
 
 Groups = Mapping[str, Mapping[str, Tensor]]
@@ -86,14 +86,14 @@ class CheckpointWriter:
         self._finish()
         path = self.folder / f"step-{step:09d}"
         document = {"step": step, "images_seen": images_seen, "milestone": milestone, "state": dict(state)}
-        text = json.dumps(document, indent=1) + "\n"  # now: the training goes on with the lists in it
+        document = json.loads(json.dumps(document))  # now: the training goes on with the lists in it
         sharded = {group for group, named in tensors.items() if any_sharded(named.values())}
         if sharded and self._group is None:
             self._group = group_beside()
         copied = self._copies.of({g: named for g, named in tensors.items() if is_main() or g in sharded})
         if copied:
             meeting = self._group if sharded else None
-            self._writing = _Writing(lambda: _write(path, copied, text, self.keep_last, meeting))
+            self._writing = _Writing(lambda: _write(path, copied, document, self.keep_last, meeting))
             self._writing.start()
         return path
 
@@ -187,13 +187,15 @@ class _Writing(Thread):
             self.error = error
 
 
-def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: ProcessGroup | None) -> None:
+def _write(
+    path: Path, groups: Groups, document: Mapping[str, Any], keep_last: int, meeting: ProcessGroup | None
+) -> None:
     """Write a checkpoint, then remove older ones.
 
     Args:
         path: of the folder.
         groups: on the host.
-        text: of the file of state.
+        document: of the file of state, which names the files of tensors besides.
         keep_last: how many stay.
         meeting: of the processes that write it; None for one.
     """
@@ -207,7 +209,9 @@ def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: Proce
                 else:
                     save_file(dict(named), temporary / f"{group}.safetensors")
             if is_main():
-                (temporary / STATE).write_text(text)
+                files = sorted(file.relative_to(temporary).as_posix() for file in temporary.rglob(TENSORS))
+                text = json.dumps({**document, "files": files}, indent=1)
+                (temporary / STATE).write_text(text + "\n")
                 for file in temporary.rglob("*.*"):
                     flush_file(file)
     except (OSError, SafetensorError) as error:
@@ -217,7 +221,7 @@ def _write(path: Path, groups: Groups, text: str, keep_last: int, meeting: Proce
             next_step="make room and run the same command again; the checkpoint before it is intact",
         ) from error
     if is_main():
-        for old in complete_checkpoints(path.parent)[:-keep_last]:
+        for old in checkpoint_folders(path.parent)[:-keep_last]:
             if not is_milestone(old):
                 shutil.rmtree(old)
 
