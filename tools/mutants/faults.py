@@ -58,8 +58,16 @@ MUTANTS = [
         "checkpoint-damaged",
         "Files of tensors are not looked at before a run goes on from their checkpoint.",
         "runs/checkpoint.py",
-        "            _check_files(path)\n",
+        "            _check_files(checkpoint)\n",
         "",
+        ("runs/test_checkpoint.py",),
+    ),
+    Mutant(
+        "checkpoint-lacks-a-file",
+        "A checkpoint is taken for whole though one of its files is gone.",
+        "runs/checkpoint.py",
+        "        if name not in there:\n",
+        "        if False:\n",
         ("runs/test_checkpoint.py",),
     ),
     Mutant(
