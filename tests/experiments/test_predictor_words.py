@@ -86,7 +86,7 @@ def test_what_to_compute_first_goes_with_every_target_in_one_direction() -> None
     assert alike.startswith("Compute first: f1_macro")
     assert "spectrum_slope" not in alike
     opposed = conclusion([found("fd", (-8.0, 8.0)), found("loss", (-8.0, 8.0))])
-    assert opposed.startswith("No score goes with fd and loss in one direction")
+    assert opposed.startswith("No score predicts all of fd and loss")
 
 
 @pytest.mark.parametrize(

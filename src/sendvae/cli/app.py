@@ -12,7 +12,7 @@ def app(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...",
+            metavar="MODEL",
             help="Tokenizers (names, files, folders, runs, hf-hub: repositories) and diffusion runs or their"
             " checkpoints. Default: what ships, and the six newest finished runs below runs/.",
         ),

@@ -167,9 +167,13 @@ app.command()(latents)
 
 @app.command()
 def compare(
-    results: Annotated[list[Path], typer.Argument(help="Two or more results.json, or their folders.")],
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULT", help="Two or more results.json, or their folders.")
+    ],
 ) -> None:
-    """Put results side by side. Refuses those of different protocols, data or numbers of images.
+    """Put results side by side.
+
+    Results of different protocols, data or numbers of images are refused.
 
     Example:
 

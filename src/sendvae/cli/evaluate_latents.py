@@ -15,7 +15,10 @@ from sendvae.errors import UserError
 def latents(
     tokenizers: Annotated[
         list[str],
-        typer.Argument(help="Names, files, folders, runs or hf-hub: repositories; then key=value changes."),
+        typer.Argument(
+            metavar="TOKENIZER|KEY=VALUE",
+            help="Names, files, folders, runs or hf-hub: repositories; then key=value changes of the protocol.",
+        ),
     ],
     data: Annotated[
         str | None,

@@ -16,7 +16,7 @@ SPLITS = ("test", "val", "train")  # of a prepared data set, in order of prefere
 def reconstruct(
     tokenizers: Annotated[
         list[str],
-        typer.Argument(metavar="TOKENIZER...", help="Names, files, folders, runs or hf-hub: repositories."),
+        typer.Argument(metavar="TOKENIZER", help="Names, files, folders, runs or hf-hub: repositories."),
     ],
     data: Annotated[
         str,

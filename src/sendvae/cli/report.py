@@ -12,7 +12,7 @@ def report(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="A run folder, a result (results.json or its folder), or an experiment's folder;"
             " or several experiments' folders.",
         ),

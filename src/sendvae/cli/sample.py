@@ -23,7 +23,7 @@ def sample(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN... [KEY=VALUE]...",
+            metavar="RUN|KEY=VALUE",
             help="A run of train diffusion or joint, one of its checkpoints, an exported generator, or a file of SiT,"
             " LightningDiT, REPA or REPA-E; several for a grid. Then key=value changes of the preset.",
         ),

@@ -120,9 +120,9 @@ def conclusion(analyses: Sequence[Analysis]) -> str:
     shared = {score for score, _ in set.intersection(*telling)} if telling else set()
     if not shared:
         return (
-            f"No score goes with {targets} in one direction, with intervals that exclude zero, and predicts each of them "
-            "better than the mean of the other tokenizers does. Train a small generator on each candidate before "
-            "choosing among them."
+            f"No score predicts all of {targets}: none correlates with each in the same direction, with intervals that "
+            "exclude zero, and is better for each than the mean of the other tokenizers. Train a small generator on each "
+            "candidate before choosing among them."
         )
     order = [one.score for one in analyses[0].predictors if one.score in shared]
     return (
