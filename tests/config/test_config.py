@@ -208,6 +208,8 @@ def test_each_shipped_preset_is_described_in_a_line() -> None:
     for one in described:
         assert one.kind in COMMANDS
         assert len(one.line.split()) >= 3, one
+        assert one.line.endswith("."), one  # a whole sentence, however many lines it takes
+        assert "sendvae train" not in one.line, one
 
 
 def test_quick_demo_is_the_full_path() -> None:

@@ -30,8 +30,8 @@ def presets(
     if kind is not None and kind not in kinds:
         raise unknown_name("kind of preset", kind, kinds)
     width = max(len(one.name) for one in found)
-    for of, rows in groupby(found, key=lambda one: one.kind):
-        if kind in (None, of):
-            typer.echo(f"{COMMANDS[of]} ...")
-            for row in rows:
-                typer.echo(f"  {row.name:{width}}  {row.line}")
+    chosen = [one for one in found if kind in (None, one.kind)]
+    for command, rows in groupby(chosen, key=lambda one: COMMANDS[one.kind]):
+        typer.echo(f"{command} ...")
+        for row in rows:
+            typer.echo(f"  {row.name:{width}}  {row.line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Preset:
     Attributes:
         name: as commands take it.
         kind: "tokenizer", "diffusion", ...
-        line: what its file says of it first.
+        line: the first sentence of its file.
     """
 
     name: str
@@ -42,11 +43,16 @@ class Preset:
 def describe_presets() -> list[Preset]:
     """Return every shipped preset, in the order of the names."""
     return [
-        Preset(
-            name, str(kind_of(name)), (PRESETS / f"{name}.yaml").read_text().partition("\n")[0].lstrip("# ")
-        )
+        Preset(name, str(kind_of(name)), _first_sentence((PRESETS / f"{name}.yaml").read_text()))
         for name in preset_names()
     ]
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of the comment at the head of a preset, which ends before its command."""
+    lines = itertools.takewhile(lambda line: re.match(r"# ?\S", line), text.splitlines())
+    head = " ".join(line.lstrip("# ") for line in lines)
+    return re.split(r"(?<=\.) (?=[A-Z])", head, maxsplit=1)[0]
 
 
 def load_config(schema: type[Config], source: str | Path, overrides: Sequence[str] = ()) -> Config:
