@@ -45,8 +45,9 @@ def test_the_record_is_of_enough_and_nothing_failed() -> None:
 
 def test_the_record_tells_no_names_and_no_paths() -> None:
     document = json.loads(RECORD.read_text())
-    assert document.keys() == {"machine", "rows"}
-    assert set(document["machine"]) == set(FACTS)
+    assert document.keys() == {"machines", "rows"}
+    assert all(set(machine) == set(FACTS) for machine in document["machines"])
+    assert {row["machine"] for row in document["rows"]} <= set(range(len(document["machines"])))
     assert "/" not in RECORD.read_text()
 
 
@@ -78,10 +79,17 @@ def test_what_failed_or_is_too_little_is_tried_again(tmp_path: Path) -> None:
     assert not record.holds("b", "s", 8)
 
 
-def test_rows_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
+def test_rows_of_two_machines_are_mixed_only_where_that_is_asked_for_and_said(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     Record(path).add(Row("a", "s", 8, 8, 1, 0))
     path.write_text(path.read_text().replace('"cores": ', '"cores": 9'))
     with pytest.raises(ValueError, match="another machine"):
         Record(path)
+    record = Record(path, beside=True)
+    record.add(Row("b", "s", 7, 7, 1, 0))
+    assert [record.rows[what, "s"].machine for what in "ab"] == [0, 1]
+    text = figures(path)
+    assert f" {record.machines[0]['cores']} cores" in text
+    assert "(8 cases); and on " in text
+    assert "(7 cases)." in text
     assert not Record(path, anew=True).rows

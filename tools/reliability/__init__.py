@@ -2,6 +2,7 @@
 
     python -m tools.reliability               what has not been tried, or failed; then the page (`make reliability`)
     python -m tools.reliability --anew        all of it
+    python -m tools.reliability --beside      what has not been tried on any machine; the record names each machine
     python -m tools.reliability --only TEXT   of stages, mishaps and kinds of input with the text in their name
     python -m tools.reliability.page          the page alone
 

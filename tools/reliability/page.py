@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.faults.kinds import KINDS
 from tests.faults.mishaps import MISHAPS
 from tests.faults.stages import STAGES
-from tools.reliability.record import RECORD, Row
+from tools.reliability.record import RECORD, Machine, Row
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
 BEGIN, END = "<!-- from results/reliability.json: python -m tools.reliability -->", "<!-- end -->"
@@ -21,7 +21,7 @@ def figures(path: Path = RECORD) -> str:
     document = json.loads(path.read_text())
     rows = {(row["what"], row["stage"]): Row(**row) for row in document["rows"]}
     parts = [
-        _sentence(list(rows.values()), document["machine"]),
+        _sentence(list(rows.values()), document["machines"]),
         *_mishaps(rows),
         *_stages(rows),
         *_inputs(rows),
@@ -29,7 +29,7 @@ def figures(path: Path = RECORD) -> str:
     return "\n".join(parts)
 
 
-def _sentence(rows: Sequence[Row], machine: dict[str, str | float]) -> str:
+def _sentence(rows: Sequence[Row], machines: Sequence[Machine]) -> str:
     befallen = [row for row in rows if row.stage]
     kills = sum(row.cases for row in befallen if row.what == "kill -9")
     others = sum(row.cases for row in befallen) - kills
@@ -38,10 +38,17 @@ def _sentence(rows: Sequence[Row], machine: dict[str, str | float]) -> str:
     dates = sorted({row.date for row in rows})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     versions = ", ".join(sorted({row.version for row in rows}))
+    tried = [sum(row.cases for row in rows if row.machine == number) for number in range(len(machines))]
+    alone = sum(map(bool, tried)) == 1
+    places = [
+        f"{one['processor']}, {one['cores']} cores, {one['memory_gib']:.0f} GiB, Python {one['python']}, PyTorch "
+        f"{one['torch']}{'' if alone else f' ({cases:,} cases)'}"
+        for one, cases in zip(machines, tried, strict=True)
+        if cases
+    ]
     return (
         f"**{kills:,} kills, {others:,} other mishaps and {inputs:,} damaged inputs; a promise was broken {failures:,} "
-        f"times.** Tried {when} with sendvae {versions} on {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']:.0f} GiB, Python {machine['python']}, PyTorch {machine['torch']}."
+        f"times.** Tried {when} with sendvae {versions} on {'; and on '.join(places)}."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sendvae import __version__
 from sendvae.files import write_text
 
 RECORD = Path(__file__).parents[2] / "docs/results/reliability.json"
+Machine = dict[str, str | int | float]
 FACTS = ("processor", "cores", "memory_gib", "python", "torch")  # of the machine
 
 
@@ -29,6 +30,7 @@ class Row:
         files: that were compared with the undisturbed ones after each case.
         failures: cases in which what is promised did not hold.
         date, version: when, and of which version.
+        machine: on which of the record's machines.
     """
 
     what: str
@@ -39,24 +41,40 @@ class Row:
     failures: int
     date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
     version: str = __version__
+    machine: int = 0
 
 
 class Record:
     """The rows so far; several threads may add some.
 
+    Args:
+        path: of the record.
+        anew: forget the rows that are there.
+        beside: keep the rows of other machines, and name their machines.
+
+    Attributes:
+        machines: on which rows were made; each row says on which one.
+
     Raises:
-        ValueError: they were made on another machine.
+        ValueError: there are rows of another machine, which were neither to be forgotten nor to be kept.
     """
 
-    def __init__(self, path: Path = RECORD, anew: bool = False) -> None:
+    def __init__(self, path: Path = RECORD, anew: bool = False, beside: bool = False) -> None:
         self.path, self._lock = path, threading.Lock()
-        self.machine = {name: machine()[name] for name in FACTS}
+        self.machines: list[Machine] = []
         self.rows: dict[tuple[str, str], Row] = {}
+        here: Machine = {name: machine()[name] for name in FACTS}
         if path.is_file() and not anew:
             found = json.loads(path.read_text())
-            if found["machine"] != self.machine:
-                raise ValueError(f"{path} was made on another machine, {found['machine']}: begin --anew")
+            self.machines = found["machines"]
+            if not beside and (others := [one for one in self.machines if one != here]):
+                raise ValueError(
+                    f"{path} has rows of another machine, {others[0]}: begin --anew, or keep them with --beside"
+                )
             self.rows = {(row["what"], row["stage"]): Row(**row) for row in found["rows"]}
+        if here not in self.machines:
+            self.machines.append(here)
+        self._here = self.machines.index(here)
 
     def holds(self, what: str, stage: str, cases: int) -> bool:
         """Whether so many cases were tried, and none failed."""
@@ -64,10 +82,10 @@ class Record:
         return row is not None and row.cases >= cases and not row.failures
 
     def add(self, row: Row) -> None:
-        """Keep a row, in place of an older one, on the disk at once."""
+        """Keep a row of this machine, in place of an older one, on the disk at once."""
         with self._lock:
-            self.rows[row.what, row.stage] = row
+            self.rows[row.what, row.stage] = replace(row, machine=self._here)
             rows = [asdict(self.rows[key]) for key in sorted(self.rows)]
-            document = {"machine": self.machine, "rows": rows}
+            document = {"machines": self.machines, "rows": rows}
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.path, json.dumps(document, indent=1) + "\n")
