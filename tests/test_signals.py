@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from sendvae.signals import answered_signals, collected_signals
+from sendvae.signals import answered_signals, blocked_signals, collected_signals, handled_signals
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -85,3 +85,34 @@ def test_only_signals_that_ask_to_stop_are_answered_and_the_thread_ends() -> Non
     assert answers == []
     assert threading.active_count() == threads
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_handlers_are_put_back_after_an_error() -> None:
+    before = [signal.getsignal(number) for number in BOTH]
+    received: list[int] = []
+
+    def fail() -> None:
+        with handled_signals(dict.fromkeys(BOTH, lambda number, _frame: received.append(number))):
+            signal.raise_signal(signal.SIGTERM)
+            raise ValueError("in the block")
+
+    with pytest.raises(ValueError, match="in the block"):
+        fail()
+    assert received == [signal.SIGTERM]
+    assert [signal.getsignal(number) for number in BOTH] == before
+
+
+def test_blocked_signals_wait_and_the_former_mask_comes_back() -> None:
+    received: list[int] = []
+    outer = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with handled_signals(dict.fromkeys(BOTH, lambda number, _frame: received.append(number))):
+            with blocked_signals(BOTH):
+                signal.raise_signal(signal.SIGTERM)
+                assert received == []
+            assert received == [signal.SIGTERM]
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            assert signal.SIGINT in mask
+            assert signal.SIGTERM not in mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, outer)

@@ -26,7 +26,7 @@ NEEDED = (RANK, LOCAL_RANK, "MASTER_ADDR", "MASTER_PORT")
 
 @contextmanager
 def process_group() -> Iterator[torch.device]:
-    """Joins the processes of the launcher, if there are any, and leaves them at the end.
+    """Join the launcher's process group, if there is one, and leave it at the end.
 
     Yields the device of this process: its own GPU, or the CPU. Tensors on GPUs travel by NCCL, others by gloo.
 
@@ -72,22 +72,22 @@ def process_group() -> Iterator[torch.device]:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if _grouped() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if _grouped() else 1
 
 
 def is_main() -> bool:
-    """Whether this is the one process that writes files and speaks to people."""
+    """Return whether this is process 0, which alone writes files and prints."""
     return rank() == 0
 
 
 def group_beside() -> dist.ProcessGroup | None:
-    """A group of all processes by which threads of theirs meet beside the training; every process calls this."""
+    """Return a second group of all processes, for threads beside the training; every process must call this."""
     if not _grouped():
         return None
     group = dist.new_group(backend="gloo")
@@ -96,13 +96,13 @@ def group_beside() -> dist.ProcessGroup | None:
 
 
 def barrier(group: dist.ProcessGroup | None = None) -> None:
-    """Waits until every process has come here."""
+    """Wait until every process has reached this call."""
     if _grouped():
         dist.barrier(group)
 
 
 def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The mean over processes, the same on each of them; the argument stays as it is, and no gradient flows."""
+    """Return the mean over processes, equal on all of them, without gradient; the argument is not changed."""
     total = tensor.detach().clone(memory_format=torch.contiguous_format)
     if _grouped():
         dist.all_reduce(total)  # a sum: gloo has no mean
@@ -110,7 +110,7 @@ def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def all_gather(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "world ..."]:
-    """The tensors of all processes, by rank; gradient flows back to the process that each came from.
+    """Return the tensors of all processes by rank; gradients flow back to the process that each came from.
 
     The gradient is that of the *sum* of all processes' losses. Every process calls this, with one shape.
     """
@@ -138,7 +138,7 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tensor, "*shape"]:
-    """The tensor of process `source`, on every process. The others give one of that shape and type."""
+    """Return the tensor of process `source` on every process. The others pass one of its shape and type."""
     received = tensor.detach().clone(memory_format=torch.contiguous_format)
     if _grouped():
         dist.broadcast(received, source)
@@ -146,7 +146,7 @@ def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tenso
 
 
 def any_process(flag: bool) -> bool:
-    """Whether it is true on at least one process; every one of them calls this."""
+    """Return whether the argument is true on at least one process; every process must call this."""
     if not _grouped():
         return flag
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -156,7 +156,7 @@ def any_process(flag: bool) -> bool:
 
 
 def main_value(value: Value, group: dist.ProcessGroup | None = None) -> Value:
-    """Process 0's value, on every process."""
+    """Return process 0's value on every process."""
     box = [value]
     if _grouped():
         dist.broadcast_object_list(box, group=group)
@@ -178,17 +178,17 @@ def any_sharded(tensors: Iterable[Tensor]) -> bool:
 
 
 def local(tensor: Any) -> Tensor:
-    """This process's part of a tensor that FSDP may have sharded; shares its memory."""
+    """Return this process's part of a tensor that FSDP may have sharded; it shares memory with the tensor."""
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 def whole(tensor: Any) -> Tensor:
-    """All of a tensor that may be sharded; every process calls this."""
+    """Return the whole of a tensor that may be sharded; every process must call this."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
 def laid_out_as(target: Any, tensor: Tensor) -> Tensor:
-    """A whole tensor, on the device of `target` and sharded as that is."""
+    """Return a whole tensor on the device of `target`, sharded like it."""
     if not is_sharded(target):
         return tensor.to(target.device)
     from torch.distributed.tensor import distribute_tensor
@@ -198,7 +198,7 @@ def laid_out_as(target: Any, tensor: Tensor) -> Tensor:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let everything inside answer for a single process: what one process counts by itself must not wait for the others."""
+    """Make this module act as for a single process within the block, so that nothing waits for the others."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -215,7 +215,7 @@ def _grouped() -> bool:
 
 
 def _is_of_others(error: RuntimeError) -> bool:
-    """Whether an error says that processes cannot reach each other; gloo's own have no type but a place in its code."""
+    """Return whether an error means that processes lost each other; gloo's errors are known by its source path only."""
     return isinstance(error, dist.DistError) or "/gloo/" in str(error)
 
 

@@ -1,16 +1,43 @@
-"""Signals that ask to stop, collected for whoever ends at a clean place."""
+"""Handlers and masks of signals, each of which is put back at the end of a block."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from signal import Handlers
 from types import FrameType
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+Handler = Callable[[int, FrameType | None], object] | Handlers | int | None
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)  # the signals that ask a process to stop
 END = 0  # no signal has this number
+
+
+@contextmanager
+def handled_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Handle signals by these handlers within the block, and by the former ones again after it.
+
+    Only the main thread may set handlers.
+    """
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def blocked_signals(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Let signals to this thread wait until the end of the block; then restore the mask that was there before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -31,42 +58,38 @@ def collected_signals(interrupt_at_second: bool = False) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(signum)
 
-    before = {number: signal.signal(number, note) for number in STOPPING}
-    try:
+    with handled_signals(dict.fromkeys(STOPPING, note)):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def answered_signals(answer: Callable[[int], None]) -> Iterator[None]:
-    """Call `answer` with the first SIGTERM or SIGINT at once, from a thread.
+    """Call `answer` at once with the first SIGTERM or SIGINT, from a thread of its own.
 
-    Python runs handlers in the main thread, after what that computes there and then: a backward pass, say. Outside the
-    main thread nothing is answered.
+    Python runs a handler only after the main thread has left the C code that it is in, such as a backward pass.
+    Outside the main thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard, told = socket.socketpair()
-    told.setblocking(False)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
 
     def listen() -> None:
         answered = False
-        while (number := heard.recv(1)[0]) != END:  # of all signals with a handler in Python
+        while (number := reader.recv(1)[0]) != END:  # every signal with a Python handler arrives
             if number in STOPPING and not answered:
                 answer(number)
                 answered = True
 
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, name="signals", daemon=True)
     listener.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        told.send(bytes([END]))
+        writer.send(bytes([END]))
         listener.join()
-        told.close()
-        heard.close()
+        writer.close()
+        reader.close()

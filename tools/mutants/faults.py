@@ -43,7 +43,7 @@ MUTANTS = [
         "A signal after the end of a command ends Python with its number.",
         "cli/stopping.py",
         "        atexit.register(_end_undisturbed, own)\n",
-        "",
+        "        pass\n",
         ROOF,
     ),
     Mutant(

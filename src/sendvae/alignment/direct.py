@@ -29,7 +29,7 @@ class LinearProjection(nn.Module):
 def marginal_cosine_loss(
     projected: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"], margin: float = COSINE_MARGIN
 ) -> Float[Tensor, ""]:
-    """Mean over positions of relu(1 - margin - cos): pairs closer than the margin are left alone. In float32."""
+    """Return the mean over positions of relu(1 - margin - cos), float32; pairs within the margin add nothing."""
     with full_precision(projected.device):
         cosine = F.cosine_similarity(projected.float(), target.float(), dim=-1)
         return F.relu(1.0 - margin - cosine).mean()
@@ -38,7 +38,7 @@ def marginal_cosine_loss(
 def distance_matrix_loss(
     projected: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"], margin: float = DISTANCE_MARGIN
 ) -> Float[Tensor, ""]:
-    """Mean over pairs of positions of relu(|cos_projected - cos_target| - margin). In float32."""
+    """Return the mean over pairs of positions of relu(|cos_projected - cos_target| - margin), float32."""
     with full_precision(projected.device):  # it would run the products in half precision
         unit_a, unit_b = F.normalize(projected.float(), dim=-1), F.normalize(target.float(), dim=-1)
         difference = unit_a @ unit_a.transpose(1, 2) - unit_b @ unit_b.transpose(1, 2)
@@ -48,7 +48,7 @@ def distance_matrix_loss(
 def adaptive_weight(
     reconstruction_loss: Float[Tensor, ""], alignment: Float[Tensor, ""], last_layer: Tensor, elements: int
 ) -> Float[Tensor, ""]:
-    """|grad of the reconstruction loss| / |grad of the alignment loss| at the encoder's last layer.
+    """Return |grad of reconstruction loss| / |grad of alignment loss| at the encoder's last layer.
 
     VA-VAE's pixel losses are sums over the C*H*W values of an image where ours are means, and its alignment is a
     mean as ours is: its ratio is C*H*W times ours, and so is the bound of 1e8 that it puts on it.

@@ -10,7 +10,7 @@ from sendvae.nn.precision import full_precision
 
 
 def alignment_loss(predicted: Float[Tensor, "B N D"], target: Float[Tensor, "B N D"]) -> Float[Tensor, ""]:
-    """Mean over patches of 1 - cos(predicted, target): in [0, 2], 0 for parallel features (Eq. 2).
+    """Return the mean over patches of 1 - cos(predicted, target), in [0, 2]; 0 for parallel features (Eq. 2).
 
     Computed in float32 under autocast too: in half precision the norms overflow. A zero vector counts as
     orthogonal, and its gradient is finite.

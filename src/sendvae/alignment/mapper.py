@@ -61,7 +61,7 @@ class Mapper(nn.Module):
         self.mlp = projector(width, hidden, out_width or width)
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N D"]:
-        """Normalised (noised) latent to predicted patch tokens, row-major.
+        """Return the patch tokens predicted from a normalised (noised) latent, row-major.
 
         Raises:
             ValueError: the latent does not give the mapper's grid of tokens.

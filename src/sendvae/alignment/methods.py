@@ -96,7 +96,7 @@ ALIGNMENTS: Registry[Callable[..., nn.Module]] = Registry(
 
 
 def build_alignment(method: str, **options: float | None) -> nn.Module:
-    """A fresh alignment head. Each method takes of the options what it needs.
+    """Return a freshly initialised alignment head. Each method uses the options that it needs.
 
     Args:
         method: a name in ALIGNMENTS.

@@ -9,7 +9,7 @@ from torch import Tensor
 def noise_latents(
     z: Float[Tensor, "B C h w"], alpha: Float[Tensor, " B"], noise: Float[Tensor, "B C h w"]
 ) -> Float[Tensor, "B C h w"]:
-    """z_t = alpha_t z + (1 - alpha_t) epsilon (Eq. 1), alpha in [0, 1]: 1 gives z, 0 gives the noise.
+    """Return z_t = alpha_t z + (1 - alpha_t) epsilon (Eq. 1) for alpha in [0, 1]: 1 gives z, 0 gives the noise.
 
     Raises:
         ValueError: alpha is not one number per image, or the noise has another shape than z.

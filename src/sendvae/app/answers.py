@@ -1,4 +1,4 @@
-"""From what somebody chose in the browser to a piece of the page; knows nothing of gradio."""
+"""Answers the choices made in the browser with HTML fragments, independently of gradio."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_PICTURE = Refusal("there is no picture", next_step="drop one, or take an emoj
 
 @dataclass(frozen=True)
 class Answers:
-    """One method a question; each returns HTML.
+    """The answers of the app, a method for each question; each returns HTML.
 
     Attributes:
         models: on `device`.
@@ -84,7 +84,7 @@ class Answers:
         )
 
     def draw(self, order: Order) -> Iterator[str | None]:
-        """Show samples as they come to be; None where nothing is new.
+        """Yield samples while they are drawn; None where nothing is new.
 
         Raises:
             Refusal: settings out of range, no model, or models that do not go together.
@@ -112,10 +112,10 @@ class Answers:
             yield fragment("samples.html", panels=panels, done=_all_done(panels, len(models)), **content)
 
     def read(self, upload: Path | None, name: str, fit: str, told: probe.Told) -> str:
-        """Show what the attribute probe of a tokenizer reads in an uploaded picture.
+        """Show which attributes a tokenizer's probe predicts for an uploaded picture.
 
         Args:
-            told: is told how far the fit of the probe is, which is made once.
+            told: called with the progress of fitting the probe, which happens once.
 
         Raises:
             Refusal: no picture, or one that cannot be taken; no such tokenizer.
@@ -131,7 +131,7 @@ class Answers:
     def interpolate(
         self, first: Path | None, last: Path | None, names: Sequence[str], steps: int, fit: str
     ) -> str:
-        """Show the ways between two uploaded pictures, in the size that the tokenizers were made for.
+        """Show the interpolations between two uploaded pictures, at the size that the tokenizers were made for.
 
         Raises:
             Refusal: a picture is missing or cannot be taken; no tokenizer; too many steps.

@@ -20,7 +20,7 @@ from sendvae.evaluation.sampling import decode_samples, draw_images
 
 PRESET = "sample/paper"  # the default of `sendvae sample`
 PREVIEWS = 8  # of each model
-PATIENCE = 0.5  # seconds without anything new, after which whoever waits may leave
+PATIENCE = 0.5  # seconds without anything new, after which the reader gets a chance to stop
 MAX_IMAGES, MAX_STEPS, MAX_GUIDANCE = 64, 1000, 20.0
 MAX_SEED = 2**31 - 1
 
@@ -29,8 +29,8 @@ class Panel(NamedTuple):
     """Images of one model.
 
     Attributes:
-        images: what the current step points to; of the last one the samples.
-        step, steps: how far they are.
+        images: the estimate of the samples at this step; at the last step the samples.
+        step, steps: number of this step, and of all steps.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
@@ -40,7 +40,7 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asked for: models by title, class numbers (none: at random), and the sampler's settings."""
+    """A request: models by title, class numbers (none: random ones), and the sampler's settings."""
 
     models: Sequence[str]
     classes: Sequence[int]
@@ -50,7 +50,7 @@ class Order:
     images: int
 
     def config(self) -> SampleConfig:
-        """Return the settings as `sendvae sample` has them.
+        """Return the settings as a configuration of `sendvae sample`.
 
         Raises:
             Refusal: a number out of range.
@@ -77,7 +77,7 @@ class Order:
 
 
 def labels_of(models: Mapping[str, DiffusionModel], config: SampleConfig) -> Labels:
-    """Return the labels that all models are given.
+    """Return the labels, which are the same for all models.
 
     Raises:
         Refusal: the models have different numbers of classes, or a label is no class.
@@ -100,9 +100,9 @@ def labels_of(models: Mapping[str, DiffusionModel], config: SampleConfig) -> Lab
 def draw(
     models: Mapping[str, DiffusionModel], config: SampleConfig, labels: Labels
 ) -> Iterator[dict[str, Panel] | None]:
-    """Yield the panels of all models so far, whenever one has changed; the models are drawn one after the other.
+    """Yield the panels of all models whenever one has changed; models are drawn one after the other.
 
-    Between them, None: nothing is new, but the generator may be closed here.
+    It yields None from time to time when nothing is new, so that the generator can be closed.
 
     Where their latents have one shape, image i begins with the same noise in every panel.
 
@@ -119,9 +119,9 @@ def draw(
 
 
 def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> Iterator[Panel | None]:
-    """Yield what the steps point to, `PREVIEWS` times, then the samples; None after every `PATIENCE` seconds.
+    """Yield `PREVIEWS` estimates of the samples, then the samples; None after every `PATIENCE` seconds.
 
-    The sampler runs in a thread of its own; whoever closes this generator ends it at its next step.
+    The sampler runs in its own thread, which ends at its next step once this generator is closed.
     """
     found: queue.Queue[Panel | BaseException] = queue.Queue()
     closed = threading.Event()
@@ -145,7 +145,7 @@ def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> It
 
 
 class _Closed(Exception):
-    """Nobody waits for the samples any more."""
+    """The reader of the samples has closed the generator."""
 
 
 def _sample(
@@ -174,5 +174,5 @@ def _sample(
         found.put(Panel(images, config.steps, config.steps))
     except _Closed:
         return
-    except BaseException as error:  # whatever it is, it is for whoever waits
+    except BaseException as error:  # any error is raised again where the samples are read
         found.put(error)

@@ -1,4 +1,4 @@
-"""Pieces of the page: templates of HTML that carry their pictures in themselves, so that no file is served."""
+"""HTML fragments with embedded pictures, so that no file is served."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def fragment(template: str, **content: Any) -> str:
 
 
 def message(error: Refusal) -> str:
-    """Say what whoever sits at the browser can mend."""
+    """Return a fragment with a message that tells the user what to change."""
     return fragment("message.html", error=error)
 
 
 def picture(pixels: UInt8[Tensor, "3 H W"]) -> str:
-    """Return a PNG as an address that holds it."""
+    """Return a picture as a data URL of a PNG."""
     file = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(file, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

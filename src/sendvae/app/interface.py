@@ -1,4 +1,4 @@
-"""The page: gradio's components, and which answer belongs to which of them."""
+"""The page: gradio's components, each connected to its answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UPLOADS_KEPT = 3600  # seconds
 # The page keeps the last preview, and says so until something else is drawn.
 STOPPED = """() => { document.querySelector("#samples").dataset.stopped = "yes"; }"""
 BEGUN = """(...choices) => { delete document.querySelector("#samples").dataset.stopped; return choices; }"""
-ONE_AT_A_TIME = "one at a time"  # what computes waits for what computes
+ONE_AT_A_TIME = "one at a time"  # only one computation runs at a time
 
 
 def build(answers: Answers, folder: Path) -> gr.Blocks:
@@ -107,7 +107,7 @@ class Page:
         self.tokenizers = list(answers.models.tokenizers)
 
     def reconstruct(self) -> None:
-        """Build the tab of reconstructions, which follow every change."""
+        """Build the tab of reconstructions, which are renewed at every change."""
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 image = self._picture("Picture")
@@ -197,7 +197,7 @@ class Page:
         )  # fmt: skip
 
     def interpolate(self) -> None:
-        """Build the tab of interpolations, which follow every change."""
+        """Build the tab of interpolations, which are renewed at every change."""
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 first, last = self._picture("From"), self._picture("To")
@@ -217,7 +217,7 @@ class Page:
         self._follow(changes, answer, [first, last, names, steps, fit], shown)
 
     def _picture(self, label: str) -> gr.Image:
-        """An upload, with a button that takes an emoji instead."""
+        """Add an upload field with a button that takes an emoji instead."""
         image = gr.Image(
             label=label, type="filepath", format="png", image_mode=None, sources=["upload", "clipboard"],
             buttons=[], height=220,
@@ -235,7 +235,7 @@ class Page:
     def _follow(
         self, changes: Sequence[Any], answer: Callable[..., str], inputs: Sequence[Any], shown: gr.HTML
     ) -> None:
-        """Answer at every one of these events; of several that wait, the last counts."""
+        """Answer each of these events; if several wait, only the last is answered."""
         gr.on(
             list(changes), lambda *values: _said(lambda: answer(*values)), list(inputs), shown,
             preprocess=False, trigger_mode="always_last", show_progress="minimal", concurrency_limit=1,
@@ -243,7 +243,7 @@ class Page:
         )  # fmt: skip
 
     def _path(self, upload: dict[str, Any] | None) -> Path | None:
-        """Where an upload lies; whatever lies elsewhere is none."""
+        """Return the path of an upload; None for any path outside of the uploads' folder."""
         if upload is None:
             return None
         path = Path(str(upload.get("path"))).resolve()
@@ -255,7 +255,7 @@ def _hint(text: str) -> str:
 
 
 def _said(answer: Callable[[], str]) -> str:
-    """Return an answer, or in words why there is none."""
+    """Return an answer, or a message that says why there is none."""
     try:
         return answer()
     except Exception as error:
@@ -263,7 +263,7 @@ def _said(answer: Callable[[], str]) -> str:
 
 
 def _streamed(answer: Callable[..., Iterator[str | None]]) -> Callable[..., Iterator[Any]]:
-    """Return a generator function that ends with words where `answer` raises, and changes nothing at None.
+    """Return a generator function that ends with a message when `answer` raises, and skips updates that are None.
 
     gradio can end it only where it yields.
     """
@@ -279,7 +279,7 @@ def _streamed(answer: Callable[..., Iterator[str | None]]) -> Callable[..., Iter
 
 
 def _told(error: Exception) -> Refusal:
-    """Return what may be said in the browser; the rest is said in the terminal."""
+    """Return the message for the browser; print any error that is no `Refusal` in the terminal."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""The way from one picture to another through latent space."""
+"""Interpolation between two pictures in latent space."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def interpolate(
 ) -> UInt8[Tensor, "N 3 H H"]:
     """Return the decoded pictures between two, whose ends are the two reconstructions.
 
-    The way leads through the latents as a diffusion model sees them, normalised, where the tokenizer carries its
-    statistics; else through raw ones.
+    Normalised latents, as a diffusion model sees them, are interpolated if the tokenizer carries its statistics, else
+    raw ones.
 
     Args:
         tokenizer: on the device.
@@ -73,7 +73,7 @@ def interpolate(
 def _between(
     tokenizer: Tokenizer, latents: Float[Tensor, "2 C *n"], steps: int, way: str
 ) -> Float[Tensor, "M C *n"]:
-    """The latents without the ends, computed in float64 on the CPU."""
+    """Return the latents between the two ends, computed in float64 on the CPU."""
     stats = tokenizer.latent_stats
     a, b = (latents if stats is None else stats.normalize(latents)).cpu().double()
     move = linear if way == "linear" else spherical

@@ -1,4 +1,4 @@
-"""The models that the app shows: opened before anything is served, so that a wrong name costs seconds."""
+"""The models that the app shows. They are opened before the server starts, so a wrong name is an early error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPORTS = {"tokenizer": "tokenizer", "diffusion": "sit", "joint": "sit"}  # kind
 
 @dataclass(frozen=True)
 class Models:
-    """What can be looked at.
+    """The models that the app shows.
 
     Attributes:
         tokenizers: by title, those of the diffusion models included.
@@ -75,13 +75,13 @@ def finished_runs(folder: Path) -> list[str]:
 
 
 def draws_images(source: str) -> bool:
-    """Whether this is a diffusion model by name, a run of one, or one of its checkpoints."""
+    """Return whether this is the name of a diffusion model, a run of one, or a checkpoint of such a run."""
     path = Path(source)
     return is_diffusion_run(str(path.parent.parent if path.parent.name == CHECKPOINTS else path))
 
 
 def titles(sources: Sequence[str]) -> dict[str, str]:
-    """Return the end of each path or name that tells it from the others; a checkpoint's begins with its run."""
+    """Return the shortest distinct end of each path or name; a checkpoint's begins with its run."""
     parts = {source: Path(_place(source)).parts for source in sources}
     lengths = {source: 3 if CHECKPOINTS in part[-2:-1] else 1 for source, part in parts.items()}
     while True:
@@ -95,7 +95,7 @@ def titles(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _opened(sources: Sequence[str], device: torch.device, skip: bool) -> Models:
-    """Open everything; what cannot be is an error, or left out with a note."""
+    """Open all models; one that cannot be opened is an error, or is left out with a note."""
     tokenizers: dict[str, tuple[str, Tokenizer]] = {}  # by digest of the weights: source and network
     diffusion: dict[str, DiffusionModel] = {}
     for source in sources:
@@ -124,5 +124,5 @@ def _opened(sources: Sequence[str], device: torch.device, skip: bool) -> Models:
 
 
 def _place(source: str) -> str:
-    """The same for a file or folder however it is written."""
+    """Return a source in one spelling for each file or folder."""
     return str(Path(source).resolve()) if Path(source).exists() else source.rstrip("/")

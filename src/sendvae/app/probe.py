@@ -1,4 +1,4 @@
-"""What a linear probe reads in a picture's latent, and how far it can be trusted."""
+"""Linear probes that predict attributes of a picture from its latent, with their F1 on validation images."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ DATA = "emoji"
 SIDE = 64  # pixels of the embedded emoji
 SPLITS = ("train", "val")
 BATCH = 64
-VERSION = 1  # of how a probe is fitted; another one is fitted anew
+VERSION = 1  # of the fitting procedure; probes of other versions are fitted again
 
 Told = Callable[[float, str], None]  # (share done, what is being done)
 
 
 class Reading(NamedTuple):
-    """What the probe says of one attribute.
+    """The probe's prediction of one attribute.
 
     Attributes:
         probability: that the picture has it.
         f1: of the probe on the validation images.
-        always: the F1 of saying yes to every validation image; a probe that is no better has learned nothing.
+        always: the F1 of predicting the attribute for every validation image; a useful probe is better.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Probe:
 
     @property
     def f1_macro(self) -> float:
-        """Mean of F1 over attributes."""
+        """Return the mean of F1 over attributes."""
         return float(self.f1.mean())
 
 
@@ -91,7 +91,7 @@ def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, told: Tol
 
     Args:
         cache: folder of the caches; the latents stay there, too.
-        told: is told how far the work is.
+        told: called with the progress.
 
     Raises:
         UserError: the cache cannot be written.

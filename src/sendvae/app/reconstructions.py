@@ -1,4 +1,4 @@
-"""What tokenizers make of a picture."""
+"""Reconstructions of a picture by tokenizers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reconstruct(
     perceptual: Callable[[Tensor, Tensor], Tensor],
     device: torch.device,
 ) -> dict[str, Reconstruction]:
-    """Return what every tokenizer makes of a picture, measured as `sendvae evaluate reconstruction` does.
+    """Return every tokenizer's reconstruction of a picture, measured as in `sendvae evaluate reconstruction`.
 
     Args:
         tokenizers: on the device.

@@ -1,4 +1,4 @@
-"""What is told to whoever sits at the browser."""
+"""The error whose message is shown in the browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sendvae.errors import UserError
 
 
 class Refusal(UserError):
-    """A mistake that somebody at the browser can mend. Its text names no path of this machine.
+    """A mistake that the user at the browser can correct. Its message names no path of this machine.
 
-    Every other error stays in the terminal, and the browser says so.
+    Every other error is printed in the terminal, and the browser only says so.
     """

@@ -1,4 +1,4 @@
-"""The server of the app: on this machine only, without a word to any other."""
+"""The server of the app, which listens on this machine only and contacts no other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 PORT = 7860
 PORTS_TRIED = 100  # from `PORT` on, where none is given
 PREFIX = "GRADIO_"  # of environment variables that would open files, ports or tunnels
-QUIET = {"GRADIO_ANALYTICS_ENABLED": "False"}  # this switches off the look for new versions, too
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False"}  # this also switches off the check for new versions
 HEADERS = {
     # The browser asks this server only, whatever the page holds.
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -63,7 +63,7 @@ def free_port(wanted: int | None) -> int:
 
 @contextmanager
 def quiet_environment() -> Iterator[Path]:
-    """Take away what would make gradio speak to the world, and yield the folder of uploads, which goes at the end.
+    """Unset what makes gradio contact other machines; yield the folder of uploads, which is removed at the end.
 
     gradio reads its variables when it is imported: that happens inside.
     """
@@ -87,7 +87,7 @@ def served(build: Callable[[Path], Any], port: int) -> Iterator[str]:
         build: makes gradio's blocks, given the folder of uploads.
 
     Raises:
-        UserError: somebody took the port meanwhile.
+        UserError: another program has taken the port meanwhile.
     """
     with quiet_environment() as folder:
         blocks = build(folder)
@@ -118,7 +118,7 @@ def wait() -> None:
 
 
 def _fault(port: int) -> str | None:
-    """Why a port cannot be opened; None if it can."""
+    """Return why a port cannot be opened; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -135,9 +135,9 @@ def _middleware() -> Any:
 
 
 class Guard:
-    """ASGI middleware: refuses requests for other hosts, adds `HEADERS`, and to the page what gradio's lacks.
+    """ASGI middleware that refuses requests for other hosts, adds `HEADERS`, and completes gradio's page.
 
-    A page elsewhere whose name resolves to this machine asks for its own host, and gets nothing.
+    A foreign page whose name resolves to this machine (DNS rebinding) sends its own host, and is refused.
     """
 
     def __init__(self, app: Any) -> None:

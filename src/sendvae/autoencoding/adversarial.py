@@ -12,14 +12,14 @@ ADAPTIVE_EPS, ADAPTIVE_MAX_OF_SUMS = 1e-4, 1e4
 
 
 def hinge_generator_loss(fake: Float[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
-    """-mean D(reconstruction)."""
+    """Return -mean D(reconstruction)."""
     return -fake.float().mean()
 
 
 def hinge_discriminator_loss(
     real: Float[Tensor, "B 1 h w"], fake: Float[Tensor, "B 1 h w"]
 ) -> Float[Tensor, ""]:
-    """(mean relu(1 - D(image)) + mean relu(1 + D(reconstruction))) / 2."""
+    """Return (mean relu(1 - D(image)) + mean relu(1 + D(reconstruction))) / 2."""
     return 0.5 * (F.relu(1.0 - real.float()).mean() + F.relu(1.0 + fake.float()).mean())
 
 
@@ -29,7 +29,7 @@ def adaptive_weight(
     last_layer: Tensor,
     elements: int,
 ) -> Float[Tensor, ""]:
-    """|grad of the reconstruction loss| / |grad of the adversarial loss| at the decoder's last layer.
+    """Return |grad of reconstruction loss| / |grad of adversarial loss| at the decoder's last layer.
 
     latent-diffusion *sums* |x - x'| + LPIPS over the C*H*W values of an image, its distance counted at each of
     them, and averages over the batch; ours are means over these values. So its loss, and its ratio, are C*H*W

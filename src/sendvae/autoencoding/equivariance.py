@@ -34,12 +34,12 @@ class Transformation:
 def draw_transformation(
     generator: torch.Generator, side: int, probability: float, smallest: float
 ) -> Transformation | None:
-    """Return what is done to a batch; None, which leaves it as it is, with a probability of 1 - `probability`.
+    """Draw the transformation of a batch; with a probability of 1 - `probability` it is None, the identity.
 
     Args:
         generator: on the CPU.
         side: of the latent grid, which is square.
-        smallest: share of the side that is left at least; all whole sides from there on are as likely.
+        smallest: smallest share of the side that may be left; all whole sides from there on are equally likely.
     """
     chance, turn, shrink = torch.rand(3, generator=generator).tolist()
     if chance >= probability:

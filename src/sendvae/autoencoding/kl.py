@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def kl_loss(mean: Float[Tensor, "B C h w"], logvar: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:
-    """KL(N(mean, exp(logvar)) || N(0, I)) in nats: summed over C, h, w, mean over the batch, float32.
+    """Return KL(N(mean, exp(logvar)) || N(0, I)) in nats, summed over C, h, w, averaged over the batch, float32.
 
     With the *mean* reconstruction loss of REPA-E, weight 1e-6 pulls 3*H*W times harder than the same weight
     beside latent-diffusion's summed one.

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from sendvae.signals import Handler, handled_signals
+
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 AGAIN = "run the same command again to go on"
 
@@ -40,14 +42,13 @@ def terminable() -> Iterator[None]:
             os._exit(TERMINATED)
         raise Terminated
 
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    handlers: dict[signal.Signals, Handler] = {signal.SIGTERM: end}
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+        handlers[signal.SIGINT] = signal.default_int_handler
     try:
-        yield
+        with handled_signals(handlers):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         atexit.register(_end_undisturbed, own)
 
 

@@ -1,4 +1,4 @@
-"""The .npz files of ADM's evaluator, images streamed from the archive: 50,000 of 256 pixels are 9.8 GB."""
+"""The .npz files of ADM's evaluator; images are streamed, since 50,000 of 256 x 256 pixels take 9.8 GB."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ LAYOUT = f"{IMAGES}: uint8 (N, H, W, 3)"
 
 
 class AdmArchive:
-    """An image set of `arr_0`, read from the archive as needed; and the statistics beside it, where there are any.
+    """The images of `arr_0`, read from the archive when needed, and the feature statistics that may lie beside it.
 
-    Reading is quick in ascending order: the archive is read forwards, and from its beginning again when positions
-    fall. Classes are the numbers in `arr_1`, where there is one, as in ADM's files of samples.
+    Ascending positions are read fast: the archive is a stream, which restarts from its beginning when a position is
+    lower than the one before. Classes are the numbers in `arr_1`, where there is one, as in ADM's files of samples.
 
     Args:
-        limit: only the first so many images.
+        limit: use only this many images, from the first on.
 
     Raises:
-        UserError: no such file, not an npz, truncated, or an array that is no images.
+        UserError: the file is missing, truncated or no npz file, or its `arr_0` does not hold images.
     """
 
     def __init__(self, path: Path, limit: int | None = None) -> None:
@@ -61,7 +61,7 @@ class AdmArchive:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the whole file."""
+        """Return the digest of the whole file."""
         with self.path.open("rb") as file:
             whole = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         return whole if self.count == self.shape[0] else f"{whole}[:{self.count}]"
@@ -76,7 +76,7 @@ class AdmArchive:
         return Sample(images[0], int(labels[0]), self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
-        """The images at positions, in their order.
+        """Return the images at positions, in the order of the positions.
 
         Raises:
             UserError: the file is damaged, or ends before one of them.
@@ -123,14 +123,14 @@ class AdmArchive:
         return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(self.shape[1:])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open file: another process opens its own."""
+        """Leave out the open file, since another process opens its own."""
         return {**self.__dict__, "_file": None}
 
     def statistics(self, features: str) -> tuple[Float64[Tensor, " D"], Float64[Tensor, "D D"]] | None:
-        """The stored mean and covariance of "pool" or "spatial" features, if the file has them.
+        """Return the stored mean and covariance of "pool" or "spatial" features; None if the file has none.
 
         Raises:
-            UserError: it is not one: shapes, NaN, or pickled objects.
+            UserError: the arrays have wrong shapes, are not finite, or are pickled objects.
         """
         names = STATISTICS[features]
         if not set(names) <= self.names:
@@ -144,7 +144,7 @@ class AdmArchive:
         return torch.from_numpy(mean), torch.from_numpy(cov)
 
     def _reading(self, what: str) -> AbstractContextManager[None]:
-        """Name the file and what of it is read where that is damaged."""
+        """Turn an error of the archive into one that names the file and the damaged part."""
         return zip_damage(lambda reason: self._damaged(f"{what}: {reason}"))
 
     def _not_whole(self, _reason: str) -> UserError:
@@ -176,7 +176,7 @@ class AdmArchive:
 
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Of the .npy format: shape, whether columns come first, type; the file then stands at the data.
+    """Return the shape, whether the order is Fortran's, and the type of an .npy file; leave it at the data.
 
     Args:
         file: binary; Any, since the stubs and the run time disagree on the type of an archive's member.

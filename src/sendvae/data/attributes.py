@@ -19,7 +19,7 @@ class AttributeTable:
         keys: one per image, unique.
         names: one per attribute.
         values: bool (images, attributes).
-        groups: what must not be torn apart by a split (the concept an image depicts), one per image.
+        groups: one per image, such as the concept that it depicts; a split keeps the images of a group together.
     """
 
     keys: tuple[str, ...]
@@ -33,7 +33,7 @@ class AttributeTable:
             raise ValueError(f"values must be {expected}, got {self.values.shape}")
 
     def rows(self, keys: list[str]) -> np.ndarray:
-        """Values of the named images, bool (len(keys), attributes).
+        """Return the values of the named images, bool (len(keys), attributes).
 
         Raises:
             UserError: for a key without attributes.
@@ -55,7 +55,7 @@ class AttributeTable:
         return AttributeTable(tuple(keys), self.names, values, tuple(group[key] for key in keys))
 
     def save(self, path: Path) -> None:
-        """JSON; the values of an image as one string of 0 and 1."""
+        """Write the table as JSON, with the values of an image as one string of 0 and 1."""
         rows = {
             key: [group, "".join("01"[v] for v in row)]
             for key, group, row in zip(self.keys, self.groups, self.values.astype(int), strict=True)

@@ -1,4 +1,4 @@
-"""Many pieces of few files, on the local disk or elsewhere."""
+"""Reading many byte ranges of a few files, on the local disk or a remote file system."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ByteRanges:
         return ByteRanges, (self.location, self.names)
 
     def read(self, pieces: Sequence[Piece]) -> list[bytes]:
-        """The pieces, in their order.
+        """Return the bytes of the pieces, in their order.
 
         Raises:
             UserError: a file is missing or shorter than expected, or a server does not send ranges.

@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:
-    """`short_side`, then the centre. Source: `center_crop_arr` of guided-diffusion, as SiT, REPA, REPA-E use it."""
+    """Resize by `short_side`, then cut out the centre: `center_crop_arr` of guided-diffusion (SiT, REPA, REPA-E)."""
     image = short_side(image, size)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
 
 
 def short_side(image: Image.Image, size: int) -> Image.Image:
-    """Halves with a box filter while the short side is at least twice `size`, then bicubic to exactly `size`."""
+    """Halve with a box filter while the short side is at least twice `size`, then resize it to `size` (bicubic)."""
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     scale = size / min(image.size)
@@ -27,12 +27,12 @@ def short_side(image: Image.Image, size: int) -> Image.Image:
 
 
 def as_pixels(image: Image.Image) -> UInt8[Tensor, "3 H W"]:
-    """An RGB image as it is."""
+    """Return the pixels of an RGB image without a crop."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def adm_crop(size: int) -> Callable[[Image.Image], UInt8[Tensor, "3 H W"]]:
-    """ADM's crop, 8-bit."""
+    """Return ADM's centre crop, uint8."""
     return lambda image: as_pixels(center_crop(image, size))
 
 

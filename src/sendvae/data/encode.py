@@ -1,4 +1,4 @@
-"""One image of any format -> the ADM crop, losslessly encoded."""
+"""Encoding the ADM crop of an image of any format without loss."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ ENLARGED = "enlarged"
 
 
 class UnreadableImage(ValueError):
-    """Bytes that PIL cannot make pixels of, with its reason."""
+    """PIL cannot decode an image; the message is PIL's reason."""
 
 
 TOO_SMALL = "smaller than"  # begins the reason of every `TooSmall`
 
 
 class TooSmall(UnreadableImage):
-    """An image that would have to be enlarged."""
+    """The image is smaller than the crop and would have to be enlarged."""
 
 
 class Encoded(NamedTuple):
-    """An encoded crop, and what was changed about the image, as `Rgb` says it."""
+    """An encoded crop, and the changes that `Rgb` lists."""
 
     data: bytes
     changes: tuple[str, ...]
@@ -70,7 +70,7 @@ def encode_cropped(
     background: Colour = WHITE,
     allow_enlarging: bool = True,
 ) -> Encoded:
-    """The centre crop as ADM defines it, of an encoded image; or ("short-side") what that would crop.
+    """Return the encoded ADM centre crop of an encoded image; with "short-side" the resized image before the crop.
 
     Raises:
         UnreadableImage: the image is damaged, or larger than PIL's limit against decompression bombs.
@@ -89,10 +89,10 @@ def encode_cropped(
 
 
 def load_rgb(data: bytes, size: int, background: Colour = WHITE) -> Rgb:
-    """The first frame of an encoded image, as `to_rgb` makes it.
+    """Return the first frame of an encoded image, converted by `to_rgb`.
 
     Args:
-        size: to which the short side will be resized; what would become too long is refused.
+        size: length to which the short side will be resized; an image whose long side would become huge is refused.
 
     Raises:
         UnreadableImage: as `encode_cropped`.

@@ -1,4 +1,4 @@
-"""Images of a folder, an archive or a hub data set, decoded when they are read."""
+"""Images of a folder, an archive or a hub data set, decoded at each access."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Transform = Callable[[Image.Image], Tensor]
 
 
 class FileImages:
-    """An image set of files that were not prepared.
+    """An image set of files that were not prepared by `sendvae data prepare`.
 
     Args:
         source: as the user gave it, for messages.
@@ -34,7 +34,7 @@ class FileImages:
         labelled: whether every image must have a class, or none; otherwise a set with some of either has no classes.
 
     Raises:
-        UserError: no images, or classes of only some where `labelled`.
+        UserError: there are no images, or `labelled` is set and only some have a class.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FileImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of names, bytes and crop: every file is read."""
+        """Return a digest of names, bytes and crop; every file is read."""
         total = hashlib.sha256()
         with ThreadPoolExecutor() as pool:
             for image, digest in zip(self.images, pool.map(self._digest, range(len(self))), strict=True):
@@ -82,10 +82,10 @@ class FileImages:
         return Sample(self._image(index), int(self.labels[index]), self.keys[index])
 
     def batch(self, indices: Indices) -> ImageBatch:
-        """The images at positions, in their order.
+        """Return the images at positions, in the order of the positions.
 
         Raises:
-            UserError: one that cannot be read, or has another size than those before it.
+            UserError: an image cannot be read, or its size differs from those before it.
         """
         positions = np.asarray(indices).tolist()
         with ThreadPoolExecutor() as pool:
@@ -102,7 +102,7 @@ class FileImages:
         return ImageBatch(torch.stack(images), self.labels_of(indices))
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:
-        """Class numbers; all 0 where there are no classes."""
+        """Return class numbers, all 0 where there are no classes."""
         return torch.from_numpy(self.labels[np.asarray(indices)])
 
     def _image(self, position: int) -> Tensor:

@@ -112,10 +112,10 @@ class ShardImages:
         return Sample(image, int(self.index.labels[index]), self.keys[index])
 
     def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
-        """Images as they are stored, whatever their sizes.
+        """Return the images at their stored sizes, which may differ.
 
         Raises:
-            UserError: one is damaged, or a shard is missing or cut short.
+            UserError: an image is damaged, or a shard is missing or truncated.
         """
         positions = np.asarray(indices).tolist()
         return [
@@ -160,7 +160,7 @@ class ShardImages:
 
     @cached_property
     def attributes(self) -> AttributeTable:
-        """Attributes of this split's images, in their order.
+        """Return the attributes of this split's images, in their order.
 
         Raises:
             UserError: the data set has none.
@@ -184,7 +184,7 @@ class TensorImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of shape and pixels."""
+        """Return a digest of shape and pixels."""
         digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
         digest.update(self.pixels.numpy().tobytes())
         return f"pixels:{digest.hexdigest()}"
@@ -207,7 +207,7 @@ class TensorImages:
 
 
 class FirstImages:
-    """The first so many images of a set."""
+    """The first `limit` images of a set."""
 
     def __init__(self, images: ImageSet, count: int) -> None:
         self.images, self.split, self.source = images, images.split, images.source
@@ -216,7 +216,7 @@ class FirstImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the whole set's, with the count."""
+        """Return the whole set's fingerprint with the number of images appended."""
         return f"{self.images.fingerprint}[:{len(self)}]"
 
     def __len__(self) -> int:
@@ -274,21 +274,21 @@ class EmbeddedImages(ShardImages):
 
 
 def open_embedded(name: str, split: str, limit: int | None = None) -> EmbeddedImages:
-    """A set that ships with the package."""
+    """Open a split of an image set that ships with the package."""
     return EmbeddedImages(EMBEDDED[name], split, limit)
 
 
 def decode(data: bytes) -> UInt8[Tensor, "3 H W"]:
-    """An encoded image (PNG, JPEG, WebP) to RGB, as `to_rgb` makes it, transparent parts on white."""
+    """Decode an image (PNG, JPEG, WebP) to RGB by `to_rgb`, with transparent parts on white."""
     with Image.open(io.BytesIO(data)) as image:
         return torch.from_numpy(np.array(to_rgb(image).image)).permute(2, 0, 1).contiguous()
 
 
 def to_float(images: UInt8[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
-    """uint8 to [-1, 1]: x / 127.5 - 1."""
+    """Convert uint8 to float in [-1, 1]: x / 127.5 - 1."""
     return images.float() / 127.5 - 1.0
 
 
 def to_uint8(images: Float[Tensor, "*B 3 H W"]) -> UInt8[Tensor, "*B 3 H W"]:
-    """[-1, 1] to uint8: clamped, rounded to the nearest of 0..255."""
+    """Convert [-1, 1] to uint8: values are clamped and rounded to the nearest of 0..255."""
     return (images.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)

@@ -23,7 +23,7 @@ Fields = Mapping[str, tuple[int, ...]]
 
 
 class LatentCacheWriter:
-    """Writes rows into shards of a fixed size; a restart goes on with the shards that are missing.
+    """Writes rows into shards of a fixed size; after a restart it writes only the shards that are missing.
 
     Of several processes each writes every `world`-th shard. A shard's name and rows do not depend on how many
     there are, so a restart may have more or fewer, and readers see one cache.
@@ -35,7 +35,7 @@ class LatentCacheWriter:
         fingerprint: what the rows are computed from.
         shard_size: rows per shard; a cache begun with another size keeps that.
         rank, world: which of how many processes this is. Process 0 must have made its writer before the others.
-        description: what else the manifest shall say, as JSON.
+        description: further fields of the manifest, as JSON.
 
     Raises:
         UserError: the folder holds a cache of something else, or with another number of rows.

@@ -99,7 +99,7 @@ def open_lightningdit(
 
     Args:
         classes: how many there are; by default as many as there are names, or labels up to the largest.
-        limit: only the first so many.
+        limit: use only this many images, from the first on.
         class_names: by number; by default numbers.
 
     Raises:

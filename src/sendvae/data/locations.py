@@ -17,7 +17,7 @@ from sendvae.errors import UserError
 
 
 def file_system_of(location: str | Path) -> tuple[Any, str]:
-    """The file system of a path or URL, and the path there, without a slash at its end.
+    """Return the file system of a path or URL, and the path there without a trailing slash.
 
     Raises:
         UserError: fsspec needs a package for this kind of URL, or does not know it.
@@ -55,7 +55,7 @@ def exists(location: str) -> bool:
 
 
 def read_bytes(location: str | Path, limit: int | None = None) -> bytes:
-    """A whole file, or its first `limit` bytes.
+    """Return the bytes of a whole file, or the first `limit` of them.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -67,7 +67,7 @@ def read_bytes(location: str | Path, limit: int | None = None) -> bytes:
 def read_ranges(
     location: str, names: Sequence[str], starts: Sequence[int], ends: Sequence[int]
 ) -> list[bytes]:
-    """Bytes `starts` to `ends` of files in a folder; a remote file system is asked for all at the same time.
+    """Return bytes `starts` to `ends` of files in a folder; a remote file system gets all requests at once.
 
     Raises:
         FileNotFoundError: one is not there.
@@ -78,7 +78,7 @@ def read_ranges(
 
 
 class Tree(NamedTuple):
-    """What a folder holds.
+    """The files below a folder.
 
     Attributes:
         files: all files below it, sorted, by their paths from there.
@@ -90,9 +90,9 @@ class Tree(NamedTuple):
 
 
 def find_files(location: str) -> Tree:
-    """List a folder. On the local disk links to folders are followed, each folder once, so that loops end.
+    """List the files below a folder. Local links to folders are followed, each folder once, so that loops end.
 
-    A folder's own place counts before a link to it, and links in the order of their paths.
+    A folder is listed under its real path if that is below `location`, else under the first link to it.
     """
     file_system, root = file_system_of(location)
     if isinstance(file_system, LocalFileSystem) and Path(root).is_dir():
@@ -118,7 +118,7 @@ def _check_names(root: str, names: Sequence[str]) -> None:
 
 
 def _walk(root: Path) -> Tree:
-    """Real folders first, then what links in them lead to, and so on; no folder twice."""
+    """Visit real folders first, then the targets of links in them, and so on; visit no folder twice."""
     tree, seen, links = Tree([], []), set[tuple[int, int]](), [""]
     while links:
         found: list[str] = []
@@ -152,7 +152,7 @@ def _walk_real(root: Path, start: str, tree: Tree, seen: set[tuple[int, int]]) -
 
 
 def open_binary(location: str, compression: str | None = None) -> Any:
-    """A binary file for reading, decompressed on the way; which class it has is the file system's affair."""
+    """Open a binary file for reading, decompressed; the class of the result depends on the file system."""
     file_system_of(location)  # for its errors
     opened: Any = fsspec.open(location, "rb", compression=compression)
     return opened.open()

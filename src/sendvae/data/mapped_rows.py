@@ -14,9 +14,9 @@ FLIP = "_flip"  # ends the name of a field that is of the mirrored images
 
 
 class MappedRows:
-    """Fields of equally many rows, in shards of any sizes.
+    """Tensors with the same number of rows, stored in shards of any sizes.
 
-    Shards are mapped into memory: what is not read is not loaded, and what is read the system may drop again.
+    Shards are memory-mapped: only rows that are read are loaded, and the system may drop them again.
 
     Args:
         paths: of the shards, in order; each has all the fields.
@@ -30,7 +30,7 @@ class MappedRows:
 
     @property
     def fields(self) -> dict[str, Tensor]:
-        """Everything, in memory."""
+        """Return all rows of all fields in memory."""
         return {name: torch.cat([shard[name] for shard in self.shards]) for name in self.names}
 
     def __len__(self) -> int:

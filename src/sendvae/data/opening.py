@@ -1,4 +1,4 @@
-"""One way to open images, wherever they lie: every source becomes an image set."""
+"""Opens images of every kind of source as an image set."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def open_images(
     options: AttributeOptions | None = None,
     labelled: bool = False,
 ) -> ImageSet:
-    """The images of a source, all of one size, read by position.
+    """Open the images of a source as a set of images of one size.
 
     Args:
         source: "embedded:NAME"; a folder or fsspec URL of prepared shards; an .npz file of ADM's layout; a folder,
             tar, zip or glob of tars; "hf-hub:REPO"; or "celeba:", "deepfashion:", "awa2:" or "table:" and a folder.
         split: of sets that have several; by default the first of `preferred` they have, or their only one.
-        limit: only the first so many.
+        limit: use only this many images, from the first on.
         size: pixels of a side; None takes images as they are. Prepared images of another size are refused.
         crop: a name of `CROPS`, for images that are not prepared and if a size is given.
         options: of attribute sets.
@@ -95,10 +95,10 @@ def open_splits(
     size: int | None = None,
     options: AttributeOptions | None = None,
 ) -> dict[str, ImageSet]:
-    """Those of the splits that a prepared, embedded or attribute set has; its annotations are read once.
+    """Open the given splits of a prepared, embedded or attribute set, as far as it has them; read annotations once.
 
     Raises:
-        UserError: as `open_images`; or another kind of source, which has no splits of its own.
+        UserError: as `open_images`; or the kind of source has no splits of its own.
     """
     if is_attribute_set(source):
         if size is None:
@@ -125,7 +125,7 @@ def open_held_out(source: str, used: str | None, limit: int | None = None) -> Im
 
     Args:
         used: the split that was trained on.
-        limit: only the first so many.
+        limit: use only this many images, from the first on.
     """
     if not _is_prepared(source):
         return None
@@ -135,12 +135,12 @@ def open_held_out(source: str, used: str | None, limit: int | None = None) -> Im
 
 
 def split_names(source: str) -> list[str]:
-    """The splits of a prepared or embedded set."""
+    """Return the names of the splits of a prepared or embedded set."""
     return list(manifest_of(source)["splits"])
 
 
 def manifest_of(source: str) -> dict:
-    """What a prepared or embedded set says of itself.
+    """Return the manifest of a prepared or embedded set.
 
     Raises:
         UserError: there is none.

@@ -1,4 +1,4 @@
-"""What a prepared data set holds: counts, sizes, attributes, and a sheet of examples."""
+"""Summary of a prepared data set: counts, sizes, attributes, and a sheet of examples."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Overview:
 
 
 def describe(source: str) -> Overview:
-    """Counts every split of a data set.
+    """Return counts, sizes and attributes of every split of a prepared data set.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no data set.
     """
     manifest = manifest_of(source)
     splits = {name: _describe_split(_open(source, name)) for name in manifest["splits"]}
@@ -67,10 +67,10 @@ def describe(source: str) -> Overview:
 
 
 def write_sheet(source: str, split: str, path: Path) -> Path:
-    """Examples of each class (the first so many classes) as a PNG, or as a page with `.html`.
+    """Write examples of the first classes as a picture (`.png`) or a page (`.html`).
 
     Raises:
-        UserError: another ending than these.
+        UserError: the path has another extension.
     """
     if path.suffix.lower() not in (".png", ".html"):
         raise UserError(
@@ -111,7 +111,7 @@ def _describe_split(images: ShardImages) -> SplitOverview:
 
 
 def _examples(images: ShardImages) -> list[tuple[str, list[Image.Image]]]:
-    """Class by class, thumbnails of images spread evenly over it."""
+    """Return thumbnails for each class, of images spread evenly over it."""
     rows = []
     for label in np.unique(images.index.labels)[:SHEET_CLASSES]:
         members = np.flatnonzero(images.index.labels == label)

@@ -1,4 +1,4 @@
-"""Images of any source, cropped and encoded once, into tar shards with an index.
+"""Crops and encodes the images of any source into tar shards with an index.
 
 A shard is a function of its slice of the listing alone, so any number of processes, killed at any time and started
 again, ends with the same bytes.
@@ -41,7 +41,7 @@ LATER = ("crop", "test_fraction", "background", "allow_enlarging")  # fields tha
 
 
 class Preparation:
-    """A listed source and where its shards go. `run` does what is left.
+    """A listed source and the folder of its shards; `run` writes the shards that are missing.
 
     Args:
         source: see `list_source`.
@@ -87,7 +87,7 @@ class Preparation:
 
     @property
     def done(self) -> int:
-        """Images in finished shards."""
+        """Return the number of images in finished shards."""
         if self.finished:
             return self.total
         return sum(
@@ -97,11 +97,11 @@ class Preparation:
         )
 
     def run(self, advance: Callable[[int], None] = lambda _: None, processes: int = 1) -> dict[str, Any]:
-        """Writes the shards that are missing, then index and manifest; returns the manifest.
+        """Write the shards that are missing, then index and manifest; return the manifest.
 
         Args:
             advance: called with the number of images just done.
-            processes: how many work at the same time.
+            processes: number of worker processes.
 
         Raises:
             UserError: another process prepares this folder, a worker was killed, or no image could be read.
@@ -172,7 +172,7 @@ class Preparation:
             temporary.unlink()
 
     def _nothing_left(self, reasons: list[str]) -> UserError:
-        """The error for a source of which every image was skipped."""
+        """Return the error for a source of which every image was skipped."""
         see = f"see {self.folder / SKIPPED}"
         if reasons and all(why.startswith(TOO_SMALL) for why in reasons):
             return UserError(
@@ -227,7 +227,7 @@ class Preparation:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder against other processes that prepare it."""
+    """Lock the folder against other processes that prepare it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -240,7 +240,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _held_out(text: str, shares: dict[str, float]) -> str:
-    """The split that an image or group falls into."""
+    """Return the split of an image or group."""
     place, top = _hash(text), 0.0
     for name, share in shares.items():
         top += share
@@ -250,5 +250,5 @@ def _held_out(text: str, shares: dict[str, float]) -> str:
 
 
 def _hash(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
+    """Return a number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:6]) / 2**48

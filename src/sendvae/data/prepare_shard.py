@@ -1,4 +1,4 @@
-"""One shard of a preparation, in this process or in a worker."""
+"""Writing the shards of a preparation, in this process or in workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
@@ -21,8 +20,8 @@ from sendvae.data.shards import TarShard
 from sendvae.data.sources import Reader
 from sendvae.errors import UserError
 from sendvae.files import write_text
+from sendvae.signals import STOPPING, blocked_signals
 
-ENDING = {signal.SIGTERM, signal.SIGINT}
 UNFINISHED = ".preparing"  # subfolder with one JSON file per finished shard, until all are
 
 
@@ -31,14 +30,14 @@ class Recipe:
     """What is done to every image.
 
     Attributes:
-        size: of the short side, pixels.
-        encoding: a key of `ENCODINGS`; all are lossless.
+        size: length of the short side in pixels.
+        encoding: a key of `ENCODINGS`, all of which are lossless.
         shard_size: images per shard; a restart repeats at most one shard per process.
-        val_fraction: of the training images, chosen by a hash of the key (or group), becomes "val".
-        crop: "adm", the centre, or "short-side", none: a key of `SHARD_CROPS`.
-        test_fraction: likewise, becomes "test".
-        background: what transparent parts are filled with.
-        allow_enlarging: whether images smaller than `size` are enlarged, not skipped.
+        val_fraction: share of the training images that becomes "val", chosen by a hash of the key (or group).
+        crop: a key of `SHARD_CROPS`: "adm" keeps the central square, "short-side" only resizes.
+        test_fraction: share of the training images that becomes "test", chosen likewise.
+        background: colour that transparent parts are filled with.
+        allow_enlarging: whether images smaller than `size` are enlarged instead of skipped.
     """
 
     size: int = 256
@@ -62,26 +61,26 @@ class Item(NamedTuple):
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """What says that shard `number` is finished, with its rows of the index."""
+    """Return the path of the file that marks shard `number` as finished and holds its rows of the index."""
     return folder / UNFINISHED / f"shard-{number:05d}.json"
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard `number` lies."""
+    """Return the path of shard `number`."""
     return folder / f"images-{number:05d}.tar"
 
 
 def is_finished(folder: Path, number: int) -> bool:
-    """Whether shard `number` was finished, and has not vanished since."""
+    """Return whether shard `number` was finished and is still there."""
     part = part_path(folder, number)
     if not part.is_file():
         return False
-    # None stands for a shard of which no image was good.
+    # The shard is None if none of its images could be used.
     return shard_path(folder, number).is_file() or json.loads(part.read_text())["shard"] is None
 
 
 def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items: list[Item]) -> int:
-    """One shard, then its part of the index; returns how many images it was made from."""
+    """Write a shard, then its part of the index; return the number of its items, used or skipped."""
     shard = TarShard(shard_path(folder, number))
     rows: list[tuple[str, int, str, int, int]] = []
     skipped: list[tuple[str, str]] = []
@@ -97,7 +96,7 @@ def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items
                     recipe.background,
                     recipe.allow_enlarging,
                 )
-            except ValueError as error:  # of this image; a failing disk or network raises others, and ends it
+            except ValueError as error:  # this image is bad; a failing disk or network raises other errors, which end the preparation
                 skipped.append((item.name, str(error)))
                 continue
             changed += [(item.name, change) for change in changes]
@@ -115,7 +114,7 @@ def write_shard(reader: Reader, folder: Path, recipe: Recipe, number: int, items
 def write_shards(
     reader: Reader, folder: Path, recipe: Recipe, tasks: list[tuple[int, list[Item]]], processes: int
 ) -> Iterator[int]:
-    """Writes shards; yields the images of each as it is done.
+    """Write shards; yield the number of images of each as it is finished.
 
     Raises:
         UserError: a worker was killed.
@@ -129,7 +128,10 @@ def write_shards(
     processes = min(processes, len(tasks))
     with ProcessPoolExecutor(processes, context, _start_worker, (reader, folder, recipe)) as pool:
         try:
-            with _undisturbed():
+            # A worker that starts after its parent has ended shows a traceback, so signals wait meanwhile. The tracker is
+            # started first, since its start unblocks them.
+            resource_tracker.ensure_running()
+            with blocked_signals(STOPPING):
                 futures = [pool.submit(_work, number, items) for number, items in tasks]
             for future in as_completed(futures):
                 yield future.result()
@@ -143,17 +145,6 @@ def write_shards(
             pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let signals wait while workers are started: one whose parent is gone by then shows a traceback."""
-    resource_tracker.ensure_running()  # whose start would let them through
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-
-
 _worker: tuple[Reader, Path, Recipe] | None = None
 
 
@@ -161,12 +152,12 @@ def _start_worker(reader: Reader, folder: Path, recipe: Recipe) -> None:
     global _worker
     _worker = reader, folder, recipe
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever, or write beside its successor."""
+    """End this worker once its parent has: else it would wait for work forever, or write beside its successor."""
     parent = parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

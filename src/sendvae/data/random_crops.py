@@ -1,4 +1,4 @@
-"""Windows of images that are larger than what is trained on."""
+"""Crops of images that are larger than the training resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BITS = 16  # of a place along one side
 
 
 class CroppedImages:
-    """An image set seen through windows of one size: the central one by itself, others on demand.
+    """An image set in crops of one size: the centre crop by default, others by `cropped`.
 
     Args:
         images: of any sizes from `size` on, also different ones.
@@ -35,11 +35,11 @@ class CroppedImages:
         return sample._replace(image=self._window(sample.image, index, None))
 
     def batch(self, indices: Indices) -> ImageBatch:
-        """The central windows."""
+        """Return the centre crops of the images at positions."""
         return self._batch(indices, [None] * len(indices))
 
     def cropped(self, indices: Indices, places: Int64[np.ndarray, " B"]) -> ImageBatch:
-        """Windows at places of `batch_crops`: every one that lies inside the image is as likely."""
+        """Return crops at the places of `batch_crops`; all crops inside an image are equally likely."""
         return self._batch(indices, [int(place) for place in places])
 
     def labels_of(self, indices: Indices) -> Int64[Tensor, " B"]:

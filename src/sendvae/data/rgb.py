@@ -1,4 +1,4 @@
-"""One way from an image of any kind to upright 8-bit RGB, with what had to be changed about it."""
+"""Converts an image of any kind to upright 8-bit RGB, and records what had to be changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rgb(NamedTuple):
 
     Attributes:
         image: of mode "RGB".
-        changes: what was done to it beyond decoding, in words that all images with the same fate share.
+        changes: what was done beyond decoding, as sentences that are equal for equal changes.
     """
 
     image: Image.Image
@@ -89,7 +89,7 @@ def parse_colour(text: str) -> Colour:
     """Return a colour given as "white", "#ff8800" or "rgb(255, 136, 0)".
 
     Raises:
-        UserError: it is none.
+        UserError: the text is no colour.
     """
     from PIL import ImageColor
 
@@ -103,12 +103,12 @@ def parse_colour(text: str) -> Colour:
 
 
 def _is_of_other_colours(profile: bytes | None) -> bool:
-    """Whether a profile calls itself something else than sRGB; versions 2 and 4 write names in 8 and in 16 bits."""
+    """Return whether a profile is named otherwise than sRGB; versions 2 and 4 store names in 8 and 16 bits."""
     return bool(profile) and not any(SRGB.encode(encoding) in profile for encoding in ("ascii", "utf-16-be"))
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns an image upright; None if it is, or if it says nothing that can be read."""
+    """Return the operation that turns an image upright; None if it is upright or has no readable orientation."""
     try:
         return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, ValueError, KeyError, TypeError, OSError):  # damaged EXIF data; the pixels are not
@@ -122,7 +122,7 @@ def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
 
 
 def _colours(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """Return an image in RGB without regard to its transparency, and what became of its colour profile."""
+    """Return an image in RGB, with its transparency dropped, and how its colour profile was treated."""
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in PROFILED:
         return _without_alpha(image), None
@@ -145,7 +145,7 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a deep grey image in 8 bits.
+    """Return a grey image of more than 8 bits in 8 bits.
 
     Whole numbers count to 65535, floats to 1, 255 or 65535, whichever is the first that none exceeds. Levels below 0
     or beyond 65535 are stretched from the lowest to the highest of the image.

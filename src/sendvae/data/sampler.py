@@ -1,4 +1,4 @@
-"""Which images come at which position of training: a function of one integer, so resuming needs no state."""
+"""The order of training images, as a function of the images seen, so that resuming needs no state."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ROUNDS = 4  # of the Feistel network; four make it a pseudo-random permutation (
 def batch_indices(
     images_seen: int, global_batch: int, length: int, seed: int, rank: int = 0, world: int = 1
 ) -> np.ndarray:
-    """Indices of this rank's share of the global batch that starts after `images_seen` images.
+    """Return the indices of this rank's share of the global batch that starts after `images_seen` images.
 
-    Each pass over the data is a permutation of its own. No array as long as the data set is made.
+    Each epoch has its own permutation, which is computed per index, without an array as long as the data set.
 
     Raises:
         ValueError: if the ranks cannot share the batch equally.
@@ -33,7 +33,7 @@ def batch_indices(
 def batch_mirrored(
     images_seen: int, global_batch: int, seed: int, rank: int = 0, world: int = 1
 ) -> np.ndarray:
-    """Which images of this rank's share are shown mirrored (bool): a fair coin for each position of training."""
+    """Return which images of this rank's share are mirrored (bool), each with probability 1/2."""
     share = global_batch // world
     positions = np.arange(share, dtype=np.uint64) + np.uint64(images_seen + rank * share)
     (key,) = np.random.SeedSequence((seed, *b"mirrored")).generate_state(1, np.uint64)
@@ -41,9 +41,9 @@ def batch_mirrored(
 
 
 def batch_crops(images_seen: int, global_batch: int, seed: int, rank: int = 0, world: int = 1) -> np.ndarray:
-    """Where the images of this rank's share are cropped: 32 fair bits for each position of training.
+    """Return where the images of this rank's share are cropped, as 32 random bits for each image.
 
-    The upper 16 say how far down, the lower 16 how far to the right, in shares of 65,536 of the places there are.
+    The upper 16 bits give the row, the lower 16 the column, as fractions of 65,536 of the possible places.
     """
     share = global_batch // world
     positions = np.arange(share, dtype=np.uint64) + np.uint64(images_seen + rank * share)
@@ -52,7 +52,7 @@ def batch_crops(images_seen: int, global_batch: int, seed: int, rank: int = 0, w
 
 
 def permute(places: np.ndarray, length: int, key: tuple[int, ...]) -> np.ndarray:
-    """Images of `places` under a keyed permutation of range(length).
+    """Return where a keyed permutation of range(length) maps `places`.
 
     A balanced Feistel network permutes the next even number of bits; values that fall outside are permuted
     again until they are inside (cycle walking), fewer than four times on average.

@@ -45,9 +45,9 @@ class Row(NamedTuple):
 
 
 class TarShard:
-    """One tar file, which takes its name when it is whole.
+    """A tar file that is written under a temporary name and renamed when it is complete.
 
-    Headers carry no time or owner: the same members give the same bytes.
+    Headers carry no time or owner, so the same members give the same bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class TarShard:
         self.tar = tarfile.open(self.temporary, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def add(self, name: str, data: bytes) -> int:
-        """Appends a member; returns where its bytes begin."""
+        """Append a member; return the offset of its bytes."""
         member = tarfile.TarInfo(name)
         member.size = len(data)
         self.tar.addfile(member, io.BytesIO(data))
@@ -64,7 +64,7 @@ class TarShard:
         return self.tar.offset - blocks * tarfile.BLOCKSIZE
 
     def close(self) -> dict[str, Any]:
-        """Finishes the file; returns its entry in the manifest."""
+        """Finish the file; return its entry in the manifest."""
         self.tar.close()
         with self.temporary.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -73,7 +73,7 @@ class TarShard:
         return {"name": self.path.name, "bytes": self.path.stat().st_size, "sha256": digest}
 
     def discard(self) -> None:
-        """Leaves no file, on a full disk, too."""
+        """Remove the unfinished file, even when the disk is full."""
         with suppress(OSError):
             self.tar.close()
         self.temporary.unlink()
@@ -147,7 +147,7 @@ def write_index(
     class_names: Sequence[str],
     more: dict[str, Any] | None = None,
 ) -> None:
-    """Writes the index, then the manifest (with the fields of `more`) of a folder of whole shards."""
+    """Write the index, then the manifest (with the fields of `more`), of a folder of finished shards."""
     keys, labels, splits, numbers, offsets, sizes = zip(*rows, strict=True)
     names = sorted(set(splits))
     temporary = folder / (INDEX + ".part")
@@ -174,7 +174,7 @@ def write_index(
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Where each sample of one split lies."""
+    """The shard, offset and size of each sample of one split."""
 
     location: str
     manifest: dict[str, Any]
@@ -186,7 +186,7 @@ class ShardIndex:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the content: which shards, which samples."""
+        """Return a digest of the shards' digests and of which samples are used."""
         digest = hashlib.sha256("".join(s["sha256"] for s in self.manifest["shards"]).encode())
         digest.update("\n".join(self.keys).encode())
         return digest.hexdigest()[:16]
@@ -197,7 +197,7 @@ class ShardIndex:
         return ByteRanges(self.location, [shard["name"] for shard in self.manifest["shards"]])
 
     def read(self, position: int) -> bytes:
-        """The encoded image at `position`."""
+        """Return the encoded image at `position`."""
         return self.read_many([position])[0]
 
     def shard_of(self, position: int) -> str:
@@ -205,17 +205,17 @@ class ShardIndex:
         return f"{self.location}/{self.manifest['shards'][int(self.shards[position])]['name']}"
 
     def read_many(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
-        """The encoded images at `positions`, in their order."""
+        """Return the encoded images at `positions`, in their order."""
         return self.files.read(
             [Piece(int(self.shards[i]), int(self.offsets[i]), int(self.sizes[i])) for i in positions]
         )
 
 
 def open_shards(location: str | Path, split: str, limit: int | None = None) -> ShardIndex:
-    """The index of one split (or its first `limit` samples) of a folder or fsspec URL of shards.
+    """Return the index of one split (or its first `limit` samples) of a folder or fsspec URL of shards.
 
     Raises:
-        UserError: no manifest there, a damaged one, or no such split, or an empty one.
+        UserError: the manifest is missing or damaged, or the split is missing or empty.
     """
     location = str(location).rstrip("/")
     manifest = read_manifest(location)
@@ -239,7 +239,7 @@ def open_shards(location: str | Path, split: str, limit: int | None = None) -> S
 
 
 def _read_arrays(location: str) -> dict[str, np.ndarray]:
-    """What the index says of each sample.
+    """Return the arrays of the index.
 
     Raises:
         UserError: it is missing, damaged, or does not belong to the manifest.
@@ -272,7 +272,7 @@ def _check_rows(location: str, manifest: dict[str, Any], index: dict[str, np.nda
 
 
 def read_manifest(location: str | Path) -> dict[str, Any]:
-    """The manifest of a folder or fsspec URL of shards.
+    """Read the manifest of a folder or fsspec URL of shards.
 
     Raises:
         UserError: there is none, or it is damaged.

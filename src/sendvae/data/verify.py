@@ -1,4 +1,4 @@
-"""Whether a prepared data set is what was written: every shard against its SHA-256."""
+"""Checks the shards of a prepared data set against their SHA-256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMED = 5  # images of a shard that a finding names
 
 
 class Verified(NamedTuple):
-    """What was checked, and what is wrong, a sentence each."""
+    """What was checked, and a sentence for each fault."""
 
     shards: int
     images: int
@@ -32,8 +32,8 @@ class Verified(NamedTuple):
 def verify(source: str, advance: Callable[[int], None] = lambda _: None) -> Verified:
     """Compare every shard of a prepared or embedded set with the length and SHA-256 in its manifest.
 
-    Of a damaged shard, the images that cannot be read any more are named. In PNG every changed byte is seen; a changed
-    WebP image often still decodes, and then only its shard is known.
+    The unreadable images of a damaged shard are named. PNG has checksums, so every changed byte is found; a changed
+    WebP image often still decodes, and then only its shard is named.
 
     Args:
         source: "embedded:NAME", or a folder or fsspec URL of prepared shards.
@@ -95,10 +95,10 @@ def _unreadable(splits: list[ShardIndex], number: int) -> str:
 
 
 def check(source: str, advance: Callable[[int], None] = lambda _: None) -> Verified:
-    """Return what `verify` found where nothing is wrong.
+    """Return the result of `verify` if nothing is wrong.
 
     Raises:
-        UserError: something is.
+        UserError: a file is missing or damaged.
     """
     verified = verify(source, advance)
     if verified.findings:

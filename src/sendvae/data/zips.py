@@ -1,4 +1,4 @@
-"""What zip archives, and the npz files that are such, raise where they are damaged."""
+"""Errors of damaged zip archives, of which npz files are one kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, Ov
 def zip_damage(error: Callable[[str], Exception]) -> Iterator[None]:
     """Turn what a damaged archive raises into an error of the caller's, made from the reason.
 
-    A place before the beginning of a file is the operating system's EINVAL; its other errors are the machine's.
+    EINVAL counts as damage, since it means a position before the file's beginning; other system errors pass through.
     """
     try:
         yield

@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import forkserver, resource_tracker
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from sendvae.errors import UserError
 from sendvae.faults import fault_of
 from sendvae.files import write_text
+from sendvae.signals import blocked_signals, handled_signals
 
 if TYPE_CHECKING:
     from sendvae.experiments.stages import Job
@@ -36,7 +36,7 @@ RESTING = signal.SIGURG  # by which a stage interrupts itself to rest; nobody el
 PRELOADED = ["sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture"]
 
 ENDING = {signal.SIGTERM}
-SCHEDULERS = {signal.SIGUSR1, signal.SIGUSR2}  # sent to all processes of a job; for its first one alone
+SCHEDULERS = {signal.SIGUSR1, signal.SIGUSR2}  # sent to all processes of a job, but meant for the first one
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ def prepare() -> ForkServerContext:
     # A signal for the whole group must not end the server, through which this process hears of its children. The
     # tracker is started first, since its start unblocks the signal.
     resource_tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING | SCHEDULERS)
-    try:
+    with blocked_signals(ENDING | SCHEDULERS):
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING | SCHEDULERS)
     return context
 
 
@@ -136,7 +133,7 @@ def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> 
         child: that does the task, if it has begun.
     """
     child, parent = child or Child(task), os.getppid()
-    with _passed_on(asked_by, child):
+    with handled_signals({asked_by: lambda _signum, _frame: child.stop()}):
         while not child.ended():
             wait([child.sentinel], LOOK_SECONDS)
             if os.getppid() != parent:
@@ -151,20 +148,6 @@ def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> 
     return error
 
 
-@contextmanager
-def _passed_on(asked_by: signal.Signals, child: Child) -> Iterator[None]:
-    """Let a signal that asks this process to end ask a child."""
-
-    def ask(_signum: int, _frame: FrameType | None) -> None:
-        child.stop()
-
-    before = signal.signal(asked_by, ask)
-    try:
-        yield
-    finally:
-        signal.signal(asked_by, before)
-
-
 def last_line(log: Path) -> str:
     """Return the last line of a log that says something; empty without one."""
     try:
@@ -175,7 +158,7 @@ def last_line(log: Path) -> str:
 
 
 def _work(task: Task) -> None:
-    """Do a task in this process, of which nothing else is known."""
+    """Do a task in this process, which was started for it."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     os.setpgid(0, 0)  # Ctrl-C in a terminal is for the one who started this, who passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -232,7 +215,7 @@ def _end_with_parent() -> None:
 def _rest_while(pause: Path) -> None:
     """Let the main thread of this process rest from its next step on while a file is there.
 
-    It keeps its memory and devices. SIGTERM ends the rest, and is then heard as if there had been none.
+    It keeps its memory and devices. SIGTERM ends the rest, and is then handled as if there had been none.
     """
     main = threading.get_ident()
 
@@ -245,12 +228,11 @@ def _rest_while(pause: Path) -> None:
     def rest(_signum: int, _frame: FrameType | None) -> None:
         asked: list[int] = []
         signal.signal(RESTING, signal.SIG_IGN)
-        before = signal.signal(signal.SIGTERM, lambda signum, _frame: asked.append(signum))
-        os.write(1, f"paused, {_now()}\n".encode())
-        while pause.exists() and not asked:
-            time.sleep(LOOK_SECONDS)
-        os.write(1, f"goes on, {_now()}\n".encode())
-        signal.signal(signal.SIGTERM, before)
+        with handled_signals({signal.SIGTERM: lambda signum, _frame: asked.append(signum)}):
+            os.write(1, f"paused, {_now()}\n".encode())
+            while pause.exists() and not asked:
+                time.sleep(LOOK_SECONDS)
+            os.write(1, f"goes on, {_now()}\n".encode())
         if asked:  # it does not rest again
             signal.raise_signal(signal.SIGTERM)
         else:

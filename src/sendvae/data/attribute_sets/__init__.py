@@ -14,7 +14,7 @@ from sendvae.data.attribute_sets.table import read_table
 from sendvae.errors import UserError
 from sendvae.registry import Registry
 
-# Each takes a folder and how to split (None: as published).
+# Each reader takes a folder and the name of a split rule (None: as published).
 READERS: Registry[Callable[..., Annotations]] = Registry(
     "attribute set", {"celeba": read_celeba, "deepfashion": read_deepfashion, "awa2": read_awa2}
 )
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def is_attribute_set(source: str) -> bool:
-    """Whether a source names one: "celeba:FOLDER", "table:FOLDER", ..."""
+    """Return whether a source names an attribute set: "celeba:FOLDER", "table:FOLDER", ..."""
     kind, colon, _ = source.partition(":")
     return bool(colon) and kind in {*READERS, TABLE}
 
@@ -44,7 +44,7 @@ def is_attribute_set(source: str) -> bool:
 def read_attribute_set(
     source: str, table: Path | None = None, split: str = "default", box: bool = False
 ) -> Annotations:
-    """The annotations of "celeba:", "deepfashion:", "awa2:" or "table:" and a folder.
+    """Read the annotations of a source: "celeba:", "deepfashion:", "awa2:" or "table:", followed by a folder.
 
     Args:
         table: CSV file, of "table:" only.

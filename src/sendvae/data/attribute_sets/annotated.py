@@ -1,4 +1,4 @@
-"""Images as published, with their attributes: what the readers of all attribute sets give."""
+"""Published images with their attributes, in the form that the readers of all attribute sets return."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEST_SHARE, VAL_SHARE = 0.2, 0.1  # where a set has no split of its own
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the files of a set say; no image has been read.
+    """The contents of a set's annotation files; the images are not read yet.
 
     Attributes:
         name: of the set.
@@ -38,7 +38,7 @@ class Annotations:
         splits: per image, one of `SPLITS`.
         attributes: their names; `values` bool (images, attributes).
         labels: class numbers, all 0 where there are no classes.
-        groups: what a split must not tear apart.
+        groups: one per image; a split keeps the images of a group together.
         digest: of the annotation files.
         boxes: left, top, right, bottom in pixels (images, 4), to which images are cropped; None: whole images.
     """
@@ -58,11 +58,11 @@ class Annotations:
 
 
 class AnnotatedImages:
-    """One split of such a set, in ADM's centre crop; an image set with attributes.
+    """The images of one split in ADM's centre crop, with their attributes.
 
     Args:
         size: pixels of the crop.
-        limit: only the first so many.
+        limit: use only this many images, from the first on.
 
     Raises:
         UserError: no image in this split.
@@ -82,7 +82,7 @@ class AnnotatedImages:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of annotations, names, crop, and the bytes of the images: reads every file of the split once."""
+        """Return a digest of annotations, names, crop and image bytes; every file of the split is read once."""
         found, total = self.annotations, hashlib.sha256()
         with ThreadPoolExecutor() as pool:
             for key, digest in zip(self.keys, pool.map(self._digest, self.rows.tolist()), strict=True):
@@ -147,10 +147,10 @@ class AnnotatedImages:
 
 
 def _cropped(image: Image.Image, box: np.ndarray) -> Image.Image:
-    """The part of the box that lies in the image.
+    """Return the part of an image inside its box, cut off at the image's edges.
 
     Raises:
-        ValueError: none does.
+        ValueError: the box lies outside the image.
     """
     left, top, right, bottom = (int(edge) for edge in box)
     if left >= image.width or top >= image.height:
@@ -159,15 +159,15 @@ def _cropped(image: Image.Image, box: np.ndarray) -> Image.Image:
 
 
 def folder_reader(folder: Path) -> Reader:
-    """Places are paths below the folder."""
+    """Return a reader whose places are paths below the folder."""
     return FolderReader(str(folder))
 
 
 def find_file(folder: Path, *names: str) -> Path:
-    """The first of several places below a folder where a file may lie.
+    """Return the first of several paths below a folder that exists.
 
     Raises:
-        UserError: it is in none of them.
+        UserError: none of them exists.
     """
     for name in names:
         if (folder / name).exists():
@@ -180,7 +180,7 @@ def find_file(folder: Path, *names: str) -> Path:
 
 
 def digest_of(*files: Path) -> str:
-    """SHA-256 of files, one after another."""
+    """Return the SHA-256 of the concatenated SHA-256 digests of files."""
     total = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -189,9 +189,9 @@ def digest_of(*files: Path) -> str:
 
 
 def split_by_hash(groups: Sequence[str], strata: Sequence[int] | np.ndarray) -> list[str]:
-    """A fifth of the groups of every stratum for test, a tenth for val, the rest for train; by hash of the name.
+    """Return the split of each image: of every stratum's groups a fifth is test, a tenth val, the rest train.
 
-    Nothing random: the same names give the same split, and those of a group stay together. A group belongs to
+    Groups are chosen by a hash of their names, so the same names give the same split. A group belongs to
     the stratum of its first member.
     """
     stratum: dict[str, int] = {}
@@ -210,5 +210,5 @@ def split_by_hash(groups: Sequence[str], strata: Sequence[int] | np.ndarray) -> 
 
 
 def malformed(path: Path, number: int, given: str, expected: str) -> UserError:
-    """The error for a line (counted from 1) that does not have the published layout."""
+    """Return the error for a line (counted from 1) that does not have the published layout."""
     return UserError(f"{path}, line {number}, is not as published", given=given[:80], expected=expected)

@@ -23,7 +23,7 @@ Split = Literal["image", "classes", "proposed-seen", "proposed-unseen"]
 
 
 def read_awa2(folder: Path, split: Split = "image") -> Annotations:
-    """The official files. Attributes belong to classes: all images of one have the same.
+    """Read the official files. Attributes belong to classes, so all images of a class have the same ones.
 
     `classes.txt`, `predicates.txt`: number, tab, name. `predicate-matrix-binary.txt`: a row of 0 and 1 per class.
     Images: `JPEGImages/CLASS/`.

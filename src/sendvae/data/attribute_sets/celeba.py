@@ -23,7 +23,7 @@ VALUES = {"1": True, "-1": False}
 
 
 def read_celeba(folder: Path) -> Annotations:
-    """The official files, or those of Kaggle's copy (.csv with a header).
+    """Read the official files, or those of Kaggle's copy (.csv with a header).
 
     `list_attr_celeba.txt`: count, names, then `file.jpg` and a 1 or -1 for each. `list_eval_partition.txt`:
     `file.jpg` and 0, 1 or 2 for train, val, test. Images: `img_align_celeba/`, 178 x 218 pixels, whose ADM crop
@@ -64,7 +64,7 @@ def read_celeba(folder: Path) -> Annotations:
 
 
 def _attributes(path: Path) -> tuple[tuple[str, ...], dict[str, list[bool]]]:
-    """Names, and values by file."""
+    """Return the attributes' names, and the values of each image file."""
     lines, count = _cells(path), ""
     if path.suffix == ".txt":
         number, cells = next(lines, (1, []))
@@ -97,7 +97,7 @@ def _partition(path: Path) -> dict[str, str]:
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Lines that are not empty, numbered from 1, as cells between spaces or commas."""
+    """Yield each line that is not empty with its number from 1, split at spaces or commas."""
     with path.open(newline="") as file:
         rows = csv.reader(file) if path.suffix == ".csv" else (line.split() for line in file)
         for number, cells in enumerate(rows, 1):

@@ -21,10 +21,10 @@ from sendvae.errors import UserError
 
 
 def read_deepfashion(folder: Path, box: bool = False) -> Annotations:
-    """The coarse annotations.
+    """Read the coarse annotations.
 
     `list_attr_cloth.txt`: count, header, then a name (which may hold spaces) and its type. `list_attr_img.txt`:
-    count, header, then a path and a 1, 0 or -1 for each attribute, of which only 1 is a yes.
+    count, header, then a path and a 1, 0 or -1 for each attribute; only 1 means yes.
     `list_eval_partition.txt`: count, header, path and train, val or test. `list_category_img.txt`, where there is
     one, gives the classes. Values take 289 MB as bool.
 
@@ -72,7 +72,7 @@ def read_deepfashion(folder: Path, box: bool = False) -> Annotations:
 
 
 def _values(path: Path, count: int) -> tuple[list[str], np.ndarray]:
-    """Paths and values (images, count), read line by line: the file has a gigabyte."""
+    """Return paths and values (images, count); the file of about 1 GB is read line by line."""
     keys: list[str] = []
     values = np.zeros((_declared(path), count), bool)
     for number, line in _lines(path):
@@ -95,7 +95,7 @@ def _values(path: Path, count: int) -> tuple[list[str], np.ndarray]:
 
 
 def _categories(folder: Path, keys: list[str]) -> tuple[np.ndarray, tuple[str, ...], list[Path]]:
-    """Labels counted from 0, their names, and the files read; one class without such a file."""
+    """Return labels from 0 on, class names and the files that were read; a single class without such a file."""
     try:
         path = find_file(
             folder, "Anno_coarse/list_category_img.txt", "Anno/list_category_img.txt", "list_category_img.txt"
@@ -113,7 +113,7 @@ def _categories(folder: Path, keys: list[str]) -> tuple[np.ndarray, tuple[str, .
 
 
 def _boxes(path: Path, keys: list[str]) -> np.ndarray:
-    """Left, top, right, bottom of each image's box, pixels (images, 4); right and bottom are outside it."""
+    """Return left, top, right and bottom of each image's box in pixels (images, 4); right and bottom are exclusive."""
     boxes: dict[str, tuple[int, ...]] = {}
     for number, line in _lines(path):
         key, *cells = line.split()
@@ -146,7 +146,7 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines below the count and the header, numbered, with single spaces."""
+    """Yield the numbered lines below the count and the header, with runs of spaces replaced by one."""
     with path.open() as file:
         for number, line in enumerate(file, 1):
             if number > 2 and line.strip():

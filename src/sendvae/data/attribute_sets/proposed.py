@@ -21,7 +21,7 @@ PARTS = {"trainval_loc": "train", "test_seen_loc": "seen", "test_unseen_loc": "u
 def proposed_split(
     folder: Path, keys: list[str], labels: list[int], tested: str
 ) -> tuple[list[str], list[Path]]:
-    """The split of each image, and the files it was read from.
+    """Return the split of each image, and the files from which it was read.
 
     `att_splits.mat` numbers images from 1, in the order of `image_files` in `res101.mat`, which are paths on
     another machine.
@@ -58,7 +58,7 @@ def proposed_split(
 
 
 def _parts(path: Path, listed: list[str]) -> dict[str, str]:
-    """The part of each listed image, of which there is exactly one."""
+    """Return the part that each listed image belongs to, which is exactly one."""
     places = {name: value.astype(np.int64) - 1 for name, value in _variables(path, *PARTS).items()}
     counts = Counter(np.concatenate(list(places.values())).tolist())
     if sorted(counts) != list(range(len(listed))) or max(counts.values()) > 1:
@@ -75,7 +75,7 @@ def _key(path: str) -> str:
 
 
 def _variables(path: Path, *names: str) -> dict[str, Any]:
-    """Arrays of a MATLAB file, flat; only those named are read."""
+    """Return the named arrays of a MATLAB file, flattened."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 

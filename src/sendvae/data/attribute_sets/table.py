@@ -14,7 +14,7 @@ LABEL, SPLIT = "label", "split"  # columns that are no attributes; "group" is an
 
 
 def read_table(source: str, table: Path) -> Annotations:
-    """Images of a folder or archive, and a CSV file: image, then a column of 1 and 0 (or -1) per attribute.
+    """Read images of a folder or archive and a CSV file: the image, then a column of 1 and 0 (or -1) per attribute.
 
     Columns named "label", "split" (train, val, test) and "group" (what a split must not tear apart) are not
     attributes. Without a split column or folders that say so, a fifth of the groups is for test and a tenth

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def list_source(location: str, columns: Columns) -> Listing:
-    """Everything a source holds.
+    """List the images of a source.
 
     Args:
         location: a folder of images; a tar or zip file; a folder or glob (`shards/*.tar`) of tars, of
@@ -47,7 +47,7 @@ def list_source(location: str, columns: Columns) -> Listing:
         columns: names of columns, for sources that have any.
 
     Raises:
-        UserError: nothing there, no image in it, or what the kind of source refuses.
+        UserError: there is nothing, or no image in it, or the kind of source refuses it.
     """
     listing = _list(location.rstrip("/"), columns)
     if not listing.images:

@@ -47,13 +47,13 @@ MAX_SIDECAR_BYTES = 2**20
 
 
 def tar_ending(path: str) -> str | None:
-    """Which of the known endings of tar files a path has."""
+    """Return the extension of a tar file that a path has; None for others."""
     return next((ending for ending in TAR_COMPRESSION if path.lower().endswith(ending)), None)
 
 
 @dataclass
 class TarReader:
-    """Places are (number of the tar, offset, size). The tar read last stays open; threads take turns."""
+    """Reads members by (number of the tar, offset, size). The last tar stays open; a lock serialises threads."""
 
     urls: list[str]
     opened: tuple[int, Any] | None = field(default=None, repr=False)
@@ -93,7 +93,7 @@ class TarReader:
 
 
 def list_tars(urls: Sequence[str], columns: Columns, names: Sequence[str] = ()) -> Listing:
-    """Images of tar files, in their order; `names` are those of the tars below the source.
+    """List the images of tar files, in their order; `names` are the tars' paths below the source.
 
     Members that share a name up to the first dot of the file are one sample (WebDataset). The label is its
     `.cls` member, or the field `columns.label` of its `.json` member; without, folders in the names say split
@@ -169,14 +169,14 @@ def _scan(number: int, url: str, columns: Columns) -> tuple[list[Found], list[tu
 
 
 def _check_end(file: Any, offset: int) -> None:
-    """tarfile takes a damaged header after the first one for the end; the end is zeros or nothing."""
+    """Check that a tar's end is zeros or nothing, since tarfile takes a damaged header for the end."""
     file.seek(offset)
     if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
         raise tarfile.ReadError(f"a damaged header at byte {offset}")
 
 
 def _sample(name: str) -> tuple[str, str, str]:
-    """The name up to the first dot of the file, the dot, and the rest in lower case."""
+    """Split a member's name at the first dot of the file's name; return both parts, the extension in lower case."""
     path = PurePosixPath(name)
     stem, dot, extension = path.name.partition(".")
     return str(path.with_name(stem)) if stem else name, dot, extension.lower()
@@ -185,7 +185,7 @@ def _sample(name: str) -> tuple[str, str, str]:
 def _read_sidecar(
     extension: str, content: bytes, columns: Columns, before: tuple[str | int | None, str | None]
 ) -> tuple[str | int | None, str | None]:
-    """Label and split of a sample, with what this member adds to those known before."""
+    """Return label and split of a sample, completed by what this member says."""
     label, split = before
     text = content.decode(errors="replace").strip()
     if extension == CLASS_SIDECAR:
@@ -211,7 +211,7 @@ def _open_tar(url: str) -> Any:
 
 @dataclass
 class ZipReader:
-    """Places are numbers of members."""
+    """Reads members of a zip file by their number."""
 
     url: str
     opened: zipfile.ZipFile | None = field(default=None, repr=False)
@@ -236,7 +236,7 @@ class ZipReader:
 
 
 def list_zip(url: str) -> Listing:
-    """Images of a zip file: `[ROOT/][SPLIT/]CLASS/.../FILE`, or images without classes.
+    """List the images of a zip file: `[ROOT/][SPLIT/]CLASS/.../FILE`, or images without classes.
 
     Raises:
         UserError: a damaged zip file, or a member that points out of it.
@@ -266,7 +266,7 @@ def _open_zip(url: str) -> zipfile.ZipFile:
 
 
 def _close_zip(archive: zipfile.ZipFile) -> None:
-    """The archive leaves a file that it did not open itself open."""
+    """Close an archive and its file, which the archive leaves open because it did not open it."""
     file = archive.fp
     archive.close()
     if file is not None:

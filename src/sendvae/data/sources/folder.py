@@ -18,7 +18,7 @@ from sendvae.data.sources.listing import (
 
 @dataclass(frozen=True)
 class FolderReader:
-    """Places are paths below the folder."""
+    """Reads files by their paths below the folder."""
 
     location: str
 
@@ -33,9 +33,9 @@ class FolderReader:
 
 
 def list_folder(location: str) -> Listing:
-    """All images below a folder or fsspec URL: `[SPLIT/]CLASS/.../FILE`, or images without classes.
+    """List all images below a folder or fsspec URL: `[SPLIT/]CLASS/.../FILE`, or images without classes.
 
-    Links to folders are followed once; those that are ignored are among the skipped.
+    Links to folders are followed, each folder once; links that are not followed are among the skipped.
     """
     found = find_files(location)
     images = [Found(name, name) for name in found.files if is_image(name)]

@@ -24,7 +24,7 @@ LABEL_COLUMN = "label"
 
 @dataclass(frozen=True)
 class HuggingFaceReader:
-    """Places are (split, row)."""
+    """Reads images by (split, row)."""
 
     splits: dict[str, Any]
     column: str
@@ -45,12 +45,12 @@ class HuggingFaceReader:
 
 
 def is_saved(names: list[str]) -> bool:
-    """Whether the files of a folder are a data set of this library: saved to disk, Parquet or Arrow."""
+    """Return whether a folder's files are a data set of this library: saved to disk, Parquet or Arrow."""
     return any(name in SAVED or name.endswith((".parquet", ".arrow")) for name in names)
 
 
 def list_huggingface(location: str, columns: Columns) -> Listing:
-    """All images of all splits, in their order.
+    """List the images of all splits, in their order.
 
     Args:
         location: "hf-hub:OWNER/NAME[/CONFIGURATION]", or a local folder with Parquet or Arrow files.
@@ -91,7 +91,7 @@ def list_huggingface(location: str, columns: Columns) -> Listing:
 
 
 def _load(location: str) -> dict[str, datasets.Dataset]:
-    """Data sets by split; progress bars of the library go to standard error."""
+    """Return the data sets by split; the library's progress bars go to standard error."""
     require("datasets", location)
     import datasets
 

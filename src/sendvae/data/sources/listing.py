@@ -1,4 +1,4 @@
-"""What a source of images holds: names, labels, splits, and where the bytes are."""
+"""The list of a source's images: names, labels, splits, and where their bytes are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MAX_FILE_BYTES = 2**29  # of one encoded image: what inflates beyond is an attac
 
 @runtime_checkable
 class Reader(Protocol):
-    """Gives the encoded image at a place. Can be pickled; what it opens belongs to one process."""
+    """Reads the encoded image at a place. It can be pickled; open files are not shared between processes."""
 
     def read(self, place: Any) -> bytes:
         """Return the bytes of the file, still encoded.
@@ -63,7 +63,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns, or None for what the source takes by itself."""
+    """Names of columns; None stands for the source's default."""
 
     image: str | None = None
     label: str | None = None
@@ -106,7 +106,7 @@ class Listing:
 
 
 def is_image(name: str) -> bool:
-    """By its extension; what operating systems hide does not count."""
+    """Return whether a path has an image's extension; hidden files of operating systems do not count."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return path.suffix.lower() in EXTENSIONS and not hidden
@@ -119,7 +119,7 @@ def count_others(names: Iterable[str]) -> dict[str, int]:
 
 
 def check_member(name: str, archive: str) -> None:
-    """Refuses an archive with a member that points out of it.
+    """Refuse an archive with a member that points out of it.
 
     Raises:
         UserError: an absolute name, or one with "..".
@@ -140,7 +140,7 @@ def readable(name: str) -> str:
 
 
 def read_limited(data: bytes) -> bytes:
-    """Data that was read up to one byte more than allowed.
+    """Return data of which at most one byte more than allowed was read.
 
     Raises:
         ValueError: it is longer than an image may be.
@@ -151,7 +151,7 @@ def read_limited(data: bytes) -> bytes:
 
 
 def label_by_folders(images: Sequence[Found], strip_root: bool = False) -> list[Found]:
-    """Split and class from the folders in the names: `[SPLIT/]CLASS/.../FILE`, where nothing said so before.
+    """Fill in missing splits and classes from the folders in the names: `[SPLIT/]CLASS/.../FILE`.
 
     Top folders are splits if all of them are named like one (train, val, validation, test, ...). With
     `strip_root`, folders that all images share and that hold further folders are left out first, as archives
@@ -175,7 +175,7 @@ def label_by_folders(images: Sequence[Found], strip_root: bool = False) -> list[
 
 
 def number_classes(images: Sequence[Found], class_names: list[str] | None) -> tuple[list[str], list[int]]:
-    """Class names and one number per image.
+    """Return the class names, and the class number of each image.
 
     Names count in sorted order; where all labels are numbers already, they stay.
 
@@ -212,13 +212,13 @@ def number_classes(images: Sequence[Found], class_names: list[str] | None) -> tu
 
 
 def label_from_text(text: str) -> str | int:
-    """A class as a file or table gives it: a number if it is written as one, "007" is a name."""
+    """Convert the text of a class to a number if it is written as one ("7"); "007" stays a name."""
     text = text.strip()
     return int(text) if text.isdecimal() and text == str(int(text)) and len(text) <= CLASS_DIGITS else text
 
 
 def unique_keys(images: Sequence[Found]) -> list[str]:
-    """A key per image, which WebDataset readers accept: its name without extension and without dots.
+    """Return a key for each image that WebDataset readers accept: its name without extension and dots.
 
     Images that would share one keep their extension: `a.jpg` and `a.png` become `a_jpg` and `a_png`.
 

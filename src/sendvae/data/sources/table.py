@@ -23,7 +23,7 @@ VALUES = {"1": True, "0": False, "-1": False, "true": True, "false": False}  # C
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Rows by what the first column calls the image.
+    """The rows of a CSV file, by the name in its first column.
 
     Attributes:
         path: the file.
@@ -66,7 +66,7 @@ class ImageTable:
         return cls(path, tuple(header[1:]), {line[0]: line[1:] for line in lines if line})
 
     def row(self, name: str) -> list[str]:
-        """The cells of an image, by its path in the source, that without extension, or the file's name.
+        """Return the cells of an image, found by its path in the source, its path without extension, or its file name.
 
         Raises:
             UserError: it has no row.
@@ -78,7 +78,7 @@ class ImageTable:
         raise UserError(f"{self.path} has no row for an image", given=name)
 
     def without_own(self, columns: Columns) -> Columns:
-        """The columns that the source itself must have."""
+        """Return the columns that the source itself must have, since the table lacks them."""
         return Columns(
             columns.image,
             None if columns.label in self.columns else columns.label,
@@ -86,7 +86,7 @@ class ImageTable:
         )
 
     def label(self, images: Sequence[Found], columns: Columns) -> list[Found]:
-        """The images with class and split as the columns say, where the table has them."""
+        """Return the images with class and split from the table's columns, where it has them."""
         if columns.label in self.columns:
             place = self.columns.index(columns.label)
             images = [image._replace(label=label_from_text(self.row(image.name)[place])) for image in images]
@@ -96,11 +96,11 @@ class ImageTable:
         return list(images)
 
     def attributes(self, names: dict[str, str], columns: Columns) -> AttributeTable | None:
-        """What the other columns say of the images; None if there are no others.
+        """Return the attributes of the images from all other columns; None if there are no others.
 
         Args:
             names: key -> name in the source, of the images wanted.
-            columns: the columns that are no attributes.
+            columns: names of the columns that are not attributes.
 
         Raises:
             UserError: a cell is neither yes nor no.
@@ -126,7 +126,7 @@ class ImageTable:
         return AttributeTable(tuple(rows), tuple(self.columns[i] for i in places), values, groups)
 
     def group(self, name: str) -> str | None:
-        """What the column "group" says of an image."""
+        """Return the value of an image in the column "group"."""
         return self.row(name)[self.columns.index(GROUP)] if GROUP in self.columns else None
 
 
@@ -144,5 +144,5 @@ def _likely(data: bytes) -> str:
 
 
 def known_split(name: str) -> str:
-    """A split by the name that training uses: "validation" is "val"; others stay."""
+    """Return the name that training uses for a split: "val" for "validation"; others stay."""
     return SPLITS.get(name.lower(), name)

@@ -21,6 +21,7 @@ from sendvae.experiments.launchers.launcher import Launcher
 from sendvae.experiments.process import LOG, Child, Task, attend, last_line
 from sendvae.extras import require
 from sendvae.files import write_text
+from sendvae.signals import blocked_signals
 
 JOB = "job.json"  # in a stage's folder: the job that has it
 REQUEUES = 1000  # of a job whose time was too short
@@ -194,12 +195,9 @@ class LocalJob(Job):
 
     @classmethod
     def submit(cls, executor: Any, task: Task) -> Job:
-        """Start it; a Ctrl-C before it can ignore one waits."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        """Start the process; a Ctrl-C waits until it is there to ignore it."""
+        with blocked_signals({signal.SIGINT}):
             return cls(executor.submit(Attendant(task)), task)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def stop(self) -> None:
         """Signal its process, which passes it on."""
