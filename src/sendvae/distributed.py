@@ -86,7 +86,7 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def group_beside() -> dist.ProcessGroup | None:
+def second_group() -> dist.ProcessGroup | None:
     """Return a second group of all processes, for threads beside the training; every process must call this."""
     if not _grouped():
         return None
@@ -187,7 +187,7 @@ def whole(tensor: Any) -> Tensor:
     return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
-def laid_out_as(target: Any, tensor: Tensor) -> Tensor:
+def sharded_like(target: Any, tensor: Tensor) -> Tensor:
     """Return a whole tensor on the device of `target`, sharded like it."""
     if not is_sharded(target):
         return tensor.to(target.device)
@@ -197,7 +197,7 @@ def laid_out_as(target: Any, tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_process() -> Iterator[None]:
     """Make this module act as for a single process within the block, so that nothing waits for the others."""
     global _alone
     before, _alone = _alone, True

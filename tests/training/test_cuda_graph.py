@@ -41,7 +41,7 @@ class Again:
         self.stage = stage
         self.recorded = self.replayed = 0
 
-    def aside(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def run_on_stream(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         return work()
 
     def record(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:

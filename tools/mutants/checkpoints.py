@@ -131,8 +131,8 @@ MUTANTS = [
         "moments-channels-first",
         "A resumed optimiser's moments lie otherwise than their weights.",
         "runs/checkpoint.py",
-        "like.copy_(laid_out_as(parameter, tensor))",
-        "laid_out_as(parameter, tensor).clone()",
+        "like.copy_(sharded_like(parameter, tensor))",
+        "sharded_like(parameter, tensor).clone()",
         ("runs/test_checkpoint.py::test_loaded_state_lies_as_its_parameters_do",),
     ),
 ]

@@ -111,18 +111,18 @@ class Answers:
                 continue
             yield fragment("samples.html", panels=panels, done=_all_done(panels, len(models)), **content)
 
-    def read(self, upload: Path | None, name: str, fit: str, told: probe.Told) -> str:
+    def read(self, upload: Path | None, name: str, fit: str, on_progress: probe.OnProgress) -> str:
         """Show which attributes a tokenizer's probe predicts for an uploaded picture.
 
         Args:
-            told: called with the progress of fitting the probe, which happens once.
+            on_progress: called with the progress of fitting the probe, which happens once.
 
         Raises:
             Refusal: no picture, or one that cannot be taken; no such tokenizer.
         """
         tokenizer = self._tokenizer(name, probe.SIDE)
         found = _square(upload, probe.SIDE, fit)
-        fitted = probe.fit_probe(tokenizer, self.cache, self.device, told)
+        fitted = probe.fit_probe(tokenizer, self.cache, self.device, on_progress)
         readings = fitted.read(probe.encode_picture(tokenizer, found.pixels, self.device))
         rows = -(-len(readings) // PARTS)
         parts = [readings[start : start + rows] for start in range(0, len(readings), rows)]

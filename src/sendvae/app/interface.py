@@ -186,10 +186,10 @@ class Page:
                 )
 
         def answer(upload: Any, name: str, fit: str, progress: gr.Progress = gr.Progress()) -> str:
-            def told(share: float, text: str) -> None:
+            def on_progress(share: float, text: str) -> None:
                 progress(share, desc=text)
 
-            return _said(lambda: self.answers.read(self._path(upload), name, fit, told))
+            return _said(lambda: self.answers.read(self._path(upload), name, fit, on_progress))
 
         go.click(
             answer, [image, name, fit], shown, preprocess=False, concurrency_limit=1,

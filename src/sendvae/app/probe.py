@@ -26,7 +26,7 @@ SPLITS = ("train", "val")
 BATCH = 64
 VERSION = 1  # of the fitting procedure; probes of other versions are fitted again
 
-Told = Callable[[float, str], None]  # (share done, what is being done)
+OnProgress = Callable[[float, str], None]  # (share done, what is being done)
 
 
 class Reading(NamedTuple):
@@ -84,14 +84,14 @@ def encode_picture(
     return _encoder(tokenizer, device).encode(TensorImages(pixels[None]), np.arange(1))[0]
 
 
-def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, told: Told) -> Probe:
+def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, on_progress: OnProgress) -> Probe:
     """Return the probe of a tokenizer, fitted at the first call and read from the cache later.
 
     Trained on the training split's latents; the validation split chooses the weight decay and gives the F1.
 
     Args:
         cache: folder of the caches; the latents stay there, too.
-        told: called with the progress.
+        on_progress: called with the progress.
 
     Raises:
         UserError: the cache cannot be written.
@@ -101,7 +101,7 @@ def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, told: Tol
     key = _key(encoder, data)
     tensors = load_statistics(cache, key)
     if tensors is None:
-        tensors = _fit(encoder, data, cache, told)
+        tensors = _fit(encoder, data, cache, on_progress)
         with locked(cache / key.name):
             save_statistics(cache, key, tensors)
     return Probe(
@@ -130,18 +130,20 @@ def _key(encoder: Encoder, data: dict[str, ImageSet]) -> CacheKey:
     return CacheKey("probe", label, data["train"].source, content)
 
 
-def _fit(encoder: Encoder, data: dict[str, ImageSet], cache: Path, told: Told) -> dict[str, Tensor]:
+def _fit(
+    encoder: Encoder, data: dict[str, ImageSet], cache: Path, on_progress: OnProgress
+) -> dict[str, Tensor]:
     total, before, rows = sum(map(len, data.values())), 0, {}
     for split, images in data.items():
         begun = before
 
         def watch(position: int, begun: int = begun) -> None:
             done = begun + position
-            told(done / total, f"encoding emoji: {done:,} of {total:,}")
+            on_progress(done / total, f"encoding emoji: {done:,} of {total:,}")
 
         rows[split] = cache_rows(encoder, images, cache, f"probe: {split} latents", watch)
         before += len(images)
-    told(1.0, "fitting the probe: some 20 seconds")
+    on_progress(1.0, "fitting the probe: some 20 seconds")
     attributes = {split: _attributes(images) for split, images in data.items()}
     result = attribute_probe(
         rows["train"],

@@ -1,4 +1,4 @@
-"""Whether images show their class: a linear probe on a feature network, trained on labelled real images."""
+"""A linear probe that recognises the class of samples, trained on features of labelled real images."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class ClassProbe:
-    """Real images of two splits: those that train the probe, and those that tell how good it can be."""
+    """Features of two splits of real images: the one trains the probe, the other tests it."""
 
     train: Labelled
     test: Labelled
 
     def hits(self, features: Float[Tensor, "N D"], labels: Int64[Tensor, " N"]) -> tuple[Tensor, Tensor]:
-        """Return where the probe guesses the label: (N,) of these images, and (M,) of the real test images.
+        """Return whether the probe predicts the label, of these images (N,) and of the real test images (M,).
 
         The probe is a softmax regression on standardised features, solved to its optimum.
 
@@ -56,7 +56,7 @@ def probe_images(reference: str, protocol: GenerationConfig, size: int | None = 
         size: of the samples, to which images that are not prepared are cropped.
 
     Raises:
-        UserError: it has no such splits, or they are the same images.
+        UserError: the reference lacks one of the splits, or both hold the same images.
     """
     found = [
         open_images(reference, split, protocol.reference_limit, size=size, crop=protocol.crop, labelled=True)

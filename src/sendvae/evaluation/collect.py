@@ -24,7 +24,7 @@ from sendvae.runs import progress
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of a set of any size: what a reference needs.
+    """The feature statistics of an image set of any size, as a reference needs them.
 
     Attributes:
         pool, spatial: accumulated features.
@@ -38,11 +38,11 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Collected:
-    """Of all images of a set, in their order.
+    """Features and per-image metrics of a whole image set, in its order.
 
     Attributes:
         rows: features.
-        values: by metric, the number of every image, (N,).
+        values: by metric, a value for each image, (N,).
     """
 
     rows: FeatureRows
@@ -57,7 +57,7 @@ def feature_rows(
     precision: str = "fp32",
     per_image: Callable[[Tensor], dict[str, Tensor]] = lambda _: {},
 ) -> Collected | None:
-    """Features of all images, in their order, on the main process; None on the others.
+    """Return the features of all images, in their order, on the main process; None on the others.
 
     50,000 images take 1.0 GB with Inception's spatial features and logits.
 
@@ -80,7 +80,7 @@ def feature_rows(
 def gather_collected(
     parts: Sequence[FeatureRows], numbers: Sequence[dict[str, Tensor]], batches: Sequence[range]
 ) -> Collected | None:
-    """Join what every process found of its batches, on the main process; None on the others.
+    """Gather the results of all processes on the main process; return None on the others.
 
     Args:
         parts, numbers: features, and numbers of every image, of each batch of this process.
@@ -106,7 +106,7 @@ def feature_statistics(
     name: str,
     precision: str = "fp32",
 ) -> Statistics | None:
-    """Statistics of a set of any size, on the main process; None on the others. No features pile up.
+    """Return statistics of a set of any size on the main process, None on the others; features are not kept.
 
     Args:
         picked: how many images precision and recall see; None for all, which keeps all their features.
@@ -137,7 +137,7 @@ def feature_statistics(
 def _features(
     network: FeatureNetwork, images: ImageSet, share: Sequence[range], name: str, precision: str
 ) -> Iterator[tuple[range, Tensor, FeatureRows]]:
-    """Positions, uint8 images on the network's device, and features on the CPU, of each batch."""
+    """Yield for each batch its positions, its uint8 images on the network's device, and its features on the CPU."""
     device = next(network.module.buffers()).device
     with progress(name, sum(map(len, share))) as bar:
         for positions, batch in zip(share, image_batches(images, share), strict=True):
@@ -149,7 +149,7 @@ def _features(
 def checked_features(
     network: FeatureNetwork, images: UInt8[Tensor, "B 3 H W"], precision: str, start: int
 ) -> FeatureRows:
-    """Features of a batch on the CPU, float32.
+    """Return the features of a batch on the CPU, float32.
 
     Args:
         precision: resolved: "fp32" or "bf16".
@@ -186,10 +186,10 @@ def _kept(values: Tensor) -> Tensor:
 
 
 def shared_batches(total: int, batch_size: int) -> list[range]:
-    """All batches, of which every process has at least one.
+    """Return all batches; every process has at least one of them.
 
     Raises:
-        UserError: there are fewer than processes.
+        UserError: there are fewer batches than processes.
     """
     batches = batch_ranges(total, batch_size)
     if len(batches) < world_size():
@@ -202,6 +202,6 @@ def shared_batches(total: int, batch_size: int) -> list[range]:
 
 
 def _picked_ranges(batches: Sequence[range], wanted: np.ndarray) -> list[range]:
-    """Where the wanted images of each batch lie among all wanted ones."""
+    """Return, for each batch, the range of its picked images among all picked ones."""
     bounds = np.searchsorted(wanted, [batch.start for batch in batches] + [batches[-1].stop])
     return [range(int(a), int(b)) for a, b in pairwise(bounds)]

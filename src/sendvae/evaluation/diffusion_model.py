@@ -1,4 +1,4 @@
-"""What images are drawn from: a generator with its tokenizer and its classes, from a run, a checkpoint or a file."""
+"""A generator with its tokenizer and classes, loaded from a run, a checkpoint or a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STEPS_SHOWN = 10
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A generator, the tokenizer that decodes its latents, its classes.
+    """A generator, the tokenizer that decodes its latents, and its classes.
 
     Attributes:
         name: for pictures and tables.
@@ -66,14 +66,14 @@ class DiffusionModel:
 
     @property
     def pixels(self) -> int:
-        """Side of an image."""
+        """Return the side of an image in pixels."""
         if self.tokenizer.one_size:
             return self.tokenizer.image_size
         return self.latent_shape[-1] * self.tokenizer.downsampling
 
 
 def is_diffusion_run(source: str) -> bool:
-    """Whether this is a model by name, or the folder of a run that images can be drawn from, finished or not."""
+    """Return whether this names a diffusion model or is the folder of a run of one, finished or not."""
     if named_model(source) is not None:
         return True
     run = RunFolder(Path(source))
@@ -83,7 +83,7 @@ def is_diffusion_run(source: str) -> bool:
 def load_model(
     source: str, tokenizer: str | None = None, step: int | None = None, raw: bool = False
 ) -> DiffusionModel:
-    """Return what images are drawn from, on the CPU, in evaluation mode.
+    """Load a diffusion model to the CPU, in evaluation mode.
 
     Args:
         source: a name in `DIFFUSION_MODELS`, a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an
@@ -159,7 +159,7 @@ def _of_run(run: RunFolder, tokenizer: str | None, step: int | None, raw: bool) 
 
 
 def _checkpoint(run: RunFolder, step: int | None, raw: bool) -> Checkpoint | None:
-    """The checkpoint that was asked for; None for the exported model."""
+    """Return the requested checkpoint; None for the exported model."""
     steps = sorted(int(path.name.rpartition("-")[2]) for path in run.checkpoints.glob("step-*"))
     shown = ("..., " if len(steps) > STEPS_SHOWN else "") + ", ".join(map(str, steps[-STEPS_SHOWN:]))
     if step is not None:
@@ -188,7 +188,7 @@ def _checkpoint(run: RunFolder, step: int | None, raw: bool) -> Checkpoint | Non
 def _joint_checkpoint(
     checkpoint: Checkpoint, config: Mapping[str, Any], tokenizer: str | None, raw: bool
 ) -> tuple[Generator, Tokenizer, str]:
-    """Generator and tokenizer of one step of REPA-E's training, with the statistics that the generator was trained with."""
+    """Load generator and tokenizer of one step of joint training, with the generator's latent statistics."""
     if raw:
         weights, buffers = checkpoint.tensors("sit"), checkpoint.tensors("latent_norm")
     else:

@@ -1,4 +1,4 @@
-"""Latents of an image set as rows: encoded once into a cache on disk, or on every access."""
+"""Latents of an image set as rows, encoded once into a cache on disk or at every access."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOISE = "posterior"  # the stream of the noise of sampled latents
 
 @dataclass(frozen=True)
 class Encoder:
-    """How images become latents.
+    """A tokenizer with the settings of encoding.
 
     Attributes:
         tokenizer: on `device`, in evaluation mode.
@@ -46,12 +46,12 @@ class Encoder:
 
     @cached_property
     def weights(self) -> str:
-        """Digest of the tokenizer's."""
+        """Return the digest of the tokenizer's weights."""
         return weights_digest(self.tokenizer)
 
     @torch.no_grad()
     def encode(self, images: ImageSet, positions: np.ndarray) -> Float[Tensor, "B C *n"]:
-        """Latents on the CPU, float32.
+        """Encode images; return latents on the CPU, float32.
 
         Raises:
             UserError: images whose sides do not fit the tokenizer.
@@ -76,7 +76,7 @@ class Encoder:
             return self.tokenizer.decode(latents.to(self.device)).float().cpu()
 
     def key(self, images: ImageSet) -> CacheKey:
-        """Return what the latents of an image set depend on."""
+        """Return the cache key, which names everything that the latents of an image set depend on."""
         view = "-mirrored" if self.mirrored else ""
         label = f"{self.tokenizer.label}-{self.latent}-{images.split}{view}"
         content = {
@@ -94,7 +94,7 @@ class Encoder:
 
 
 class EncodedRows:
-    """Encodes on every access: a pass over the rows is a pass over the images."""
+    """Rows that are encoded at every access, without a cache."""
 
     def __init__(self, encoder: Encoder, images: ImageSet) -> None:
         self.encoder, self.images = encoder, images
@@ -108,7 +108,7 @@ class EncodedRows:
 
 
 class CachedRows:
-    """Reads a cache, whose files are mapped into memory, to a device."""
+    """Rows of a memory-mapped cache, read to a device."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.cache, self.device = LatentCache(folder), device
@@ -128,11 +128,11 @@ def cache_rows(
     name: str,
     watch: Callable[[int], None] | None = None,
 ) -> CachedRows:
-    """Encode what is missing, every process its share of the shards; float32, 4 bytes a value on disk.
+    """Encode the rows that are missing, each process its share of the shards, in float32 (4 bytes a value).
 
     Args:
         name: of the progress bar.
-        watch: is told how many images lie before those that are encoded next.
+        watch: called before each batch with the number of images that are done.
     """
     shape = tuple(encoder.encode(images, np.arange(1)).shape[1:])
     rows = RowCache(cache, encoder.key(images), {FIELD: shape}, len(images), DTYPE)
@@ -147,7 +147,7 @@ def cache_rows(
 
 
 def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
-    """Standard normal; that of an image depends on seed and position alone, not on its batch or process."""
+    """Return standard normal noise that depends on seed and position alone, not on batch or process."""
     rows = [
         torch.randn(like.shape[1:], generator=stream(seed, int(position), NOISE)) for position in positions
     ]
@@ -157,6 +157,6 @@ def noise(like: Tensor, positions: np.ndarray | range, seed: int) -> Tensor:
 def make_encoder(
     tokenizer: Tokenizer, device: torch.device, latent: str, precision: str, seed: int, batch_size: int
 ) -> Encoder:
-    """An encoder with its precision resolved for the device."""
+    """Return an encoder with its precision resolved for the device."""
     resolved = resolve_precision(precision, device)
     return Encoder(tokenizer.to(device).eval(), device, latent, resolved, seed, batch_size)

@@ -1,4 +1,4 @@
-"""What several tokenizers together say: how scores go with gFID, and what gFID to expect of the others."""
+"""Correlation of scores with gFID over tokenizers, and predictions of unknown gFIDs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ def correlate_and_predict(
     scores: Sequence[str] | None,
     predictor: str,
 ) -> dict[str, Any]:
-    """Known gFIDs, how every score goes with them, and predictions for the others; empty without any.
+    """Return known gFIDs, every score's correlation with them, and predictions for the others; empty without any.
 
-    Correlations are Pearson's and Spearman's; beside them stands the error of each score as a predictor of points
-    that its line has not seen.
+    Correlations are Pearson's and Spearman's; each score also has its leave-one-out prediction error.
 
     Args:
-        scores: which numbers are held against gFID; None: all that every tokenizer of known gFID has.
+        scores: names of the scores to correlate with gFID; None: all that every tokenizer of known gFID has.
 
     Raises:
         UserError: another number of gFIDs than of tokenizers.
@@ -70,7 +69,7 @@ def correlate_and_predict(
 
 
 def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject) -> dict[str, Any]:
-    """Not an error where there is none: everything else has been computed by then, and is kept."""
+    """Predict a gFID; if that is impossible return the reason, since everything else is computed by then."""
     subjects = [*(s for s, _ in points), new]
     if any(score not in s.numbers for s in subjects):
         computed = ", ".join(new.numbers)
@@ -84,7 +83,7 @@ def _predicted(score: str, points: Sequence[tuple[Subject, float]], new: Subject
 
 
 def differences_from_first(subjects: Sequence[Subject]) -> dict[str, dict[str, dict[str, Any]]]:
-    """By tokenizer and score, how far it lies from the first tokenizer's, with the interval of the difference.
+    """Return, by tokenizer and score, the difference from the first tokenizer's score with its interval.
 
     Both are taken on the same resamples of the test split, or without the same parts of it, or in repeats with the
     same draws, so what makes images hard for both cancels: the interval is narrower than those of the two scores suggest.
@@ -106,7 +105,7 @@ def differences_from_first(subjects: Sequence[Subject]) -> dict[str, dict[str, d
 def _paired_interval(
     first: Subject, second: Subject, name: str, difference: float
 ) -> tuple[float, float] | None:
-    """The interval of how far the second lies from the first; None where the number has no pairs."""
+    """Return the interval of the second minus the first; None for a score without paired values."""
     if name in first.resampled and name in second.resampled:
         return percentile_interval(_minus(second.resampled[name], first.resampled[name]))
     if name in first.without and name in second.without:
@@ -123,7 +122,7 @@ def _minus(values: Sequence[float], others: Sequence[float]) -> Tensor:
 def draw_scatter(
     subjects: Sequence[Subject], known: Sequence[float | None], findings: dict[str, Any], path: Path
 ) -> None:
-    """A panel per score: the tokenizers of known gFID, with r, p and interval in words."""
+    """Draw a panel for each score with the tokenizers of known gFID and a caption with r, p and interval."""
     import matplotlib
     from matplotlib.figure import Figure
 

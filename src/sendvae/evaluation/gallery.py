@@ -1,4 +1,4 @@
-"""The images a tokenizer treats worst: original, reconstruction and difference, side by side."""
+"""The worst reconstructions of a tokenizer: original, reconstruction and difference, side by side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Pair(NamedTuple):
 
 
 def save_gallery(pairs: Sequence[Pair], path: Path) -> None:
-    """A PNG with a captioned row per pair."""
+    """Write a PNG with a captioned row for each pair."""
     rows = [_row(pair) for pair in pairs]
     width, height = max(row.width for row in rows), sum(row.height + TITLE for row in rows)
     sheet = Image.new("RGB", (width, height), (WHITE,) * 3)

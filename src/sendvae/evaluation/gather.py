@@ -1,4 +1,4 @@
-"""Work shared by processes: every one takes whole batches, and the main one gets all rows in their order.
+"""Work shared by processes: each takes whole batches, and the main one gathers all rows in their order.
 
 Batches are the same however many processes there are, so rows are the same to the bit.
 """
@@ -17,17 +17,17 @@ from sendvae.nn import Moments
 
 
 def batch_ranges(total: int, size: int) -> list[range]:
-    """All batches, in order."""
+    """Return the position ranges of all batches, in order."""
     return [range(start, min(start + size, total)) for start in range(0, total, size)]
 
 
 def own_share(batches: Sequence[range], of: int | None = None) -> list[range]:
-    """The batches of this process (or of process `of`): every `world`-th."""
+    """Return the batches of this process (or of process `of`): every `world`-th one."""
     return list(batches[rank() if of is None else of :: world_size()])
 
 
 def gather_rows(parts: Sequence[Tensor], batches: Sequence[range]) -> Shaped[Tensor, "N ..."] | None:
-    """Rows of all batches in order, on the main process's CPU; None elsewhere.
+    """Return the rows of all batches in order, on the main process's CPU; None elsewhere.
 
     Args:
         parts: the rows of each batch of this process's share; every process has at least one.
@@ -51,7 +51,7 @@ def gather_rows(parts: Sequence[Tensor], batches: Sequence[range]) -> Shaped[Ten
 
 
 def gather_statistics(own: Moments) -> Moments | None:
-    """The statistics of all processes together, on the main one; None elsewhere. Each has seen a row."""
+    """Return the merged statistics on the main process, None elsewhere. Each process must have seen a row."""
     if world_size() == 1:
         return own
     count, mean, scatter = (

@@ -1,4 +1,4 @@
-"""How close samples are to a reference: by ADM's protocol, or any other."""
+"""Generation metrics: compares samples with a reference by ADM's protocol or another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure_generation(
     network: FeatureNetwork | None = None,
     name: str | None = None,
 ) -> Result | None:
-    """The protocol's metrics of a set of samples; on the main process, else None.
+    """Return the protocol's metrics of a set of samples on the main process; None on the others.
 
     Args:
         samples: a source that `open_images` understands, an image set, uint8 images, or batches of them.
@@ -142,7 +142,7 @@ def open_reference(
     cache: Path | None = None,
     network: FeatureNetwork | None = None,
 ) -> Reference:
-    """A measured reference; several sets of samples can be held against it.
+    """Measure a reference, with which several sets of samples can then be compared.
 
     Args:
         reference: as `measure_generation` takes it.
@@ -150,7 +150,7 @@ def open_reference(
         cache, network: as `measure_generation` takes them.
 
     Raises:
-        UserError: nothing to compare with.
+        UserError: the reference is missing, or holds nothing to compare with.
     """
     images = _open_or_statistics(reference, protocol, size)
     network = network or load_network(protocol.features, device)
@@ -166,7 +166,7 @@ def open_reference(
 
 
 def _open_or_statistics(reference: Images, protocol: GenerationConfig, size: int | None) -> ImageSet:
-    """The reference's images; of npz files, statistics are enough."""
+    """Open the reference's images; an npz file may hold statistics only."""
     if isinstance(reference, str) and reference.lower().endswith(".npz"):
         archive = AdmArchive(Path(reference), protocol.reference_limit)
         if protocol.reference_limit is not None and archive.statistics("pool"):
@@ -204,7 +204,7 @@ def _open_or_statistics(reference: Images, protocol: GenerationConfig, size: int
 
 
 def _warn_of_few(count: int, dimension: int) -> None:
-    """Say where a covariance is estimated from hardly more images than it has rows: the distance is biased upwards."""
+    """Warn when a covariance comes from hardly more images than it has rows, which biases the distance upwards."""
     if count < ENOUGH * dimension:
         say(
             f"note: a Frechet distance of {count:,} images in {dimension:,} dimensions is biased upwards; compare it only "

@@ -1,4 +1,4 @@
-"""What an evaluation can be given, as image sets: paths, sets, tensors, or batches as they are made."""
+"""Converts the inputs of an evaluation (paths, sets, tensors, batches) to image sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IN_MEMORY = "in memory"
 
 
 def as_images(given: Images, opened: Callable[[str], ImageSet], limit: int | None = None) -> ImageSet:
-    """An image set of whatever was given.
+    """Return an input as an image set.
 
     Args:
         given: a source for `opened`; an image set; uint8 (N, 3, H, W); or batches of such, which are kept in
@@ -39,27 +39,27 @@ def as_images(given: Images, opened: Callable[[str], ImageSet], limit: int | Non
 
 
 def describe_input(given: Images, images: ImageSet) -> Input:
-    """Source, number and digest; every process calls it, and the main one reads."""
+    """Return source, number of images and digest; every process calls this, and the main one reads."""
     digest = main_value(images.fingerprint if is_main() else "")
     return Input(source=source_of(given), images=len(images), digest=digest)
 
 
 def source_of(given: Images) -> str:
-    """As the user gave it, or where an image set says that it lies."""
+    """Return a source as the user gave it, or the place that an image set reports."""
     return given if isinstance(given, str) else str(getattr(given, "source", IN_MEMORY))
 
 
 def name_of(source: str) -> str:
-    """The last part of a path, without its ending."""
+    """Return the last part of a path, without its extension."""
     return Path(source.rstrip("/")).stem or source
 
 
 def image_batches(images: ImageSet, ranges: Sequence[range]) -> Iterator[Tensor]:
-    """The images of each range, (B, 3, H, W): uint8, or float in [-1, 1] if their crop made them so."""
+    """Yield the images of each range, (B, 3, H, W): uint8, or float in [-1, 1] if their crop returns floats."""
     for positions in ranges:
         yield images.batch(positions).images
 
 
 def as_uint8(images: Tensor) -> UInt8[Tensor, "B 3 H W"]:
-    """What is shown of images that may be float in [-1, 1]."""
+    """Return uint8 images; those in float [-1, 1] are converted."""
     return images if images.dtype == torch.uint8 else to_uint8(images)

@@ -1,4 +1,4 @@
-"""Which class each generated image is of."""
+"""The class labels of generated images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN_SHOWN = 8
 
 @dataclass(frozen=True)
 class Labels:
-    """A class for every image, and by which rule.
+    """A class for each image, and the rule by which it was chosen.
 
     Attributes:
         values: (N,) of int64.
@@ -74,7 +74,7 @@ def choose_labels(sampling: SamplingConfig, classes: Classes, seed: int) -> Labe
 
 
 def check_guidance(sampling: SamplingConfig, classes: Classes) -> None:
-    """Refuse guidance where there is nothing to guide towards.
+    """Refuse guidance of an unconditional model.
 
     Raises:
         UserError: the model has one class, of which all its training images are: it is unconditional.
@@ -118,13 +118,13 @@ def _listed(values: Sequence[int], count: int) -> Labels:
 
 
 def _balanced(count: int, classes: int, seed: int) -> Int64[Tensor, " N"]:
-    """Counts differ by at most one; which classes have one more follows from the seed."""
+    """Return labels whose counts differ by at most one; the seed decides which classes have one more."""
     order = torch.randperm(classes, generator=stream(seed, 0, "balanced classes"))
     return order[torch.arange(count) % classes]
 
 
 def _proportional(count: int, classes: Classes) -> Int64[Tensor, " N"]:
-    """Counts in the proportions of the training images, by largest remainders."""
+    """Return labels in the proportions of the training images, by largest remainders."""
     if classes.images is None:
         raise UserError(
             "labels=proportional needs the classes of the training images",

@@ -1,4 +1,4 @@
-"""Scores of latent spaces, and what they say of generation."""
+"""Computes scores of latent spaces, and relates them to generation quality."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCATTER = "scatter.png"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tokenizer whose latents are known already.
+    """A tokenizer with latents that are encoded already.
 
     Attributes:
         name: in tables.
@@ -60,10 +60,10 @@ def measure_latents(
     folder: Path | None = None,
     cache: Path | None = None,
 ) -> Result | None:
-    """Scores of one or several tokenizers on the same images; the result on the main process, else None.
+    """Score one or several tokenizers on the same images; return the result on the main process, else None.
 
-    With gFIDs known of three or more, every score is held against them (`scatter.png`), and those of the others
-    are predicted.
+    If the gFIDs of three or more are known, every score is correlated with them (`scatter.png`), and the gFIDs of
+    the others are predicted.
 
     Args:
         tokenizers: names, files, folders, runs or hub repositories; or latents that were encoded before.
@@ -127,7 +127,7 @@ def measure_latents(
 
 
 def open_data(protocol: LatentsConfig) -> dict[str, ImageSet]:
-    """The images of every split that the protocol's data have.
+    """Open the images of every split that the protocol's data have.
 
     Raises:
         UserError: no such data.
@@ -139,7 +139,7 @@ def open_data(protocol: LatentsConfig) -> dict[str, ImageSet]:
 
 
 def described(images: Mapping[str, ImageSet]) -> Data:
-    """Images by split with what is known of them: labels, attributes, and which test images belong together.
+    """Return images by split with their labels, attributes, and the groups of the test images.
 
     Raises:
         UserError: no train or test split.
@@ -168,7 +168,7 @@ def described(images: Mapping[str, ImageSet]) -> Data:
 
 
 def attributes_of(images: ImageSet) -> AttributeTable | None:
-    """The table of a set that has one."""
+    """Return the attribute table of an image set; None if it has none."""
     if isinstance(images, ShardImages) and not images.has_attributes():
         return None
     return getattr(images, "attributes", None)
@@ -229,7 +229,7 @@ def _subject(one: Encoded, scored: Scored) -> Subject:
 
 
 def unique_names(sources: Sequence[str]) -> list[str]:
-    """The last part of each path or name; of those that share it, the last in which they differ."""
+    """Return the last part of each path or name; if some share it, the last part in which they differ."""
     parts = [Path(source).parts for source in sources]
     names = [part[-1] for part in parts]
     while alike := {i for i, name in enumerate(names) if names.count(name) > 1 and len(parts[i]) > 1}:

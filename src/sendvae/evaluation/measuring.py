@@ -1,4 +1,4 @@
-"""The rows of `METRICS` that a protocol names, computed from evidence and named after its networks."""
+"""Computes the rows of `METRICS` that a protocol names, and names the results after its networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LPIPS = "lpips"  # how the names of its variants begin
 
 @dataclass
 class Measured:
-    """Numbers by name, how each is read, and what else there is to say.
+    """Metric values by name, how each is read, and further details.
 
     Attributes:
         numbers: in the order of the protocol.
@@ -42,7 +42,7 @@ class Measured:
     details: dict[str, Any] = field(default_factory=dict)
 
     def add(self, name: str, estimate: Estimate, quantity: Quantity) -> None:
-        """Adds a number."""
+        """Add a metric value."""
         self.numbers[name] = Number(**estimate._asdict())
         self.quantities[name] = quantity
 
@@ -66,25 +66,25 @@ class Chosen:
     group: str = "generation"
 
     def needs(self, evidence: str) -> bool:
-        """Whether one of them needs this."""
+        """Return whether one of the metrics needs this input."""
         return any(metric.needs == evidence for metric in (*self.sets.values(), *self.images.values()))
 
     def name(self, key: str) -> str:
-        """Of a metric's number."""
+        """Return the name of a metric's value."""
         metric = METRICS[key]
         return (self.prefix if key in self.sets else "") + metric.name.format(**self.fields)
 
     def quantity(self, key: str) -> Quantity:
-        """How a metric's number is read."""
+        """Return how a metric's value is read: label, direction, digits."""
         prefix = self.prefix if key in self.sets else ""
         return replace(METRICS[key].quantity.fill(prefix, **self.fields), group=self.group)
 
     def values(self, evidence: ImageEvidence, settings: Settings) -> dict[str, Tensor]:
-        """The number of every image of a batch, (B,), on the CPU, by the row's name."""
+        """Return each image metric of a batch by name, (B,), on the CPU."""
         return {key: metric.compute(evidence, settings).cpu() for key, metric in self.images.items()}
 
     def measure(self, evidence: SetEvidence, values: Mapping[str, Tensor], settings: Settings) -> Measured:
-        """All numbers; `values` are those of all images, (N,)."""
+        """Compute all metrics; `values` holds the image metrics of all images, (N,)."""
         found = Measured()
         for key in self.order:
             name = self.name(key)
@@ -104,7 +104,7 @@ class Chosen:
 
 
 def check_metrics(names: Sequence[str], pairs: bool) -> None:
-    """Looks names up, before anything is loaded for them.
+    """Check the names of metrics before anything is loaded for them.
 
     Args:
         pairs: whether there are originals to compare with.
@@ -123,7 +123,7 @@ def check_metrics(names: Sequence[str], pairs: bool) -> None:
 
 
 def choose(names: Sequence[str], network: FeatureNetwork, perceptual: str | None = None) -> Chosen:
-    """The metrics of these names, of samples, or with a perceptual network's name of reconstructions.
+    """Return the metrics of these names for samples or, with a perceptual network's name, for reconstructions.
 
     Raises:
         UserError: as `check_metrics`.
@@ -142,7 +142,7 @@ def choose(names: Sequence[str], network: FeatureNetwork, perceptual: str | None
 
 
 def settings_of(config: GenerationConfig | ReconstructionConfig, device: torch.device) -> Settings:
-    """What metrics read of a protocol."""
+    """Return the settings of a protocol that metrics read."""
     common = Settings(config.intervals.bootstrap, config.intervals.jackknife, config.seed, device=device)
     if isinstance(config, GenerationConfig):
         return replace(

@@ -1,4 +1,4 @@
-"""Feature networks by the names that users give: what they yield, and what their distances are called."""
+"""Feature networks by name: how they are loaded, what they return, and the names of their distances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DINO_SIZE = 224  # pixels: Stein et al. (2023), dgm-eval
 
 
 class FeatureRows(NamedTuple):
-    """Of a batch, float32: features of the Frechet distance, and Inception's spatial ones and logits."""
+    """Features of a batch, float32: those of the Frechet distance, and Inception's spatial features and logits."""
 
     pool: Float[Tensor, "B D"]
     spatial: Float[Tensor, "B S"] | None = None
@@ -57,7 +57,7 @@ class FeatureNetwork:
     rows: Callable[[UInt8[Tensor, "B 3 H W"]], FeatureRows]
 
     def fields(self) -> dict[str, str]:
-        """What fills the names, labels and explanations of metrics: only ADM's Inception gives a FID."""
+        """Return the words that complete metrics' names and labels; only ADM's Inception gives a FID."""
         row = NETWORKS[self.name]
         kind = f"-{row.fid}" if row.fid else ""
         own = {"network": row.label, "suffix": "" if row.fid is not None else f"-{self.name}"}
@@ -70,7 +70,7 @@ class FeatureNetwork:
         return own | names | labels
 
     def identity(self) -> dict[str, str]:
-        """Name, and digest of the weights: what a stored feature statistic was computed with."""
+        """Return the name with a digest of the weights, which identifies stored feature statistics."""
         return {"name": self.name, "weights": weights_digest(self.module)}
 
 
@@ -91,7 +91,7 @@ def _dino(name: str, **options: Any) -> tuple[nn.Module, Callable[[Tensor], Feat
 
 @torch.no_grad()
 def class_token(backbone: Backbone, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
-    """The class token of a timm transformer after its final norm, of images resized to 224 pixels.
+    """Return the class token of a timm transformer after its final norm, for images resized to 224 pixels.
 
     After Stein et al. (2023), who resize with PIL's antialiased bicubic; this is torch's, unrounded.
     """
@@ -102,7 +102,7 @@ def class_token(backbone: Backbone, images: UInt8[Tensor, "B 3 H W"]) -> Float[T
 
 
 class NetworkRow(NamedTuple):
-    """How a feature network is made and called.
+    """A row of the table of feature networks.
 
     Attributes:
         build: to the module and its `rows`.
@@ -130,7 +130,7 @@ NETWORKS: Registry[NetworkRow] = Registry(
 
 
 class FeatureJudge:
-    """Holds sets of images against each other by the features of a network.
+    """Compares sets of images by the features of a network.
 
     Args:
         network: on `device`.
@@ -162,7 +162,7 @@ class FeatureJudge:
 
 
 def load_network(name: str, device: torch.device) -> FeatureNetwork:
-    """A feature network on a device.
+    """Load a feature network to a device.
 
     Raises:
         UserError: unknown name, or weights that are not on this machine; says what to put where.

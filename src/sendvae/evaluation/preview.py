@@ -1,4 +1,4 @@
-"""What a diffusion model makes during its training: a grid of samples, and a small-sample Frechet distance."""
+"""Samples drawn during the training of a diffusion model: a picture, and a Frechet distance of few samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN, COLUMNS = 64, 8
 
 
 class Preview:
-    """Samples with the same noise and labels every time, so that pictures of different times compare.
+    """Draws samples with the same noise and labels every time, so that pictures of different steps compare.
 
     The distance is of few samples: it falls as training goes on, but is larger than one of 50,000 samples, and
     is not to be reported as such. Its name says how many there were.
@@ -46,7 +46,7 @@ class Preview:
 
     @torch.no_grad()
     def __call__(self, generator: Generator, images_seen: int) -> dict[str, float]:
-        """Draws, writes the picture, returns the distance. Every process calls it: FSDP's sampling needs all."""
+        """Draw samples, write the picture, return the distance. Every process calls this, as FSDP's sampling needs."""
         from torchvision.utils import make_grid
 
         device = next(generator.parameters()).device

@@ -1,4 +1,4 @@
-"""What a tokenizer loses, per image and as a distribution."""
+"""Reconstruction metrics of a tokenizer, per image and as a distribution."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CSV, GALLERY = "images.csv", "worst.png"
 
 @dataclass(frozen=True)
 class Loss:
-    """What every batch goes through.
+    """The networks and settings by which every batch is measured.
 
     Attributes:
         protocol, chosen, settings: what is measured, and how.
@@ -82,7 +82,7 @@ def measure_reconstruction(
     perceptual: nn.Module | None = None,
     name: str | None = None,
 ) -> Result | None:
-    """The protocol's metrics of a tokenizer's reconstructions; the result on the main process, else None.
+    """Return the protocol's metrics of a tokenizer's reconstructions on the main process; None on the others.
 
     Args:
         tokenizer: name, file, folder, run or hub repository; or one in memory.
@@ -161,7 +161,7 @@ def measure_reconstruction(
 def reconstruct(
     tokenizer: Tokenizer, images: UInt8[Tensor, "B 3 H W"], precision: str = "fp32"
 ) -> UInt8[Tensor, "B 3 H W"]:
-    """Decodes the posterior mean of each image.
+    """Yield the decoded posterior mean of each image, in batches.
 
     Args:
         precision: "fp32", "bf16", or "auto" for bf16 where the device computes in it.
@@ -174,7 +174,7 @@ def reconstruct(
 
 @torch.no_grad()
 def _collect(loss: Loss, images: ImageSet, device: torch.device, name: str) -> Collected | None:
-    """Features of the reconstructions, and every image's numbers; None but on the main process."""
+    """Return features of the reconstructions and metrics of each image on the main process; None on the others."""
     batches = shared_batches(len(images), loss.protocol.batch_size)
     share = own_share(batches)
     parts: list[FeatureRows] = []
@@ -189,7 +189,7 @@ def _collect(loss: Loss, images: ImageSet, device: torch.device, name: str) -> C
 
 
 def _evidence_of(copies: FeatureRows, originals: Statistics) -> SetEvidence:
-    """Reconstructions as the samples, originals as the reference."""
+    """Return the evidence of set metrics, with reconstructions as samples and originals as reference."""
     whole, layout = (
         None if found is None else Gaussian(found.mean, found.cov)
         for found in (originals.pool, originals.spatial)
@@ -198,14 +198,14 @@ def _evidence_of(copies: FeatureRows, originals: Statistics) -> SetEvidence:
 
 
 def _evidence(loss: Loss, images: Tensor, positions: range) -> ImageEvidence:
-    """A batch and its reconstruction, 8-bit and exact."""
+    """Return the evidence of image metrics: a batch and its reconstruction, rounded to 8 bits and exact."""
     exact = to_float(images) if images.dtype == torch.uint8 else images
     copies = _decoded(loss, exact, positions)
     return ImageEvidence(to_uint8(copies), copies, as_uint8(images), exact, loss.perceptual)
 
 
 def _decoded(loss: Loss, x: Float[Tensor, "B 3 H W"], positions: range) -> Float[Tensor, "B 3 H W"]:
-    """Float reconstructions, not clamped.
+    """Return float reconstructions, not clamped.
 
     Raises:
         UserError: they are not finite.
@@ -231,7 +231,7 @@ def _decoded(loss: Loss, x: Float[Tensor, "B 3 H W"], positions: range) -> Float
 def _write(
     loss: Loss, images: ImageSet, values: Mapping[str, Tensor], folder: Path, device: torch.device
 ) -> list[str]:
-    """The table of all images, and the gallery of the worst; returns the names of the files."""
+    """Write the table of all images and the gallery of the worst; return the names of the files."""
     named = {loss.chosen.name(key): column for key, column in values.items()}
     if not named:
         return []
@@ -263,7 +263,7 @@ def _pairs(
     values: Mapping[str, Tensor],
     device: torch.device,
 ) -> list[Pair]:
-    """The images at `order`, reconstructed once more: keeping all of them until it is known which is too much."""
+    """Return the images at `order` with their reconstructions, computed again since not all are kept in memory."""
     pairs: dict[int, tuple[UInt8[Tensor, "3 H W"], UInt8[Tensor, "3 H W"]]] = {}
     wanted = [range(i, i + 1) for i in sorted(order)]
     for positions, batch in zip(wanted, image_batches(images, wanted), strict=True):

@@ -1,4 +1,4 @@
-"""The reference of generation metrics: ADM's stored statistics, or any images, measured once."""
+"""The reference of generation metrics: ADM's stored statistics, or images that are measured once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sendvae.runs import CacheKey, load_statistics, locked, save_statistics
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are held against.
+    """Feature statistics with which samples are compared.
 
     Attributes:
         pool, spatial: Gaussians of features; None where the source has none.
@@ -45,9 +45,9 @@ def measure_reference(
     cache: Path | None = None,
     precision: str = "fp32",
 ) -> Reference:
-    """The reference, whole on the main process; the others have its input only.
+    """Measure a reference; the main process gets all of it, the others its input only.
 
-    What an npz file says of its features wins over its images, as in ADM's evaluator.
+    Statistics that an npz file stores take precedence over its images, as in ADM's evaluator.
 
     Args:
         given: describes the images.
@@ -86,7 +86,7 @@ def image_statistics(
     cache: Path | None = None,
     precision: str = "fp32",
 ) -> Statistics | None:
-    """Statistics of a set's features, measured or taken from the cache, on the main process; None on the others.
+    """Return feature statistics of a set, measured or cached, on the main process; None on the others.
 
     Args:
         digest: of the images.
@@ -128,7 +128,7 @@ def _tensors(measured: Statistics) -> dict[str, Tensor]:
 
 
 def _load(cache: Path, key: CacheKey) -> Statistics | None:
-    """The statistics of a key, None where there are none that are whole."""
+    """Return the cached statistics of a key; None if there are none or they are damaged."""
     tensors = load_statistics(cache, key)
     if tensors is None:
         return None

@@ -31,7 +31,7 @@ class _Model(BaseModel):
 
 
 class Number(_Model):
-    """A number with its interval of 95 % and how that came about; None where there is no interval."""
+    """A value with its 95 % interval and the method of the interval; None if there is no interval."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -39,7 +39,7 @@ class Number(_Model):
 
 
 class Input(_Model):
-    """Something that was read: as the user gave it, how many images, and a digest of the content."""
+    """An input of an evaluation: its source as the user gave it, the number of images, a digest of the content."""
 
     source: str
     images: int | None = None
@@ -47,7 +47,7 @@ class Input(_Model):
 
 
 class Subject(_Model):
-    """What was evaluated: a set of samples, or a tokenizer.
+    """The thing that was evaluated: a set of samples, or a tokenizer.
 
     Attributes:
         name: in tables.
@@ -90,14 +90,14 @@ class Result(_Model):
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def save(self, folder: Path) -> Path:
-        """Writes `results.json` into the folder, which is created."""
+        """Write `results.json` into the folder, which is created if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / RESULTS, self.model_dump_json(indent=1) + "\n")
         return folder / RESULTS
 
     @classmethod
     def load(cls, path: Path) -> Result:
-        """The result of a file, or of a folder that holds one.
+        """Load a result from a file, or from a folder that holds one.
 
         Raises:
             UserError: no such file, or no result.
@@ -120,7 +120,7 @@ def _versions() -> dict[str, str]:
 
 
 def check_comparable(first: Result, second: Result, names: tuple[str, str]) -> None:
-    """Two results compare if protocol, shared inputs and numbers of images are the same.
+    """Check that two results compare: protocol, shared inputs and numbers of images must be equal.
 
     Raises:
         UserError: lists the fields that differ.
@@ -144,7 +144,7 @@ def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
 
 
 def _identity(result: Result) -> dict[str, Any]:
-    """What must be equal. Where inputs lay does not matter; what they held does."""
+    """Return everything that must be equal: the content of inputs counts, their place does not."""
     images = {subject.input.images for subject in result.subjects}
     return {
         "kind": result.kind,

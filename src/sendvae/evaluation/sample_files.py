@@ -1,4 +1,4 @@
-"""Samples on their way to disk: blocks that appear whole, in a folder from which a killed command goes on."""
+"""Writes samples in blocks that appear whole, into a folder from which a killed command resumes."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path
 
 
 def _is_finished(target: Path, record: SampleRecord, force: bool) -> bool:
-    """Whether the samples are there already. With `force`, other samples there are removed.
+    """Return whether the samples are there already. With `force`, other samples there are removed.
 
     Raises:
         UserError: there are other samples, or something else.
@@ -152,7 +152,7 @@ def _is_finished(target: Path, record: SampleRecord, force: bool) -> bool:
 
 
 def _begin(folder: Path, record: SampleRecord, force: bool) -> None:
-    """Make the folder of unfinished samples, or hold what is in it against what is to be drawn."""
+    """Make the folder of unfinished samples, or check that its samples are of the same settings."""
     try_folder(folder)
     if not (folder / SAMPLES).is_file() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Samples of one or several models as one picture: the same noise and labels in the same places."""
+"""Samples of one or several models in one picture, with the same noise and labels in the same places."""
 
 from __future__ import annotations
 

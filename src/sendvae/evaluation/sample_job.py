@@ -1,4 +1,4 @@
-"""`sendvae sample`: images of a model into an npz file or a folder, by any number of processes, killed or not."""
+"""`sendvae sample`: draws images into an npz file or a folder, with any number of processes; resumable."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def samples_of_run(
 
 @contextmanager
 def shared_unfinished(target: Path, record: SampleRecord, force: bool) -> Iterator[Path | None]:
-    """`unfinished`, held by the main process for all of them."""
+    """Enter `unfinished` on the main process, on behalf of all processes."""
     with unfinished(target, record, force) if is_main() else nullcontext() as folder:
         yield main_value(folder)
 

@@ -1,4 +1,4 @@
-"""The file beside samples that says how they came about, and whether the same command made them."""
+"""The record beside samples of how they were drawn, by which equal commands are recognised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIELDS_SHOWN = 8
 
 
 class SampleRecord(BaseModel):
-    """How samples came about.
+    """How samples were drawn.
 
     Attributes:
         content: everything that the pixels depend on, with the places the weights were read from.
@@ -125,7 +125,7 @@ def check_same(found: SampleRecord, wanted: SampleRecord, place: Path) -> None:
 
 
 def sampling_of(samples: Input, labels: str | None) -> tuple[str | None, dict[str, Any]]:
-    """Return by which rule samples were labelled, and all that a record beside them says.
+    """Return the rule by which samples were labelled, and the record beside them.
 
     Args:
         samples: as they were read.

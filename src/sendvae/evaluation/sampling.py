@@ -1,4 +1,4 @@
-"""Images from a diffusion model. Every image has noise of its own, wherever and with whichever others it is drawn."""
+"""Draws images from a diffusion model. Each image's noise is independent of its batch, process and device."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FIRST_CHANNELS = 3  # guided by SiT's and LightningDiT's forward_with_cfg, whate
 
 
 class ImageNoise:
-    """Noise of some images: a function of (seed, image number, how often it was asked for) alone.
+    """Noise of some images, as a function of seed, image number and number of the call alone.
 
-    Each image draws from a generator of its own, on the CPU and in float64, so that neither the batch, nor the
-    process, nor the device matters.
+    Each image has its own random generator, on the CPU and in float64, so that batch, process and device do not
+    matter.
 
     Args:
         seed: of all images together.
@@ -123,7 +123,7 @@ def generate(
 
 
 def truncate_to_uint8(images: Float[Tensor, "*B 3 H W"]) -> UInt8[Tensor, "*B 3 H W"]:
-    """[-1, 1] to uint8 as REPA-E's generate.py: 255 (x + 1) / 2, clamped, truncated towards 0."""
+    """Convert [-1, 1] to uint8 as REPA-E's generate.py: 255 (x + 1) / 2, clamped, truncated towards 0."""
     return ((images.float() + 1.0) / 2.0 * 255.0).clamp(0.0, 255.0).to(torch.uint8)
 
 

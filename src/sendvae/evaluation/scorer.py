@@ -1,4 +1,4 @@
-"""The scores of one tokenizer's latents."""
+"""Computes the scores of one tokenizer's latents."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from sendvae.quantities import Quantity
 
 @dataclass(frozen=True)
 class Data:
-    """Images by split, and what is known of them; "val" may be missing.
+    """Images by split with their labels and attributes; "val" may be missing.
 
     Attributes:
         groups: of the test split's images, which belong together; None where nothing is known.
-        shared: what scores find of the images alone.
+        shared: values that scores compute from the images alone, kept for all tokenizers.
     """
 
     images: dict[str, ImageSet]
@@ -48,7 +48,7 @@ class Data:
 
 
 class PixelRows:
-    """Images in [-1, 1], read as latents are."""
+    """Images in [-1, 1] behind the interface of latent rows."""
 
     def __init__(self, images: ImageSet) -> None:
         self.images = images
@@ -160,7 +160,7 @@ def _number(measured: Measured, bootstrap: Bootstrap) -> Number:
 
 @contextmanager
 def _explained(score: str, name: str) -> Iterator[None]:
-    """What the mathematics refuses, as an error that says where it happened."""
+    """Turn a numerical error of a score into an error that names tokenizer and score."""
     try:
         yield
     except ValueError as error:

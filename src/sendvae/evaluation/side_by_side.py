@@ -35,7 +35,7 @@ NAME_SHOWN = 40  # characters of a tokenizer's name
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the images of all processes: new pictures, those that were there, those that were padded."""
+    """Counts over all processes: new pictures, pictures that were there, and images that were padded."""
 
     new: int
     present: int
@@ -109,7 +109,7 @@ def reconstruct_any_size(
 
 
 def _padding(image: Tensor, tokenizer: Tokenizer) -> tuple[int, int]:
-    """Pixels that are missing at the right and at the bottom."""
+    """Return how many pixels are missing at the right and at the bottom."""
     factor = tokenizer.downsampling
     return -image.shape[2] % factor, -image.shape[1] % factor
 
@@ -160,7 +160,7 @@ def _pixel_digest(image: UInt8[Tensor, "3 H W"]) -> str:
 
 
 def _is_there(path: Path, digest: str) -> bool:
-    """Whether a picture of these pixels is there; one of other pixels of that name is drawn again."""
+    """Return whether the picture of these pixels is there; one of other pixels is drawn again."""
     return path.is_file() and _original_of(path) == digest
 
 

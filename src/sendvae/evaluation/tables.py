@@ -1,4 +1,4 @@
-"""Results as tables to read in a terminal."""
+"""Prints results as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sendvae.quantities import Quantity
 
 
 def print_result(result: Result, console: Console) -> None:
-    """Every number of every subject, with its interval."""
+    """Print every number of every subject, with its interval."""
     known = result.quantities
     below = len(result.subjects) > 1
     rows = [
@@ -46,7 +46,7 @@ def print_result(result: Result, console: Console) -> None:
 def print_differences(
     first: str, differences: dict[str, dict[str, Any]], known: Mapping[str, Quantity], console: Console
 ) -> None:
-    """Of every other tokenizer from the first, each score with the interval of the difference."""
+    """Print, for every tokenizer but the first, the difference of each score from the first's, with its interval."""
     rows = []
     for score in dict.fromkeys(score for scores in differences.values() for score in scores):
         # Tokens without a grid have no score of one.
@@ -59,7 +59,7 @@ def print_differences(
 
 
 def print_comparison(results: Sequence[Result], names: Sequence[str], console: Console) -> None:
-    """Results side by side, with the difference from the first.
+    """Print results side by side, with the differences from the first.
 
     Raises:
         UserError: they were measured differently.
@@ -87,7 +87,7 @@ def print_comparison(results: Sequence[Result], names: Sequence[str], console: C
 
 
 def show(number: Number | None, quantity: Quantity | None, sign: str = "", below: bool = False) -> str:
-    """A number and its interval (`below` it).
+    """Format a number and its interval, with `below` on the next line.
 
     Args:
         sign: "+" shows that of positive numbers too.
@@ -100,7 +100,7 @@ def show(number: Number | None, quantity: Quantity | None, sign: str = "", below
 
 
 def _named(name: str, known: Mapping[str, Quantity]) -> tuple[str, str]:
-    """Label and direction, and the name by which files and options know the number."""
+    """Return label and direction of a number, and its name in files and options."""
     return wording.heading(name, known.get(name)), name if name in known else ""
 
 

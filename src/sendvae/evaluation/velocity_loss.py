@@ -1,4 +1,4 @@
-"""How well a generator predicts velocities on images that it was not trained on: its validation loss."""
+"""The validation loss of a generator: its velocity error on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _errors(
     rows: Tensor,
     device: torch.device,
 ) -> Tensor:
-    """Of a batch: the mean over its times of every image's error, (B,) on the CPU."""
+    """Return each image's error, averaged over its times, (B,) on the CPU."""
     shape = mean.shape[1:]
     randoms = [stream(SEED, numbers[row], STREAM) for row in rows.tolist()]
     inside = torch.stack([torch.rand((), generator=random) for random in randoms])

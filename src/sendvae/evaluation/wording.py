@@ -1,4 +1,4 @@
-"""Numbers in words, as tables and reports show them: labels, directions and digits are those of their rows."""
+"""Formats numbers for tables and reports, with the labels, directions and digits of their rows."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from sendvae.quantities import Quantity
 
 
 def metric_names(results: Sequence[Result]) -> list[str]:
-    """The numbers of all subjects, in the order in which they first come up."""
+    """Return the names of all subjects' numbers, in the order of their first appearance."""
     return list(dict.fromkeys(name for r in results for subject in r.subjects for name in subject.numbers))
 
 
 def quantities_of(results: Sequence[Result]) -> dict[str, Quantity]:
-    """How the numbers of results are read; those of results that do not say so are missing."""
+    """Return the quantities of the numbers of results, as far as the results hold them."""
     return {name: quantity for result in results for name, quantity in result.quantities.items()}
 
 
 def heading(name: str, quantity: Quantity | None) -> str:
-    """Label and direction; the name itself where nothing more is known."""
+    """Return label and direction of a number; its name if no quantity is known."""
     return name if quantity is None else f"{quantity.label} {quantity.arrow}"
 
 
 def figure(value: float, quantity: Quantity | None, sign: str = "") -> str:
-    """A value with its digits; a difference (with a sign) with one more.
+    """Format a value with its digits; a difference gets a sign and one more digit.
 
     Without a row: four significant digits, of differences four decimals, since most are close to 0.
     """
@@ -35,7 +35,7 @@ def figure(value: float, quantity: Quantity | None, sign: str = "") -> str:
 
 
 def interval(number: Number, quantity: Quantity | None, sign: str = "") -> str:
-    """The interval in brackets, or nothing."""
+    """Format the interval in brackets; empty without one."""
     if number.interval is None:
         return ""
     low, high = (figure(bound, quantity, sign) for bound in number.interval)
@@ -43,7 +43,7 @@ def interval(number: Number, quantity: Quantity | None, sign: str = "") -> str:
 
 
 def correlation(found: dict[str, Any]) -> str:
-    """Pearson's r with n, p and interval, Spearman's, and the error of predictions of points left out."""
+    """Format Pearson's r with n, p and interval, Spearman's, and the leave-one-out prediction error."""
     if found["r"] is None:
         return f"no r: {found['reason']}"
     text = f"r = {found['r']:.3f}, n = {found['n']}, p = {found['p']:.3g}"
@@ -58,7 +58,7 @@ def correlation(found: dict[str, Any]) -> str:
 
 
 def prediction(found: dict[str, Any]) -> str:
-    """A predicted gFID with its interval, or why there is none."""
+    """Format a predicted gFID with its interval, or the reason why there is none."""
     if found["value"] is None:
         return f"none ({found['reason']})"
     if found["interval"] is None:
@@ -68,7 +68,7 @@ def prediction(found: dict[str, Any]) -> str:
 
 
 def standing(found: dict[str, Any] | None) -> list[str]:
-    """What a study says of each tokenizer, in lines; nothing without one."""
+    """Return the lines that a study's standing gives each tokenizer; empty without a study."""
     if not found:
         return []
     lines = [
@@ -78,7 +78,7 @@ def standing(found: dict[str, Any] | None) -> list[str]:
 
 
 def remarks(result: Result) -> list[str]:
-    """Which numbers are missing, and why; what to know of those that are there."""
+    """Return notes on numbers that are missing, with the reason, and on those that need a caution."""
     return [
         f"{subject.name}: {key}: {value}"
         for subject in result.subjects

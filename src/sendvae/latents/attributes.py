@@ -1,4 +1,4 @@
-"""Linear probes of binary attributes: how linearly separable a latent space is."""
+"""Linear probes of binary attributes, which measure how linearly separable a latent space is."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class AttributeProbeResult:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the scores has to know of the fit; empty where all is well."""
+        """Return what a reader of the scores has to know about the fit; empty if there is nothing."""
         notes = [] if self.converged else [not_converged(self.method, self.excess)]
         if self.interior is False and self.tried is not None:
             end = "strongest" if self.weight_decay == max(self.tried) else "weakest"
@@ -98,7 +98,7 @@ class AttributeProbeResult:
         return notes
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields but the resampled scores and the map, and the notes, ready for JSON."""
+        """Return all fields except the resampled scores and the map, with the notes, ready for JSON."""
         tried = None if self.tried is None else {f"{decay:g}": f1 for decay, f1 in self.tried.items()}
         fields = {**asdict(self), "f1": self.f1.tolist(), "tried": tried, "notes": self.notes}
         del fields["resampled"], fields["map"]
@@ -119,7 +119,7 @@ def attribute_probe(
     minibatch: MinibatchFit | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> AttributeProbeResult:
-    """One linear layer on the flattened latent, standardised with the statistics of the training split.
+    """Fit and test a linear layer on flattened latents, standardised with the training split's statistics.
 
     All minimise a mean loss + weight_decay / 2 |w|^2, with a bias that is not penalised. "logistic" solves binary
     cross-entropy to the optimum, which its gradient certifies (`fit_logistic`), with all latents in memory.
@@ -229,7 +229,7 @@ def _probabilities(fits: list[Fitted], split: _Split, method: str) -> list[Float
 
 
 def _split(latents: Tensor | LatentRows, attributes: Tensor) -> _Split:
-    """Latents and attributes, checked; attributes as bool, an eighth of what floats would take."""
+    """Return latents and attributes after checks; attributes become bool to save memory."""
     rows, y = as_rows(latents), torch.as_tensor(attributes)
     if y.ndim != 2 or len(rows) != len(y):
         raise ValueError(f"attributes must be ({len(rows)}, A), got {tuple(y.shape)}")

@@ -1,4 +1,4 @@
-"""How much a score varies with the images it was taken on: the test split, resampled."""
+"""Bootstrap of the test split, which measures how much a score varies with the test images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bootstrap:
     groups: Sequence[str] | None = None
 
     def scores(self, images: int, statistics: dict[str, Statistic]) -> dict[str, Float64[Tensor, " R"]]:
-        """Every statistic of all resamples; empty without resamples or with a single group.
+        """Return every statistic on all resamples; empty without resamples or with a single group.
 
         Args:
             images: M, of the test split.
@@ -54,7 +54,7 @@ class Bootstrap:
         return {name: torch.cat(values) for name, values in found.items()}
 
     def _members(self, images: int) -> np.ndarray:
-        """The number of each image's group."""
+        """Return the number of each image's group."""
         if self.groups is None:
             return np.arange(images)
         if len(self.groups) != images:
@@ -72,19 +72,19 @@ class Bootstrap:
 
 
 def weighted_mean(values: Shaped[Tensor, " M"]) -> Statistic:
-    """Mean over images of a value each."""
+    """Return the statistic that is the weighted mean of a value per image."""
     column = values.float().cpu()
     return lambda weights: (weights @ column) / weights.sum(1)
 
 
 def weighted_ratio(over: Shaped[Tensor, " M"], under: Shaped[Tensor, " M"]) -> Statistic:
-    """Sum of one value over the sum of another; 0 where that is 0."""
+    """Return the statistic that is the weighted sum of one value over that of another; 0 / 0 is 0."""
     top, bottom = over.float().cpu(), under.float().cpu()
     return lambda weights: (weights @ top) / (weights @ bottom).clamp_min(1.0)
 
 
 def percentile_interval(scores: Float64[Tensor, " R"]) -> tuple[float, float]:
-    """Between the outer 2.5 % of resampled scores, or of their differences."""
+    """Return the 2.5 % and 97.5 % percentiles of resampled scores, or of their differences."""
     levels = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
     low, high = scores.quantile(levels).tolist()
     return low, high

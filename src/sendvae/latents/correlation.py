@@ -1,4 +1,4 @@
-"""Correlation with its uncertainty, and prediction by a straight line, for the few points such studies have."""
+"""Correlation with its uncertainty, and prediction by a straight line, for studies of few points."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Correlation:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no r, or None where there is one."""
+        """Return why r is undefined; None if it is defined."""
         if self.r is not None:
             return None
         return f"{self.n} points are too few" if self.n < 3 else "one of the quantities does not vary"
 
 
 def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: int = 0) -> Correlation:
-    """Correlation of paired values.
+    """Return Pearson's correlation of paired values.
 
     Args:
         bootstrap: resamples of the pairs for a percentile interval; 0 takes Fisher's transformation, which
@@ -66,7 +66,7 @@ def pearson(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: in
 
 
 def spearman(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: int = 0) -> Correlation:
-    """Correlation of ranks; p is of the t-test.
+    """Return Spearman's correlation; p is of the t-test.
 
     Args:
         bootstrap: as of `pearson`; 0 takes the interval of Bonett and Wright (2000).
@@ -91,7 +91,7 @@ def spearman(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: i
 def partial_correlation(
     x: Sequence[float], y: Sequence[float], given: Sequence[Sequence[float]]
 ) -> Correlation:
-    """Pearson's r of what x and y have left once lines through other quantities are taken off both.
+    """Return Pearson's r of the residuals of x and y after linear regression on other quantities.
 
     p is of the t-test with n - 2 - k degrees of freedom for k other quantities, the interval Fisher's with
     n - k - 3 in place of n - 3 (Fisher, 1924).
@@ -125,7 +125,7 @@ def partial_correlation(
 
 @dataclass(frozen=True)
 class StrengthDifference:
-    """How much more closely one quantity goes with y than another: |r| minus |r|, of the same points.
+    """How much more strongly one quantity correlates with y than another does: the difference of |r|.
 
     Attributes:
         interval: of 95 %, percentiles over resampled points; None below five points, where it would say nothing.
@@ -144,7 +144,7 @@ def strength_difference(
     seed: int = 0,
     ranks: bool = False,
 ) -> StrengthDifference | None:
-    """Compare how closely a and b go with y, by Pearson's r or, with `ranks`, Spearman's.
+    """Compare how strongly a and b correlate with y, by Pearson's r or, with `ranks`, Spearman's.
 
     Points are resampled whole, so that what a and b share cancels. None where one of the three does not vary, or
     there are fewer than three points.
@@ -175,7 +175,7 @@ def strength_difference(
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a straight line through known points says of a new one.
+    """The prediction of a straight line through known points at a new one.
 
     Attributes:
         value: on the line.
@@ -190,7 +190,7 @@ class Prediction:
 
 
 def predict_linear(x: Sequence[float], y: Sequence[float], new: float) -> Prediction | None:
-    """Ordinary least squares of y on x, at `new`; None where x does not vary.
+    """Predict y at `new` by ordinary least squares on x; None if x does not vary.
 
     The interval assumes normal residuals of equal spread, and points that stand for the new one; with the few
     points such studies have, it is wide, and says so.
@@ -222,7 +222,7 @@ def predict_linear(x: Sequence[float], y: Sequence[float], new: float) -> Predic
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """How far predictions lie off points that their line has not seen.
+    """Leave-one-out error of predictions by a straight line.
 
     Attributes:
         error: root mean square, in units of y.
@@ -234,7 +234,7 @@ class LeaveOneOut:
 
     @property
     def share(self) -> float:
-        """The error in units of that of the mean: below 1 the score helps."""
+        """Return the error as a share of the mean's: below 1 the score helps."""
         return self.error / self.of_mean if self.of_mean else math.inf
 
 
@@ -278,7 +278,7 @@ def _fisher_interval(r: float, n: int) -> tuple[float, float]:
 def _bootstrap_interval(
     x: np.ndarray, y: np.ndarray, resamples: int, seed: int, ranks: bool = False
 ) -> tuple[float, float]:
-    """Percentiles of r over resampled pairs, ranked anew; those in which a quantity does not vary drop out."""
+    """Return percentiles of r over resampled pairs, without resamples in which a quantity does not vary."""
     from scipy.stats import rankdata
 
     rows = _resamples(seed, len(x), resamples)
@@ -292,11 +292,11 @@ def _bootstrap_interval(
 
 @lru_cache(maxsize=8)
 def _resamples(seed: int, count: int, resamples: int) -> np.ndarray:
-    """Positions of `count` points in every resample, one a row; the same for all quantities of the points."""
+    """Return the positions of `count` points in every resample, one resample a row."""
     return np.stack([resample(seed, number, count).numpy() for number in range(resamples)])
 
 
 def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's r of every row of two arrays."""
+    """Return Pearson's r of each pair of rows of two arrays."""
     x, y = (v - v.mean(1, keepdims=True) for v in (x, y))
     return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))

@@ -64,7 +64,7 @@ def discrimination(
     dimensions: int = DIMENSIONS,
     seed: int = 0,
 ) -> float:
-    """Held-out negative log-likelihood of one mixture, as `mixture_scores` has it; lower is better."""
+    """Return the held-out negative log-likelihood of one mixture, as `mixture_scores` does; lower is better."""
     return mixture_scores(train_latents, test_latents, [components], dimensions, [seed]).mixtures[0].nll
 
 
@@ -77,7 +77,7 @@ def mixture_scores(
     covariance: Literal["diag", "full"] = "diag",
     bootstrap: Bootstrap | None = None,
 ) -> Discrimination:
-    """Negative log-likelihoods of Gaussian mixtures, nats per dimension; lower is better.
+    """Return negative log-likelihoods of Gaussian mixtures, in nats per dimension; lower is better.
 
     Our protocol, since the published one is not stated: flatten, standardise, PCA to `dimensions` without
     whitening, standardise again, k-means initialisation. Comparable between latent spaces at equal settings.
@@ -117,7 +117,7 @@ def mixture_scores(
 
 
 def _projected(rows: LatentRows, moments: Moments, projection: Float[Tensor, "F d"]) -> np.ndarray:
-    """Standardised principal components (N, d), float64."""
+    """Return standardised principal components (N, d), float64."""
     parts = []
     for _, values in batches(rows):
         mean, axes = (tensor.to(values.device, torch.float32) for tensor in (moments.mean, projection))

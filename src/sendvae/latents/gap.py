@@ -1,4 +1,4 @@
-"""Semantic gap: how much of the class a linear probe reads from a latent."""
+"""Semantic gap: the accuracy of a linear probe of the class on latents."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WEIGHT_DECAY = 1e-2  # ours: the published protocol states no regulariser
 
 @dataclass(frozen=True)
 class ClassProbeResult:
-    """Share of test images whose label is guessed; of every resample too, where there is a bootstrap.
+    """Share of test images whose label is predicted, also on every resample if there is a bootstrap.
 
     Attributes:
-        hits: whether the label of each test image is guessed.
+        hits: whether the label of each test image is predicted.
         method, fit: how the probe was fitted, and how near it lies to its optimum.
     """
 
@@ -42,7 +42,7 @@ class ClassProbeResult:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the accuracy has to know of the fit; empty where all is well."""
+        """Return what a reader of the accuracy has to know about the fit; empty if there is nothing."""
         return [] if self.fit.converged else [not_converged(self.method, self.fit.excess)]
 
 
@@ -57,7 +57,7 @@ def semantic_gap(
     method: str = "full-batch",
     minibatch: MinibatchFit | None = None,
 ) -> float:
-    """Test accuracy of `class_probe`."""
+    """Return the test accuracy of `class_probe`."""
     splits = train_latents, train_labels, test_latents, test_labels
     return class_probe(*splits, pool, weight_decay, top, method, minibatch).accuracy
 
@@ -74,7 +74,7 @@ def class_probe(
     minibatch: MinibatchFit | None = None,
     bootstrap: Bootstrap | None = None,
 ) -> ClassProbeResult:
-    """Test accuracy of a softmax regression on standardised latents (affine-free BatchNorm and linear layer).
+    """Fit and test a softmax regression on standardised latents (affine-free BatchNorm and linear layer).
 
     Args:
         train_latents, test_latents: posterior means, or rows of them read in batches.
@@ -113,7 +113,7 @@ def class_probe(
 
 
 class Pooled:
-    """Rows as the probe sees them: averaged over positions, or flattened."""
+    """The inputs of the probe: latents averaged over positions, or flattened."""
 
     def __init__(self, rows: LatentRows, pool: str) -> None:
         self.rows, self.pool = rows, pool

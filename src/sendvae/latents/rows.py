@@ -20,7 +20,7 @@ class LatentRows(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, positions: np.ndarray) -> Float[Tensor, "B ..."]:
-        """The latents at `positions`, in their order, float32."""
+        """Return the latents at `positions`, in their order, float32."""
         ...
 
 
@@ -77,7 +77,7 @@ def as_rows(latents: Tensor | LatentRows) -> LatentRows:
 
 
 def batches(rows: LatentRows, size: int = BATCH) -> Iterator[tuple[slice, Float[Tensor, "B ..."]]]:
-    """Everything in order, with where it lies.
+    """Yield all rows in batches, each with its range of positions.
 
     Raises:
         ValueError: a latent is not finite.
@@ -88,7 +88,7 @@ def batches(rows: LatentRows, size: int = BATCH) -> Iterator[tuple[slice, Float[
 
 
 def gathered(rows: LatentRows) -> Float[Tensor, "N ..."]:
-    """All rows in memory, float32.
+    """Return all rows in memory, float32.
 
     Raises:
         ValueError: as `batches`.
@@ -105,7 +105,7 @@ def checked(values: Float[Tensor, "B ..."], start: int) -> Float[Tensor, "B ..."
 
 
 def scores_of_rows(maps: list[Centred], rows: LatentRows) -> list[Float[Tensor, "N A"]]:
-    """Scores of every map, (N, A) float32 on the CPU; the latents pass through once for all maps.
+    """Return scores of every map, (N, A) float32 on the CPU; the latents are read once for all maps.
 
     Raises:
         ValueError: as `batches`.

@@ -1,4 +1,4 @@
-"""What a score of a latent space is: what it is given, what it finds, and how its numbers are read."""
+"""The interface of scores of a latent space: their inputs, their results, and how results are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUP = "latent space"
 
 
 class Distance(NamedTuple):
-    """How far two sets of images lie apart, and how far without each part of them."""
+    """The distance of two sets of images, and the distances without each part of them."""
 
     value: float
     without: Sequence[float] = ()
@@ -47,7 +47,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a latent space and of the images behind it.
+    """The inputs of scores: a latent space and the images that were encoded.
 
     Attributes:
         source: what messages call the images.
@@ -110,7 +110,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Found:
-    """What a score finds.
+    """The result of a score.
 
     Attributes:
         numbers: by name; empty where the evidence lacks what the score needs, which `details` then say.

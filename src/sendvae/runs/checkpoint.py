@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sendvae.distributed import laid_out_as
+from sendvae.distributed import sharded_like
 from sendvae.errors import UserError
 from sendvae.runs.progress import say
 
@@ -182,7 +182,7 @@ def load_optimizer_tensors(
         device = tensor.device if key == "step" and not _steps_on_device(optimizer) else parameter.device
         if tensor.ndim:  # strides are those of the parameter, which fused kernels ask for
             like = torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False)
-            optimizer.state[parameter][key] = like.copy_(laid_out_as(parameter, tensor))
+            optimizer.state[parameter][key] = like.copy_(sharded_like(parameter, tensor))
         else:
             optimizer.state[parameter][key] = tensor.to(device, copy=True)
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from sendvae.distributed import any_sharded, barrier, group_beside, is_main, local, main_value
+from sendvae.distributed import any_sharded, barrier, is_main, local, main_value, second_group
 from sendvae.errors import MachineError, UserError
 from sendvae.files import flush_file, new_folder
 from sendvae.runs.checkpoint import STATE, TENSORS, checkpoint_folders, is_milestone
@@ -89,7 +89,7 @@ class CheckpointWriter:
         document = json.loads(json.dumps(document))  # now: the training goes on with the lists in it
         sharded = {group for group, named in tensors.items() if any_sharded(named.values())}
         if sharded and self._group is None:
-            self._group = group_beside()
+            self._group = second_group()
         copied = self._copies.of({g: named for g, named in tensors.items() if is_main() or g in sharded})
         if copied:
             meeting = self._group if sharded else None

@@ -97,7 +97,7 @@ class RowCache:
 
     def _fill(self, compute: Callable[[np.ndarray], Mapping[str, Tensor]], batch: int, name: str) -> None:
         if is_main():
-            self._mend()
+            self._remove_damaged()
             check_space(self.cache, self.missing_bytes(), name)
         else:
             barrier()  # until the main process has made the folder
@@ -133,7 +133,7 @@ class RowCache:
         check_content(self.folder, manifest, self.count, self.key.fingerprint)
         return set(shard_states(self.folder, manifest)) <= {"whole"}
 
-    def _mend(self) -> None:
+    def _remove_damaged(self) -> None:
         """Remove what is damaged, and what a killed process left half-written, so that it is computed again."""
         if not self.folder.is_dir():
             return

@@ -37,7 +37,7 @@ class Contents:
     latent_stats: LatentStats | None = None
 
 
-def sort_out(checkpoint: Mapping[str, Any]) -> Contents:
+def contents_of(checkpoint: Mapping[str, Any]) -> Contents:
     """Return what a checkpoint holds: the VAE and its parts, whatever container they were published in.
 
     Known are flat state dicts (latent-diffusion's and diffusers' names), Lightning checkpoints
@@ -45,7 +45,7 @@ def sort_out(checkpoint: Mapping[str, Any]) -> Contents:
     (`vae`, `discriminator`, `ema`).
     """
     if isinstance(checkpoint.get("vae"), Mapping):
-        contents = sort_out(checkpoint["vae"])
+        contents = contents_of(checkpoint["vae"])
         discriminator = _tensors(checkpoint.get("discriminator"))
         parts = contents.parts | ({"discriminator": discriminator} if discriminator else {})
         return Contents(contents.vae, parts, _batch_statistics(_tensors(checkpoint.get("ema"))))

@@ -16,7 +16,7 @@ from sendvae.tokenizers import maetok_files, softvq_files
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.batch_norm import NORM_EPS, statistics_of, without_statistics
-from sendvae.tokenizers.contents import Contents, sort_out
+from sendvae.tokenizers.contents import Contents, contents_of
 from sendvae.tokenizers.diffusers import (
     DiffusersTokenizer,
     build_network,
@@ -176,9 +176,9 @@ def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
     the dict.
     """
     files = locate(source)
-    parts = sort_out(read_weights(files)).parts
+    parts = contents_of(read_weights(files)).parts
     if "discriminator" not in parts and files.discriminator is not None:
-        parts |= sort_out(read_weight_file(files.discriminator)).parts
+        parts |= contents_of(read_weight_file(files.discriminator)).parts
     return parts
 
 
@@ -215,7 +215,7 @@ def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], source: obj
 
 
 def _contents(files: TokenizerFiles) -> Contents:
-    contents = sort_out(read_weights(files))
+    contents = contents_of(read_weights(files))
     if not contents.vae:
         raise UserError(
             f"{files.weights} holds no VAE",

@@ -27,9 +27,9 @@ WARM_UP = 3  # steps of a phase before it is recorded: libraries choose kernels,
 
 @runtime_checkable
 class Recorder(Protocol):
-    """How steps are run aside and recorded; the device's, or a stand-in for tests."""
+    """How steps are run on the stream of the recordings and recorded; the device's, or a stand-in for tests."""
 
-    def aside(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def run_on_stream(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Run a step where recordings are made; return what it returns."""
         ...
 
@@ -44,7 +44,7 @@ class CudaRecorder:
     def __init__(self) -> None:
         self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
 
-    def aside(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def run_on_stream(self, work: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Run a step on the stream of the recordings."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
@@ -99,7 +99,7 @@ class RecordedStep:
             return self.stage.step(batch, images_seen)
         if self.warmed[phase] < WARM_UP:
             self.warmed[phase] += 1
-            return self.recorder.aside(lambda: self._step(images_seen))
+            return self.recorder.run_on_stream(lambda: self._step(images_seen))
         if phase not in self.recordings:
             self.recordings[phase] = self._record(images_seen)
         recording = self.recordings[phase]

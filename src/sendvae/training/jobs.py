@@ -18,7 +18,7 @@ from sendvae.data import (
     MappedRows,
 )
 from sendvae.diffusion import Generator, GeneratorName, load_generator, save_generator
-from sendvae.distributed import alone, barrier, is_main, whole, world_size
+from sendvae.distributed import barrier, is_main, single_process, whole, world_size
 from sendvae.nn import LatentNorm
 from sendvae.nn.precision import resolve_precision
 from sendvae.runs import (
@@ -218,7 +218,7 @@ def _speed(config: TrainingConfig, size: int, classes: int | None, device: torch
         return None
     data = config.data.model_copy(update={"size": size, "classes": classes})
     # What is built to be counted draws random numbers, and is not spread over the processes.
-    with alone(), torch.random.fork_rng(devices=[]):
+    with single_process(), torch.random.fork_rng(devices=[]):
         found = estimate(config.model_copy(update={"data": data}))
     memory = sum(found.memory(world_size()).values())
     return Speed(found.flops_per_image, device, resolve_precision(config.loop.precision, device), memory)

@@ -84,7 +84,7 @@ def load_state(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     targets = network.state_dict()
     network.load_state_dict(
         {
-            name: distributed.laid_out_as(targets[name], tensor) if name in targets else tensor
+            name: distributed.sharded_like(targets[name], tensor) if name in targets else tensor
             for name, tensor in tensors.items()
         }
     )

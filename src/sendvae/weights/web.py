@@ -49,7 +49,7 @@ class Web:
             UserError: what came is not the published file; it is removed.
         """
         del choose
-        reach(self.address, self._knock)
+        reach(self.address, self._request_head)
         from filelock import FileLock
 
         place = self.place
@@ -97,7 +97,7 @@ class Web:
             ) from None
         part.replace(place)
 
-    def _knock(self) -> None:
+    def _request_head(self) -> None:
         try:
             urlopen(Request(self.address, method="HEAD"), timeout=REACH_SECONDS).close()
         except HTTPError as error:  # it answers, if only that it does not like the question
