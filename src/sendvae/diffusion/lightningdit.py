@@ -101,12 +101,12 @@ class LightningDiT(DiffusionTransformer):
     def _embed(
         self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B D"]]:
-        """Tokens with their positions, and the condition, at its makers' time."""
+        """Return tokens with their positions added, and the condition at the time of LightningDiT's authors."""
         return super()._embed(x_t, 1.0 - t, labels)
 
     def _velocity_and_hidden(
         self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N D"]]:
-        """Velocity by our time, and the output of block number `repa_depth`."""
+        """Return the velocity at our time, and the output of block number `repa_depth`."""
         velocity, hidden = super()._velocity_and_hidden(x_t, t, labels)
         return -velocity, hidden

@@ -150,7 +150,7 @@ def trained_generator(
 def _from_weights(
     weights: Mapping[str, Tensor], source: Path, repa_depth: int | None, path: str = LINEAR
 ) -> Generator:
-    """A generator whose architecture is read off the shapes; without `repa_depth`, REPA's block is the size's."""
+    """Build a generator whose architecture is read off the shapes; `repa_depth` defaults to that of its size."""
     network = next((name for name, spec in GENERATORS.items() if spec.holds(weights)), None)
     if network is None:
         raise UserError(
@@ -170,7 +170,7 @@ def _from_weights(
 
 
 def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What builds the network of these weights. Raises KeyError on a missing tensor."""
+    """Return the arguments of the network of these weights. Raises KeyError on a missing tensor."""
     one_dimensional = NO_GRID in weights
     if one_dimensional:
         (width, channels), patch_size = weights[NO_GRID].shape, 1
@@ -203,7 +203,7 @@ def _arguments(network: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _projection(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What builds the projector of these weights, if they have one. Raises KeyError on a missing tensor."""
+    """Return the arguments of these weights' projector, if any. Raises KeyError on a missing tensor."""
     if "projectors.0.conv.weight" in weights:
         return {"projector": CONV, "repa_width": len(weights["projectors.0.conv.weight"])}
     if "projectors.0.0.weight" in weights:

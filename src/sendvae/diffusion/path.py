@@ -157,7 +157,7 @@ def sample_time(
     device: torch.device | None = None,
     shift: float = 1.0,
 ) -> Float[Tensor, " B"]:
-    """One t per image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma).
+    """Draw a t for each image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma).
 
     Args:
         count: of images.

@@ -1,4 +1,4 @@
-"""What maps hidden tokens to the width of a foundation model's."""
+"""Projectors from a generator's hidden tokens to the width of a foundation model's tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training, sampling, saving and sharding ask of a network that predicts velocities."""
+"""The interface of networks that predict velocities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From noise to normalised latents."""
+"""Samples normalised latents from noise."""
 
 from __future__ import annotations
 

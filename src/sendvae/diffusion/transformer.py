@@ -1,4 +1,4 @@
-"""What SiT and LightningDiT share: embedders, blocks with adaLN-Zero conditioning, REPA's projector, the way through."""
+"""The parts that SiT and LightningDiT share: embedders, adaLN-Zero blocks, REPA's projector, the forward pass."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class DiffusionTransformer(Generator):
     def _velocity_and_hidden(
         self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B C *n"], Float[Tensor, "B N D"]]:
-        """Velocity, and the output of block number `repa_depth`."""
+        """Return the velocity, and the output of block number `repa_depth`."""
         x, c = self._embed(x_t, t, labels)
         hidden = x
         for i, block in enumerate(self.blocks, start=1):
@@ -280,7 +280,7 @@ class DiffusionTransformer(Generator):
     def _embed(
         self, x_t: Float[Tensor, "B C *n"], t: Float[Tensor, " B"], labels: Int64[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B D"]]:
-        """Tokens with their positions, and the condition."""
+        """Return tokens with their positions added, and the condition."""
         if x_t.shape[1:] != self.latent_shape:
             raise ValueError(
                 f"expected latents (B, {', '.join(map(str, self.latent_shape))}), got {tuple(x_t.shape)}"

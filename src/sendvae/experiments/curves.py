@@ -94,7 +94,7 @@ class Curves(_Part):
 
     @property
     def guidances(self) -> list[float]:
-        """Guidance scales that were measured, in rising order."""
+        """Return the guidance scales that were measured, in rising order."""
         return sorted({point.guidance for curve in self.curves for point in curve.points})
 
     def contrasts(self, metric: str, guidance: float) -> list[Contrast]:

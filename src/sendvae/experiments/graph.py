@@ -41,32 +41,32 @@ class Node:
 
     @property
     def row(self) -> StageKind:
-        """What is known of its kind."""
+        """Return the row of the stage's kind."""
         return STAGES[self.kind]
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Return the title that is printed."""
         return f"{self.job.name}: {self.kind}"
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Return the stage's folder."""
         return self.job.folder
 
     @property
     def finished(self) -> bool:
-        """Whether its result is there."""
+        """Return whether the stage's result is there."""
         return (self.folder / DONE).is_file()
 
     @property
     def work(self) -> float:
-        """How much there is to do in all, in units."""
+        """Return the amount of work, in units of `StageKind.work`."""
         return self.row.work(self.job.config)
 
     @property
     def worked(self) -> float:
-        """How much of it is done, in units."""
+        """Return the amount of work that is done, in the same units."""
         return self.work * (1.0 if self.finished else self.row.done(self.job.config, self.folder))
 
 

@@ -28,7 +28,7 @@ def values_of(row: Row, column: Column, scale: Scale, numbers: Mapping[Place, Ke
 
 
 def seen_from(view: View) -> str:
-    """Return, in brackets, what of a view is not plain; empty where all is."""
+    """Return, in brackets, the settings of a view that are not the defaults; empty if all are."""
     parts = [view.sampling] if view.sampling != WHOLE.sampling else []
     parts += [f"after {view.at:.1%}"] if view.at != WHOLE.at else []
     parts += [view.probe] if view.probe is not None else []

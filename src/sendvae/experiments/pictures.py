@@ -14,7 +14,7 @@ WHITE = 255
 
 
 def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> None:
-    """A PNG with `columns` images a row on white."""
+    """Write a PNG with `columns` images a row on white."""
     from torchvision.utils import make_grid
 
     grid = make_grid(images, nrow=columns, padding=MARGIN, pad_value=WHITE)

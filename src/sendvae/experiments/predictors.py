@@ -55,7 +55,7 @@ EXPERIMENT = Experiment(
 
 @dataclass(frozen=True)
 class Predictor:
-    """How a score goes with generation, over tokenizers.
+    """The correlation of a score with generation over tokenizers.
 
     Attributes:
         pearson, spearman: with intervals of the bootstrap over tokenizers.
@@ -72,7 +72,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether one score goes more closely with generation than another, by ranks, over the tokenizers that have both."""
+    """Compares how strongly two scores correlate with generation, by ranks, over the tokenizers that have both."""
 
     first: str
     second: str
@@ -81,7 +81,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What scores say of a number of generation.
+    """How well scores predict a metric of generation.
 
     Attributes:
         target: the number.
@@ -106,7 +106,7 @@ def analyse(
     given: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> Analysis:
-    """Hold every score against a number of generation.
+    """Correlate every score with a metric of generation.
 
     Args:
         table: numbers by tokenizer. Each score is taken over the tokenizers that have it and the target, its partial
@@ -148,7 +148,7 @@ def analyse(
 
 
 def _finite(row: Mapping[str, float], names: Sequence[str]) -> bool:
-    """Whether a tokenizer has all of these numbers."""
+    """Return whether a tokenizer has all of these numbers, and they are finite."""
     return all(math.isfinite(row.get(name, math.nan)) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""A stage in a process of its own: its log, its threads, and its end with that of whoever started it."""
+"""Runs a stage in its own process, which has a log and a number of threads, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCHEDULERS = {signal.SIGUSR1, signal.SIGUSR2}  # sent to all processes of a job,
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is told; everything in it can be pickled.
+    """The instructions of a stage's process; everything in it can be pickled.
 
     Attributes:
         title: of the stage, for its log.
@@ -62,7 +62,7 @@ class Task:
 
 
 def prepare() -> ForkServerContext:
-    """Return how processes are started; the first use begins importing what they all need.
+    """Return the context that starts processes; the first call starts a server that imports what they all need.
 
     They are forked from a server that has imported it and done nothing else, so they start at once, and no state
     of this process goes into them.
@@ -92,7 +92,7 @@ class Child:
 
     @property
     def sentinel(self) -> int:
-        """That is ready once the process has ended."""
+        """Return a handle that is ready once the process has ended."""
         return self.process.sentinel
 
     def ended(self) -> bool:
@@ -112,13 +112,13 @@ class Child:
         return last_line(self.task.job.folder / LOG) or f"ended with exit code {self.process.exitcode}"
 
     def stop(self) -> None:
-        """Ask it, once, to write its checkpoint and end."""
+        """Ask the process, once, to write its checkpoint and end."""
         if not self._stopping:
             self._stopping = True
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it, and return when it has ended."""
+        """Kill the process, and return when it has ended."""
         self.process.kill()
         self.process.join()
 
@@ -243,7 +243,7 @@ def _rest_while(pause: Path) -> None:
 
 
 def _redirect(log: Path) -> None:
-    """Let everything that is printed go to the end of a file, also by libraries in C."""
+    """Append everything that is printed, also by C libraries, to a file."""
     with log.open("ab", buffering=0) as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -253,7 +253,7 @@ def _redirect(log: Path) -> None:
 
 
 def _limit_threads(threads: int) -> None:
-    """Let torch, and the libraries of numpy and scikit-learn, use so many."""
+    """Limit the threads of torch, numpy and scikit-learn."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -165,7 +165,7 @@ class Schedule:
             self.waiting.remove(node)
 
     def _ready(self) -> list[Node]:
-        """Those that wait for nothing but their turn."""
+        """Return the stages whose inputs are finished."""
         return [node for node in self.waiting if set(node.needs) <= self.done]
 
     def _look_at_pause(self) -> None:
@@ -189,7 +189,7 @@ class Schedule:
         return True
 
     def _end(self) -> bool:
-        """See which have ended, and how; return whether any has."""
+        """Collect the stages that have ended, with their results; return whether any has."""
         over = [one for one in self.running if one.work.ended()]
         for one in over:
             self.running.remove(one)
@@ -231,13 +231,13 @@ class Schedule:
             file.write(json.dumps(line) + "\n")
 
     def _work(self) -> tuple[int, int]:
-        """Units of work in all, and those that are done."""
+        """Return the units of work in all, and those that are done."""
         total = sum(node.work for node in self.nodes)
         return round(total), round(sum(node.worked for node in self.nodes))
 
 
 def _version(path: Path) -> tuple[int, int] | None:
-    """What tells a file from the one that takes its place, whatever the clock says; None where there is none."""
+    """Return what distinguishes a file from one that replaces it, independent of the clock; None without a file."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What is computed once and kept on disk: how it is named, who may write it, what it takes, what may go.
+"""Caches on disk: their names, locks and sizes, and their removal.
 
 A cache is a folder PREFIX-DIGEST below a common one, with `cache.json` in it. The digest is of everything that the
 content depends on, so two data sets, networks or precisions never share a folder, and what is found there fits.
@@ -42,7 +42,7 @@ UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What a cache holds.
+    """The identity of a cache.
 
     Attributes:
         kind: "tokens", "latents", "evaluated", "features", "reference" or "probe".
@@ -58,13 +58,13 @@ class CacheKey:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of kind and content."""
+        """Return the SHA-256 of kind and content."""
         text = json.dumps({"format": FORMAT, "kind": self.kind, **self.content}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def name(self) -> str:
-        """Name of the folder."""
+        """Return the name of the folder."""
         label = re.sub(r"[^\w.-]+", "-", self.label)
         return f"{self.kind}-{label}-{self.fingerprint[:16]}"
 
@@ -87,9 +87,9 @@ CACHE_ADVICE = (
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a cache for the processes of this command, on all of which this is called.
+    """Lock a cache for the processes of this command; all of them must call this.
 
-    While another command holds it they wait, and say so.
+    While another command holds the lock, they wait and print a note.
     """
     lock, said = Lock(folder), False
     # All processes ask the main one every second: none waits in one long collective operation, which would end
@@ -117,7 +117,7 @@ class Lock:
         self.file: TextIO | None = None
 
     def take(self) -> bool:
-        """Hold it, and return True; return False at once while another process holds it."""
+        """Take the lock and return True; return False at once if another process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("w")
         try:
@@ -132,7 +132,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let it go, if it is held."""
+        """Release the lock, if it is held."""
         if self.file is not None:
             self.path.unlink(missing_ok=True)
             self.file.close()
@@ -140,7 +140,7 @@ class Lock:
 
 
 def check_space(folder: Path, needed: int, what: str, advice: str = CACHE_ADVICE) -> None:
-    """Say how much is going to be written, and refuse what does not fit.
+    """Print how much will be written, and refuse it if the disk has too little room.
 
     Args:
         folder: where; it need not exist.
@@ -166,7 +166,7 @@ def check_space(folder: Path, needed: int, what: str, advice: str = CACHE_ADVICE
 
 
 def in_units(size: float) -> str:
-    """Return bytes for people, in powers of 1000: "504 GB"."""
+    """Format bytes in powers of 1000: "504 GB"."""
     for unit, name in UNITS:
         if size >= unit:
             value = size / unit

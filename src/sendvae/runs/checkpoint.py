@@ -38,7 +38,7 @@ class Checkpoint:
     files: Sequence[str] = ()
 
     def tensors(self, group: str) -> dict[str, Tensor]:
-        """One group, on the CPU.
+        """Read one group of tensors to the CPU.
 
         Raises:
             UserError: the checkpoint has no such group, or it is damaged.
@@ -63,7 +63,7 @@ class Checkpoint:
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the newest checkpoint that can be read, if there is one; say which newer ones are damaged.
 
-    That a file is missing, cut short or overwritten at its beginning is seen; that some of its numbers are others is not.
+    A file that is missing, truncated or overwritten at its beginning is detected; changed numbers are not.
 
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
@@ -88,7 +88,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """A `step-NNNNNNNNN` folder.
+    """Open a `step-NNNNNNNNN` folder.
 
     Raises:
         UserError: it is none, or not complete, or damaged.
@@ -135,7 +135,7 @@ def _damaged(path: Path, name: str, error: Exception | str) -> UserError:
 
 
 def is_milestone(path: Path) -> bool:
-    """Whether a checkpoint was written to stay for good."""
+    """Return whether a checkpoint is a milestone, which is never removed."""
     try:
         return bool(json.loads((path / STATE).read_text())["milestone"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # damaged, and of no use
@@ -148,7 +148,7 @@ def checkpoint_folders(folder: Path) -> list[Path]:
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's per-parameter state as "PARAMETER NAME|STATE NAME" -> tensor.
+    """Return an optimiser's per-parameter state as "PARAMETER NAME|STATE NAME" -> tensor.
 
     Learning rate and the like are no part of it: they follow from the configuration and the images seen.
     """
@@ -162,7 +162,7 @@ def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> d
 def load_optimizer_tensors(
     network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """The inverse of `optimizer_tensors`: afterwards the optimiser goes on with the same bits.
+    """Load what `optimizer_tensors` returned; the optimiser then continues bit for bit.
 
     Raises:
         ValueError: state for a parameter the network does not have, or of another shape.

@@ -1,4 +1,4 @@
-"""Checkpoints written beside a training, which waits until its state is copied and no longer; never half-written."""
+"""Writes checkpoints in the background, atomically; the training waits only until its state is copied."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def save_checkpoint(
 class CheckpointWriter:
     """Writes checkpoints `step-NNNNNNNNN/` whole or not at all, one at a time, from a thread of its own.
 
-    What a write fails with is raised by the next call. The end of the context waits for the last write, unless
+    The error of a failed write is raised by the next call. The end of the context waits for the last write, unless
     `KeyboardInterrupt` ends it.
 
     Every process of a group calls each method. The main one writes, and of sharded tensors each its part; the others
@@ -142,7 +142,7 @@ class CheckpointWriter:
 
 
 class HostCopies:
-    """Copies of tensors in the memory of the host, which each further copy takes again; pinned where a GPU holds them."""
+    """Copies tensors to host memory, which later copies reuse; it is pinned for tensors on a GPU."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[str, str], Tensor] = {}
@@ -169,7 +169,7 @@ class HostCopies:
 
 
 class _Writing(Thread):
-    """A write under way, and what it has failed with; it does not keep a process that is to end."""
+    """A write in a daemon thread, and the error that it failed with."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         super().__init__(name="checkpoint", daemon=True)
@@ -228,7 +228,7 @@ def _write(
 
 @contextmanager
 def _shared_folder(path: Path, meeting: ProcessGroup | None) -> Iterator[Path]:
-    """`new_folder` by the main process, whose name all of them know; it gets its name when all have written."""
+    """Enter `new_folder` on the main process and share its path; it is renamed once all processes have written."""
     with ExitStack() as stack:
         temporary = None
         if is_main():

@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""The software and hardware with which a result was made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe_environment() -> dict[str, str | int]:
-    """Versions, processor and commit, for the record."""
+    """Return versions, processor and commit."""
     import torch
 
     return {
@@ -25,7 +25,7 @@ def describe_environment() -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """The package's git commit, "-dirty" if files differ from it, "unknown" outside a checkout."""
+    """Return the package's git commit, with "-dirty" if files differ from it; "unknown" outside a checkout."""
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "--short=12", "HEAD")

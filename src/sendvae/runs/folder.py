@@ -87,7 +87,7 @@ class RunFolder:
         exports: Sequence[str] = (),
         free: Collection[str] = (),
     ) -> Iterator[RunFolder]:
-        """Create or reopen the folder and hold it against other runs.
+        """Create or reopen the folder, check that its run is the same, and lock it.
 
         A start that fails before anything was trained leaves no trace, and one that was killed then does not bind:
         another configuration takes its place. A run may be lengthened: more `loop.images` than recorded go on from

@@ -31,7 +31,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> dict[str, list[float | None]]:
-    """Columns of a journal; a scalar that a line lacks is None."""
+    """Return the columns of a journal; a scalar that a line lacks is None."""
     lines = whole_lines(path)
     names = dict.fromkeys(name for line in lines for name in line)
     return {name: [line.get(name) for line in lines] for name in names}

@@ -1,4 +1,4 @@
-"""What does not change during training is computed once: patch tokens, posteriors, latent statistics."""
+"""Caches of tensors that do not change during training: patch tokens, posteriors, latent statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOT_CONTENT = {"source", "tokens", "parameters", "licence", "paper"}
 def token_rows(
     cache: Path, backbone: Backbone, images: ImageSet, grid: int, device: torch.device, flip: bool = False
 ) -> RowCache:
-    """Return where the patch tokens of an image set are kept, and what they are."""
+    """Return the cache of an image set's patch tokens, with its key and fields."""
     row = {name: value for name, value in asdict(backbone.spec).items() if name not in NOT_CONTENT}
     content = {
         **_views(images, flip),
@@ -66,7 +66,7 @@ def latent_rows(
     flip: bool = False,
     shard_size: int = SHARD,
 ) -> RowCache:
-    """Return where the posteriors of an image set are kept, and what they are."""
+    """Return the cache of an image set's posteriors, with its key and fields."""
     content = {
         **_views(images, flip),
         "precision": "fp32",
@@ -120,7 +120,7 @@ def measure_statistics(
 
 
 def _views(images: ImageSet, flip: bool) -> dict[str, object]:
-    """What every cache of an image set depends on."""
+    """Return the part of a cache key that every cache of an image set has."""
     return {
         "images": images.fingerprint,
         "count": len(images),

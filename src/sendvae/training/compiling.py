@@ -60,5 +60,5 @@ def _check_compiler(device: torch.device) -> None:
 
 
 def _cpp_compiler() -> bool:
-    """Whether one of the compilers is there that PyTorch looks for."""
+    """Return whether a C++ compiler that PyTorch can use is installed."""
     return any(command and shutil.which(command) for command in torch._inductor.config.cpp.cxx)

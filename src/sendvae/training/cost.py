@@ -88,7 +88,7 @@ class Estimate:
 
     @property
     def checkpoint(self) -> int:
-        """Bytes of a checkpoint: what is trained, with its optimiser and average; a few buffers less."""
+        """Return the bytes of a checkpoint: trained weights, optimiser and average, without a few small buffers."""
         trained = [network for network in self.networks if network.trained]
         return FLOAT * sum(n.parameters + ADAM * n.trained + n.averaged for n in trained)
 

@@ -1,4 +1,4 @@
-"""How a training uses its device: what all of the process computes in, and how the weights of convolutions lie."""
+"""Settings of the training device: number formats, and the memory layout of convolutions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def set_for_training(precision: str, device: torch.device) -> Iterator[None]:
 def placed(network: Network, device: torch.device) -> Network:
     """Return a network moved to a device; on GPUs with the weights of its convolutions channels-last.
 
-    Tensor cores read them so, and what a convolution returns lies as its weights do.
+    Tensor cores need this layout, and the output of a convolution has the layout of its weights.
     """
     if device.type == "cuda":
         convert_conv2d_weight_memory_format(network, torch.channels_last)

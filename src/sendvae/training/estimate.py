@@ -1,4 +1,4 @@
-"""What a training run costs, before anything is loaded: parameters, FLOPs, memory, hours.
+"""Estimates the cost of a training run before anything is loaded: parameters, FLOPs, memory, hours.
 
 The stage itself is built on the meta device, and its losses run there, forward and backward, under PyTorch's FLOP
 counter. So an estimate follows the code, adaptive weights and frozen parts included.
@@ -84,7 +84,7 @@ def _step_of(config: TrainingConfig) -> _Step:
 
 @cache
 def _counted(step: _Step, size: int, classes: int) -> Estimate:
-    """Count a step. Kept in memory for tokenizers by name; one in a folder may change there."""
+    """Count a step. Results are memoised for tokenizers by name only, since one in a folder may change."""
     config = step.config
     if isinstance(config, TokenizerConfig):
         return _estimate_tokenizer(config, size)
@@ -152,7 +152,7 @@ def _estimate_diffusion(config: DiffusionConfig, size: int, classes: int) -> Est
     with encoding("latents"), torch.no_grad():
         tokenizer.encode(to_float(batch.images))
     if config.data.latents == "cached":
-        found.once.update(_views(config, encoding.flops))
+        found.once.update(_with_flips(config, encoding.flops))
         return found
     networks = [*found.networks, _network("tokenizer", tokenizer.requires_grad_(False))]
     return replace(found, networks=networks, flops=found.flops | encoding.flops)
@@ -200,7 +200,7 @@ def _estimate(
             count.flops.update(forward.flops)
             networks = [*networks, _network("foundation model", backbone)]
         else:
-            once.update(_views(config, forward.flops))
+            once.update(_with_flips(config, forward.flops))
     loop = config.loop
     return Estimate(
         networks,
@@ -214,13 +214,13 @@ def _estimate(
     )
 
 
-def _views(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
-    """Of what is cached of an image: with flips, of the mirrored one, too."""
+def _with_flips(config: TrainingConfig, flops: dict[str, float]) -> dict[str, float]:
+    """Return the FLOPs per image, doubled if mirrored images are cached, too."""
     return {name: value * (2 if config.data.flip else 1) for name, value in flops.items()}
 
 
 def _size_and_classes(config: TrainingConfig) -> tuple[int, int]:
-    """As configured, else those of the data set or of the latents that are given; tokenizers need no classes."""
+    """Return image size and number of classes from the configuration, else from the data set or given latents."""
     size, classes = config.data.size, config.data.classes
     if isinstance(config, DiffusionConfig) and (given := open_given(config)) is not None:
         return pixels_of(given, blank_tokenizer(config.tokenizer)), len(given.images.class_names)
@@ -245,7 +245,7 @@ def _generator(
 
 
 def _position(config: TrainingConfig) -> int:
-    """Images seen at a step with every loss and without the measurement of gradient shares."""
+    """Return a number of images seen at which every loss is on and gradient shares are not measured."""
     if isinstance(config, DiffusionConfig):
         return 0
     start = max(config.losses.adversarial_start, config.losses.discriminator_start)
@@ -256,7 +256,7 @@ def _position(config: TrainingConfig) -> int:
 
 
 def _modules(networks: VAENetworks) -> dict[str, nn.Module]:
-    """By the names that people read."""
+    """Return the networks by the names that are printed."""
     found = {
         "tokenizer": networks.tokenizer,
         "discriminator": networks.discriminator,

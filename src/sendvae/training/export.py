@@ -1,4 +1,4 @@
-"""What a run has trained, finished or not: its generator as a folder with a card, its tokenizer of any checkpoint."""
+"""Exports the generator of a run, or the tokenizer of any of its checkpoints, also before the run is finished."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _card(generator: Generator, source: Path, run: RunFolder, licence: str | Non
 
 
 def _statistics(measured: LatentStats | None) -> str:
-    """What to say of the statistics that the latents were normalised by; nothing of the tokenizer's own."""
+    """Return the card's sentence on latent statistics that were measured; empty for the tokenizer's own."""
     if measured is None:
         return ""
     return (

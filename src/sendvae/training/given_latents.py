@@ -70,14 +70,14 @@ def _no_images(source: str, given: str, next_step: str) -> UserError:
 
 
 def pixels_of(given: LabelledLatents, tokenizer: Tokenizer) -> int:
-    """Return the pixels along one side of the images that latents of this tokenizer are of."""
+    """Return the side, in pixels, of the images that latents of this tokenizer encode."""
     if tokenizer.one_size:
         return tokenizer.image_size
     return given.shape(LATENTS)[-1] * tokenizer.downsampling
 
 
 def given_size(given: LabelledLatents, tokenizer: Tokenizer, expected: int | None) -> int:
-    """Return how large the images are that the latents are of, in pixels.
+    """Return the side, in pixels, of the images that the latents encode.
 
     Args:
         expected: by the configuration.

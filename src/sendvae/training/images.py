@@ -1,4 +1,4 @@
-"""The images of training: are they what the configuration and the tokenizer count on?"""
+"""Opens the training images, and checks them against the configuration and the tokenizer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def fitting_size(tokenizer: Tokenizer, images: ImageSet) -> int:
 
 
 def open_training_images(config: DataConfig) -> ImageSet:
-    """Return the data set, if it has the size and the classes that the configuration counts on.
+    """Open the data set, and check that it has the size and the classes of the configuration.
 
     Raises:
-        UserError: it has not, or there is none.
+        UserError: they differ, or there is no data set.
     """
     images = open_images(config.source, config.split, config.limit, labelled=True)
     if config.crop == "random":

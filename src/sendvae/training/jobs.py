@@ -251,7 +251,7 @@ def _measured(
 
 @dataclass(frozen=True)
 class _Target:
-    """What latents are aligned with: the foundation model, or its tokens where they are cached; their width."""
+    """The target of alignment: the foundation model, or its cached tokens; and the width of its tokens."""
 
     backbone: Backbone | None = None
     tokens: LatentCache | None = None

@@ -1,4 +1,4 @@
-"""What a run says about itself: means of its scalars, rates, memory; to metrics.jsonl and to trackers."""
+"""Logs means of a run's scalars, rates and memory to metrics.jsonl and to trackers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GIB = 2**30
 
 
 class Window:
-    """The scalars of the steps between two log lines; they stay on the device until somebody asks.
+    """The scalars of the steps between two log lines; they stay on the device until they are read.
 
     Attributes:
         bad: position and names of what was not finite, of the newest steps in a row that had such a value.

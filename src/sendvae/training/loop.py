@@ -1,4 +1,4 @@
-"""The training loop: generic, in five blocks; what is trained is a stage's business."""
+"""The generic training loop, in five blocks; a stage defines what is trained."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sendvae.training.threads import with_threads
 
 @runtime_checkable
 class Stage(Protocol):
-    """What the loop needs of a training stage.
+    """The interface of a training stage.
 
     Attributes:
         name: what progress lines call the run.
@@ -68,7 +68,7 @@ Preview = Callable[[int], dict[str, float]]
 
 
 class Stopped(Exception):
-    """A signal ended the work, at a place from which it can go on."""
+    """A signal ended the work after its state was saved, so that it can be resumed."""
 
     def __init__(self, what: str, signum: int) -> None:
         super().__init__(f"{what}. Run the same command again to go on.")
@@ -179,10 +179,10 @@ def train(
 
 @contextmanager
 def _room_for(loop: LoopConfig, speed: Speed | None) -> Iterator[None]:
-    """Says what a step needs where there is too little memory for it.
+    """Turn an out-of-memory error into one that says how much a step needs.
 
     Raises:
-        MachineError: it was used up.
+        MachineError: the memory was used up.
     """
     try:
         yield

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Together(nn.Module):
-    """Networks that one backward pass goes through.
+    """The networks of one backward pass, as one module.
 
     Calling it runs a function that uses them. DDP averages the gradients of what its own `forward` runs; this
     lets a stage keep its losses in plain methods.

@@ -14,7 +14,7 @@ from sendvae.training.state import State
 
 @dataclass(frozen=True)
 class Losses:
-    """What one forward pass gives.
+    """The losses of one forward pass.
 
     Attributes:
         total: the scalar whose gradient is taken.

@@ -1,4 +1,4 @@
-"""What a training step reads: images, labels, and tensors cached beside them, by position."""
+"""The data of training steps: images, labels and cached tensors, by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a run is: images and FLOPs a second, and which share that is of what its devices can compute."""
+"""The speed of a run: images and FLOPs per second, and the share of the devices' peak."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REPEATS = 5  # the fastest counts: a peak is what the device can do
 
 @dataclass(frozen=True)
 class Speed:
-    """What rates of a run are computed from.
+    """The constants from which the rates of a run are computed.
 
     Attributes:
         flops_per_image: of a step with every loss, forward and backward; see `Estimate`.

@@ -34,7 +34,7 @@ def dopri5(
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
 ) -> Float[Tensor, "B C *n"]:
-    """t from 1 to 0 with adaptive steps; `steps` sets the first one, 1 / steps.
+    """Integrate t from 1 to 0 with adaptive steps; the first step is 1 / `steps`.
 
     A step is kept if the root mean square over the batch of error / (ATOL + RTOL |x|) is at most 1, so the steps
     are those of the batch: within the tolerance, an image depends on those beside it (as with SiT's torchdiffeq).

@@ -20,7 +20,7 @@ def euler(
     path: Path = PATHS[LINEAR],
     shift: float = 1.0,
 ) -> Float[Tensor, "B C *n"]:
-    """t from 1 to 0 in `steps` steps, equal before the shift: x <- x + dt v(x, t)."""
+    """Integrate t from 1 to 0 in `steps` steps, equal before the shift: x <- x + dt v(x, t)."""
     del noise, path
     times = descending(steps + 1, 0.0, shift)
     for t, t_next in itertools.pairwise(times):

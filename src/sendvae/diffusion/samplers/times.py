@@ -1,4 +1,4 @@
-"""Where samplers with a number of steps look at the velocity."""
+"""The times at which samplers with a fixed number of steps evaluate the velocity."""
 
 from __future__ import annotations
 
