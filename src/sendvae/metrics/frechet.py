@@ -15,14 +15,14 @@ ArrayLike = Tensor | np.ndarray
 
 
 class Gaussian(NamedTuple):
-    """Mean and covariance of a set's features."""
+    """The mean and covariance of a set's features."""
 
     mean: Float64[Tensor, " D"]
     cov: Float64[Tensor, "D D"]
 
 
 def frechet_distance(mean_a: ArrayLike, cov_a: ArrayLike, mean_b: ArrayLike, cov_b: ArrayLike) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), in float64 (Heusel et al., 2017, Eq. 6).
+    """Return |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) in float64 (Heusel et al., 2017, Eq. 6).
 
     No epsilon is added to singular covariances: they are handled exactly.
 
@@ -70,7 +70,7 @@ def _rounding(eigenvalues: Float[Tensor, " D"]) -> Float[Tensor, ""]:
 
 
 def gaussian_of(features: Float[Tensor, "N D"]) -> Gaussian:
-    """Mean and unbiased covariance of rows, float64.
+    """Return the mean and unbiased covariance of rows, float64.
 
     Raises:
         ValueError: fewer than two rows.
@@ -81,5 +81,5 @@ def gaussian_of(features: Float[Tensor, "N D"]) -> Gaussian:
 
 
 def frechet_distance_of(a: Moments, b: Moments) -> float:
-    """Frechet distance of two accumulated sets."""
+    """Return the Frechet distance of two accumulated sets."""
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)

@@ -15,7 +15,7 @@ SUBSETS, SUBSET_SIZE = 100, 1000  # Binkowski et al. (2018), as torch-fidelity h
 
 
 def kernel_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> float:
-    """Unbiased squared MMD with the kernel (x.y / D + 1)^3 over all pairs (Binkowski et al., 2018).
+    """Return the unbiased squared MMD with kernel (x.y / D + 1)^3 over all pairs (Binkowski et al., 2018).
 
     All rows enter one estimate, which varies less than an average over random subsets. It may be slightly
     negative. float64, in blocks.
@@ -75,7 +75,7 @@ def kernel_distance_subsets(
     size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Mean and standard deviation (ddof 0) over random subsets of equal size: KID as papers report it.
+    """Return mean and standard deviation (ddof 0) over random subsets of equal size, as papers report KID.
 
     Raises:
         ValueError: `size` exceeds a set.
@@ -99,10 +99,10 @@ def _kernel_sum(x: Float64[Tensor, "N D"], y: Float64[Tensor, "M D"]) -> Float64
 def _table(
     x: Sequence[Float64[Tensor, "_ D"]], y: Sequence[Float64[Tensor, "_ D"]]
 ) -> Float64[Tensor, "g g"]:
-    """Sums of the kernel between every two parts."""
+    """Return the sums of the kernel between every two parts."""
     return torch.stack([torch.stack([_kernel_sum(one, other) for other in y]) for one in x])
 
 
 def _diagonal_sum(x: Float64[Tensor, "N D"]) -> Float64[Tensor, ""]:
-    """Sum of k(x, x), which the unbiased estimate leaves out."""
+    """Return the sum of k(x, x), which the unbiased estimate leaves out."""
     return (x.square().mean(1) + 1.0).pow(3).sum()

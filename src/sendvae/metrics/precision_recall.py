@@ -22,7 +22,7 @@ def precision_recall(
     k: int = 3,
     block: int = BLOCK,
 ) -> tuple[float, float]:
-    """Share of generated samples inside a reference ball, and of reference images inside a generated ball.
+    """Return precision and recall: the share of samples in a reference ball, and of reference images in a sample's.
 
     Both numbers depend on the sizes of the two sets: compare at equal N and M only.
 
@@ -40,7 +40,7 @@ def coverage(
     block: int = BLOCK,
     half: bool = False,
 ) -> tuple[Bool[Tensor, " M"], Bool[Tensor, " N"]]:
-    """Which generated samples lie in a reference ball, and which reference images in a generated ball.
+    """Return which samples lie in a reference ball, and which reference images lie in a sample's ball.
 
     A ball reaches to the k-th neighbour within its own set, itself not counted, and includes its rim.
     Distances are squared, on features centred by a median, in square blocks, whose size sets the memory and not

@@ -57,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class SetEvidence:
-    """What a feature network saw in a set of images, and in the one that it is held against.
+    """Features of a set of images and of its reference.
 
     Attributes:
         features, spatial, logits: (N, D), (N, S) and (N, K) of the set, in its order; None where there are none.
@@ -77,7 +77,7 @@ class SetEvidence:
     shared: dict[Any, Any] = field(default_factory=dict)
 
     def missing(self, need: SetNeed) -> str | None:
-        """Why there is none of this evidence; None if there is."""
+        """Return why this evidence is missing; None if it is there."""
         if need in ("spatial", "logits") and getattr(self, need) is None:
             return "the feature network gives none"
         statistics = {"features": self.reference, "spatial": self.reference_spatial}
@@ -92,7 +92,7 @@ class SetEvidence:
 
 @dataclass(frozen=True)
 class ImageEvidence:
-    """A batch of images, and what they were made from where they are reconstructions.
+    """A batch of images, with their originals if they are reconstructions.
 
     Attributes:
         images: as they are shown.
@@ -143,7 +143,7 @@ class ImageMetric:
 
 
 def mean_estimate(values: Tensor, settings: Settings) -> Estimate:
-    """The mean over images with its bootstrap interval."""
+    """Return the mean over images with its bootstrap interval."""
     interval = bootstrap_mean(values, settings.bootstrap, settings.seed)
     return Estimate(
         float(values.double().mean()), interval, "bootstrap over images" if interval is not None else None

@@ -16,7 +16,7 @@ from sendvae.report.plots import COLOURS
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the page is drawn from.
+    """The data of the page of an experiment.
 
     Attributes:
         record: which cells there are, and what is to be said of them.
@@ -73,7 +73,7 @@ class Experiment:
 
     @cached_property
     def competing(self) -> list[CellResult]:
-        """The cells of the rivals."""
+        """Return the cells of the rivals."""
         return [cell for cell in self.cells if cell.method in self.rivals]
 
     @cached_property

@@ -91,7 +91,7 @@ def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
 
 
 def _missing(experiment: Experiment) -> list[str]:
-    """A line for every cell that is not finished."""
+    """Return a line for every cell that is not finished."""
     found = []
     for cell in experiment.cells:
         parts = [f"{role} failed ({error})" for role, error in cell.errors.items()]
@@ -110,13 +110,13 @@ def _entry(experiment: Experiment, metric: str, method: str) -> Entry:
 
 
 def _groups(experiment: Experiment) -> list[tuple[str, int]]:
-    """Group headings of the table with their widths."""
+    """Return the group headings of the table with their widths."""
     names = [quantity.group for quantity in experiment.quantities.values()]
     return [(name, names.count(name)) for name in dict.fromkeys(names)]
 
 
 def _scatter(experiment: Experiment) -> str:
-    """One dot a cell that has both headline numbers; empty where none has."""
+    """Draw a dot for each cell that has both headline numbers; empty if none has."""
     if experiment.about.headline is None:
         return ""
     x, y = experiment.about.headline
@@ -131,7 +131,7 @@ def _scatter(experiment: Experiment) -> str:
 
 
 def _difference_texts(experiment: Experiment) -> list[str]:
-    """A line per score: how far each method lies from the control."""
+    """Return, for each score, a line with each method's difference from the control."""
     texts = []
     for metric in experiment.about.compared:
         found = experiment.differences(metric)

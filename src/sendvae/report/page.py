@@ -37,12 +37,12 @@ def write_page(template: str, output: Path, live: bool = False, **content: Any) 
 
 
 def data_uri(path: Path) -> str:
-    """A PNG as an address that holds it."""
+    """Return a PNG as a data URL."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as lines: the path with dots, and the value in words."""
+    """Return nested settings as lines of a dotted path and a value."""
     lines: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:

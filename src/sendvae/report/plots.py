@@ -122,7 +122,7 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 class _Axes:
-    """Data to pixels, with round ticks."""
+    """Maps data to pixels, with round ticks."""
 
     def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:
         self.x_ticks, self.y_ticks = ticks(xs), ticks(ys)
@@ -137,7 +137,7 @@ class _Axes:
 
 
 def ticks(values: Sequence[float]) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose the values."""
+    """Return round numbers (1, 2 or 5 times a power of ten apart) that enclose the values."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if low == high:
         low, high = low - (abs(low) or 1.0) * 0.05, high + (abs(high) or 1.0) * 0.05

@@ -45,7 +45,7 @@ class Row:
 
 
 def write_result(result: Result, folder: Path, output: Path) -> Path:
-    """Draws the page; pictures are read from `folder` where they are. Returns `output`."""
+    """Draw the page, with the pictures that lie in `folder`; return `output`."""
     subjects = result.subjects
     rows = [_row(name, result) for name in wording.metric_names([result])]
     methods = {number.method for subject in subjects for number in subject.numbers.values() if number.method}
@@ -94,7 +94,7 @@ def _cell(number: Number | None, quantity: Quantity | None, best: bool) -> Cell:
 
 
 def _best(numbers: Sequence[Number | None], quantity: Quantity | None) -> int | None:
-    """The position of the best of several; None of a single one, or where the direction is unknown."""
+    """Return the position of the best of several values; None for a single one or an unknown direction."""
     known = {i: number.value for i, number in enumerate(numbers) if number is not None}
     if quantity is None or len(known) < 2:
         return None
@@ -125,14 +125,14 @@ def _differences(result: Result) -> list[tuple[str, list[Cell]]]:
 
 
 def _colours(result: Result) -> dict[str, str]:
-    """The colour of each subject whose gFID is known."""
+    """Return the colour of each subject whose gFID is known."""
     known = result.findings.get("known_gfid", {})
     names = [subject.name for subject in result.subjects if subject.name in known]
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
 def _correlations(result: Result) -> list[tuple[str, Markup]]:
-    """A caption and a chart for every score that was held against known gFIDs."""
+    """Return a caption and a chart for every score that was correlated with known gFIDs."""
     known: dict[str, float] = result.findings.get("known_gfid", {})
     colours = _colours(result)
     subjects = [subject for subject in result.subjects if subject.name in colours]

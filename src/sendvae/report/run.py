@@ -33,7 +33,7 @@ POINTS = 1500  # of a curve: more are not seen
 
 @dataclass(frozen=True)
 class Facts:
-    """What the first lines of the page say."""
+    """The facts in the first lines of the page."""
 
     kind: str
     name: str

@@ -37,7 +37,7 @@ SPATIAL_CHANNELS = 7  # guided-diffusion, evaluations/evaluator.py: mixed_6/conv
 
 
 class InceptionOutputs(NamedTuple):
-    """What ADM's evaluator reads off the network."""
+    """The outputs of the network that ADM's evaluator uses."""
 
     pool: Float[Tensor, "B 2048"]  # FID, KID, precision and recall
     spatial: Float[Tensor, "B 2023"]  # sFID: 17 x 17 positions x 7 channels, channel fastest
@@ -80,7 +80,7 @@ class InceptionFeatures(nn.Module):
 
     @torch.no_grad()
     def outputs(self, images: UInt8[Tensor, "B 3 H W"]) -> InceptionOutputs:
-        """All features of one pass, float32."""
+        """Return all features of one pass, float32."""
         self._images = images
         pool, logits = self.network(images)
         self._images = None
