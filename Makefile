@@ -1,4 +1,4 @@
-# Needs only Python 3.11+ and make. Everything is installed into .venv from pyproject.toml.
+# Needs only Python 3.11+ and make. Everything is installed into .venv by tools/setup.sh.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -6,10 +6,7 @@ BIN := .venv/bin
 
 setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	sh tools/setup.sh $(PYTHON)
 
 demo: setup
 	$(BIN)/sendvae demo $(ARGS)
