@@ -50,6 +50,7 @@ free() {
 }
 
 rm -f .venv/.installed
+echo 'setup: installing into .venv, which takes some minutes'
 try "$python" -m venv .venv
 try .venv/bin/python -m pip install --quiet --upgrade pip
 try .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
