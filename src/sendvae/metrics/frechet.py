@@ -58,10 +58,11 @@ def _trace_sqrt_product(a: Float[Tensor, "D D"], b: Float[Tensor, "D D"]) -> Flo
     return torch.linalg.svdvals(_root(a).T @ _root(b)).sum()
 
 
-def _root(cov: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
-    """R with R R^T = cov, also for a singular one, whose null directions become exactly zero."""
+def _root(cov: Float[Tensor, "D D"]) -> Float[Tensor, "D R"]:
+    """R with R R^T = cov, and as many columns as the rank of cov: null directions are left out."""
     eigenvalues, vectors = torch.linalg.eigh(cov)
-    return vectors * eigenvalues.where(eigenvalues > _rounding(eigenvalues), 0.0).sqrt()
+    kept = eigenvalues > _rounding(eigenvalues)
+    return vectors[:, kept] * eigenvalues[kept].sqrt()
 
 
 def _rounding(eigenvalues: Float[Tensor, " D"]) -> Float[Tensor, ""]:
