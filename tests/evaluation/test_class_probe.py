@@ -21,6 +21,12 @@ CONFIG = GenerationConfig(
 )
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of the real images, which differ in no test: they are computed once for all."""
+    return tmp_path_factory.mktemp("cache")
+
+
 def clusters(count: int, seed: int) -> Labelled:
     """Three classes far apart, unsorted and of unequal numbers, at a scale and an offset of their own."""
     generator = torch.Generator().manual_seed(seed)
@@ -39,10 +45,10 @@ def test_hits_are_told_apart_and_in_order() -> None:
     assert real.tolist() == [True] * 40
 
 
-def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(tmp_path: Path) -> None:
+def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(cache: Path) -> None:
     network = small_network()
     result = measure_generation(
-        "embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=tmp_path, network=network
+        "embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=cache, network=network
     )
     assert result is not None
     features, labels = {}, {}
@@ -76,7 +82,7 @@ def test_a_reference_without_other_labelled_images_is_refused_before_any_work(tm
         check_reference(archive, CONFIG)
 
 
-def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path) -> None:
+def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path, cache: Path) -> None:
     images, labels = open_embedded("emoji", "val").batch(range(160))
     pixels = images.permute(0, 2, 3, 1).numpy()
     found = {}
@@ -84,7 +90,7 @@ def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path) -> None:
         samples = save_npz(tmp_path / f"{name}.npz", pixels, arr_1=given)
         config = CONFIG.model_copy(update={"samples_split": None})
         result = measure_generation(
-            samples, "embedded:emoji", config, CPU, cache=tmp_path / "cache", network=small_network()
+            samples, "embedded:emoji", config, CPU, cache=cache, network=small_network()
         )
         assert result is not None
         (number,) = result.subjects[0].numbers.values()
