@@ -47,9 +47,7 @@ def test_hits_are_told_apart_and_in_order() -> None:
 
 def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(cache: Path) -> None:
     network = small_network()
-    result = measure_generation(
-        "embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=cache, network=network
-    )
+    result = measure_generation("embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=cache, network=network)
     assert result is not None
     features, labels = {}, {}
     for split, count in (("train", None), ("test", None), ("val", 160)):

@@ -42,15 +42,17 @@ def alone(jobs: list[Job]) -> None:
         run(**job)
 
 
-def launch(processes: int, jobs: list[Job]) -> None:
-    """Run jobs one after the other on so many processes of torchrun."""
+def launch(processes: int, jobs: list[Job], seconds: int = 300) -> None:
+    """Run jobs one after the other on so many processes of torchrun, within so many seconds."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
         "--nproc-per-node", str(processes), str(Path(__file__).with_name("worker.py")), json.dumps(jobs),
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=seconds
+    )
     assert done.returncode == 0, done.stderr
 
 
