@@ -17,7 +17,7 @@ from sendvae.experiments.predictor_words import ScoreCosts
 from sendvae.experiments.reproduction import Reproduction, reproduce
 from sendvae.experiments.scale import Place, load_scale
 from sendvae.report.figures import draw_figures
-from sendvae.report.reproduction import reproduction_markdown, write_markdown, write_reproduction
+from sendvae.report.reproduction import overview, reproduction_markdown, write_markdown, write_reproduction
 
 WORTH = {"invae": 40.0, "vavae": 30.0, "e2e-vae": 20.0, "send-vae": 10.0}
 
@@ -115,6 +115,14 @@ def test_the_document_is_a_table_for_each(results: Path) -> None:
     assert replace(found("table7", results), devices={"cpu": 3, "H100": 2}).machines == (
         "Cells computed: 3 on cpu, 2 on H100; equal seeds draw equal noise on one kind of device only."
     )
+
+
+def test_the_document_of_experiments_without_claims_counts_none(results: Path) -> None:
+    text = "\n".join(overview([[found(name, results)] for name in ("figure5", "figure6")]))
+    assert text.startswith("**There are no claims at scale tiny.**")
+    assert "| Figure 5 | " in text
+    assert "| Figure 6 | " in text
+    assert "Of 0 claims" not in text
 
 
 def test_what_a_scale_lacks_is_said(results: Path, tmp_path: Path) -> None:

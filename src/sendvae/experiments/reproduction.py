@@ -129,10 +129,14 @@ class Reproduction:
         return [verdict.word for verdict in self.verdicts].count(word)
 
     @property
+    def label(self) -> str:
+        """Return the experiment's name for people, such as "Table 3"."""
+        return re.sub(r"^(table|figure)(?=\d)", r"\1 ", self.experiment.name).capitalize()
+
+    @property
     def heading(self) -> str:
-        """Of its section: "Table 3" and the question."""
-        name = re.sub(r"^(table|figure)(?=\d)", r"\1 ", self.experiment.name).capitalize()
-        return f"{name}: {self.experiment.title}"
+        """Return the label and the question."""
+        return f"{self.label}: {self.experiment.title}"
 
     @property
     def command(self) -> str:
@@ -143,6 +147,8 @@ class Reproduction:
 def outcome(verdicts: Sequence[Verdict]) -> str:
     """Return how many claims hold, how many do not, and how many are undecided, without a full stop."""
     words = [verdict.word for verdict in verdicts]
+    if not words:
+        return "There are no claims"
     if len(words) == 1:
         return f"The claim {OUTCOMES[words[0]][0]}"
     counts = {word: words.count(word) for word in OUTCOMES if word in words}

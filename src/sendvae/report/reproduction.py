@@ -94,9 +94,8 @@ def overview(found: Sequence[Sequence[Reproduction]]) -> list[str]:
             "|---|---|---|---|---|---|",
         ]
         for one in ours:
-            name, _, question = one.heading.partition(": ")
             counts = " | ".join(str(one.count(word)) for word in OUTCOMES)
-            lines.append(f"| {name} | {question} | {counts} | {one.done} of {one.wanted} |")
+            lines.append(f"| {one.label} | {one.experiment.title} | {counts} | {one.done} of {one.wanted} |")
         lines.append("")
     return lines
 
