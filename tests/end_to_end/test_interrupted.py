@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.experiments.waiting import PATIENCE
 
 from sendvae.diffusion import load_sit
 from sendvae.runs import images_in_journal, latest_checkpoint
@@ -68,7 +69,7 @@ def interrupt(command: list[str], folder: Path, signum: int) -> tuple[int, str]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 
@@ -114,7 +115,7 @@ def test_a_signal_is_answered_within_seconds_and_the_last_whole_step_is_kept(tmp
             assert process.stdout is not None
             answer = next(line for line in process.stdout if "SIGTERM" in line)
             seconds = time.monotonic() - began
-            rest, _ = process.communicate(timeout=240)
+            rest, _ = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert seconds < ANSWER, answer

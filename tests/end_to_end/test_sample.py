@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.end_to_end.test_interrupted import SENDVAE, TORCHRUN, finish, start
 from tests.evaluation.samplable import save_run, small_tokenizer
+from tests.experiments.waiting import PATIENCE
 
 from sendvae.tokenizers import save_tokenizer
 
@@ -50,7 +51,7 @@ def kill_at(job: list[str], work: Path, blocks: int) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=240)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
 
 
