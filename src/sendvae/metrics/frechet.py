@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
+from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
 from sendvae.nn import Moments
@@ -45,29 +46,29 @@ def frechet_distance(mean_a: ArrayLike, cov_a: ArrayLike, mean_b: ArrayLike, cov
 
 
 def _trace_sqrt_product(a: Float[Tensor, "D D"], b: Float[Tensor, "D D"]) -> Float[Tensor, ""]:
-    """tr((A B)^(1/2)) as the sum of the roots of the eigenvalues of L^T B L, with A = L L^T (Cholesky).
+    """Return tr((A B)^(1/2)): the sum of the roots of the eigenvalues of L^T B L, with A = L L^T (Cholesky).
 
     A root halves the digits of eigenvalues that are zero but for rounding. Where A or B is singular, the
     singular values of R^T S, with A = R R^T and B = S S^T, are the same numbers without taking a root.
     """
-    factor, failed = torch.linalg.cholesky_ex(a)
-    if not int(failed):
+    factor, singular = torch.linalg.cholesky_ex(a)
+    if not singular and not torch.linalg.cholesky_ex(b).info:
         eigenvalues = torch.linalg.eigvalsh(factor.T @ b @ factor)
-        if eigenvalues[0] > _rounding(eigenvalues):
+        if eigenvalues[0] > len(a) * torch.finfo(a.dtype).eps * eigenvalues[-1]:
             return eigenvalues.sqrt().sum()
     return torch.linalg.svdvals(_root(a).T @ _root(b)).sum()
 
 
 def _root(cov: Float[Tensor, "D D"]) -> Float[Tensor, "D R"]:
-    """R with R R^T = cov, and as many columns as the rank of cov: null directions are left out."""
-    eigenvalues, vectors = torch.linalg.eigh(cov)
-    kept = eigenvalues > _rounding(eigenvalues)
-    return vectors[:, kept] * eigenvalues[kept].sqrt()
+    """Return R with R R^T = cov and as many columns as the rank of cov: its Cholesky factor with pivots.
 
-
-def _rounding(eigenvalues: Float[Tensor, " D"]) -> Float[Tensor, ""]:
-    """The size below which an eigenvalue (ascending) is no more than rounding: the usual tolerance of a rank."""
-    return len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
+    The factor of the covariance of N < D features takes N D^2 operations, an eigendecomposition many times D^3.
+    Pivots below D eps times the largest variance are taken for rounding, which is LAPACK's default.
+    """
+    factor, order, rank, _ = dpstrf(cov.cpu().numpy(), lower=1)
+    root = np.empty((len(cov), rank))
+    root[order - 1] = np.tril(factor)[:, :rank]
+    return torch.from_numpy(root).to(cov.device)
 
 
 def gaussian_of(features: Float[Tensor, "N D"]) -> Gaussian:
