@@ -15,18 +15,18 @@ def picture(seed: int, width: int = 24, height: int = 20) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def encoded(seed: int, kind: str = "PNG") -> bytes:
+def encoded(seed: int, kind: str = "PNG", enlarged: int = 1) -> bytes:
     buffer = io.BytesIO()
-    picture(seed).save(buffer, kind)
+    picture(seed, 24 * enlarged, 20 * enlarged).save(buffer, kind)
     return buffer.getvalue()
 
 
-def write_folder(folder: Path, names: list[str]) -> None:
-    """An image per name, of its place in the list."""
+def write_folder(folder: Path, names: list[str], enlarged: int = 1) -> None:
+    """An image per name, of its place in the list; with so many times the sides where reading shall take time."""
     for seed, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(seed))
+        path.write_bytes(encoded(seed, enlarged=enlarged))
 
 
 def contents(folder: Path) -> dict[str, str]:

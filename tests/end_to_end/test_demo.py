@@ -29,9 +29,10 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 SMALL = [
-    "limit=96",
-    "diffusion_images=128",
+    "limit=64",
+    "diffusion_images=64",
     "tokenizer_images=32",
+    "sampling.steps=4",
     "evaluation.reconstruction.limit=32",
     "evaluation.latents.uniformity.samples=60",
 ]

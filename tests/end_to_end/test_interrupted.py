@@ -21,7 +21,7 @@ SENDVAE = str(Path(sys.executable).with_name("sendvae"))
 SMALL = ["data.limit=48", "loop.precision=fp32", "loop.checkpoint_every=16", "loop.log_every=16"]
 ANSWER = 5.0  # seconds in which a signal is answered
 JOBS = {
-    "tokenizer": ["demo/send-vae", "loop.images=128", "loop.batch_size=8", "statistics_images=48"],
+    "tokenizer": ["demo/send-vae", "loop.images=80", "loop.batch_size=8", "statistics_images=16"],
     "diffusion": ["demo/sit-tiny", "loop.images=640", "loop.batch_size=16"],
 }
 

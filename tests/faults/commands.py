@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -105,9 +105,13 @@ class Command:
 
     def wait_for_work(self) -> bool:
         """Wait until it has changed anything in its folder; return False where it ended before."""
+        return self.wait_until(lambda: look(self.place) != self.before)
+
+    def wait_until(self, reached: Callable[[], bool]) -> bool:
+        """Wait until something is true; return False where it ended before."""
         deadline = time.monotonic() + LONGEST
         while self.process.poll() is None:
-            if look(self.place) != self.before:
+            if reached():
                 return True
             assert time.monotonic() < deadline, self.said
             time.sleep(POLL)

@@ -154,7 +154,7 @@ def _read_only(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int
 
 def _vanished(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]:
     stage = unbroken.stage
-    if not unbroken.kill(place, draw) or any(place.glob(stage.last)):
+    if not unbroken.kill_past(1, place, draw):
         return []
     kinds = [there for pattern in stage.lost if (there := sorted(place.glob(pattern)))]
     if not kinds:
@@ -164,6 +164,18 @@ def _vanished(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = [stage.parts(place)]
     unbroken.finish(place)
+    return found
+
+
+def _lost_file(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]:
+    if not unbroken.kill_past(2, place, draw):
+        return []
+    checkpoints = sorted(place.glob(unbroken.stage.kept))
+    lost = draw.choice(sorted(checkpoints[-1].rglob("*.safetensors")))
+    lost.unlink()
+    found = [len(checkpoints) - 1]
+    said = unbroken.finish(place)
+    assert f"{lost.name}: the file is missing" in said, said
     return found
 
 
@@ -266,6 +278,12 @@ MISHAPS = {
             "finished parts vanished",
             "Checkpoints, shards, images and records of stages that are gone are made again.",
             _vanished,
+        ),
+        Mishap(
+            "a file lost from a checkpoint",
+            "The training names the file, and goes on from the checkpoint before.",
+            _lost_file,
+            lambda stage: "checkpoints" in stage.kept,
         ),
         Mishap(
             "a clock set back",

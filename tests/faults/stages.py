@@ -79,7 +79,7 @@ def _content(path: Path) -> bytes:
 def given(folder: Path) -> Path:
     """What the commands read, made once: pictures, prepared pictures, a tokenizer, a generator."""
     names = [f"train/{'ab'[i % 2]}/{i}.png" for i in range(IMAGES)] + [f"val/a/{i}.png" for i in range(4)]
-    write_folder(folder / "pictures", names)
+    write_folder(folder / "pictures", names, enlarged=30)  # so that a preparation can be met at work
     ended = call(
         [
             "data",

@@ -69,8 +69,20 @@ class Unbroken:
         met = command.wait_for_work() and command.send_after(draw.uniform(0, self.seconds), signal.SIGKILL)
         return command.end().code == -signal.SIGKILL and met
 
-    def finish(self, place: Path, **more: Any) -> None:
-        """Give the command again.
+    def kill_past(self, parts: int, place: Path, draw: random.Random) -> bool:
+        """Begin it, and kill it once it has finished so many parts; return whether there was work left to do.
+
+        Half of the times it is killed at once, since the last part may follow the first one soon.
+        """
+        command = self.begin(place)
+        met = command.wait_until(lambda: self.stage.parts(place) >= parts)
+        killed = met and command.send_after(
+            draw.choice([0.0, self.seconds / 4]) * draw.random(), signal.SIGKILL
+        )
+        return command.end().code == -signal.SIGKILL and killed and not any(place.glob(self.stage.last))
+
+    def finish(self, place: Path, **more: Any) -> str:
+        """Give the command again; return what it said.
 
         Raises:
             AssertionError: it fails, or leaves something else than the undisturbed one.
@@ -78,6 +90,7 @@ class Unbroken:
         ended = self.begin(place, **more).end()
         assert ended.code == 0, ended.said
         self.compare(place, self.left, ended.said)
+        return ended.said
 
     def finish_by_two(self, place: Path, expected: dict[str, str] | None) -> None:
         """The same for two processes; without `expected` nothing is compared."""

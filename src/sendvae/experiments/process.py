@@ -32,8 +32,11 @@ LOG = "log.txt"
 WORKING = "working"  # lock in a stage's folder, of the process that does it, wherever that is
 LOOK_SECONDS = 0.5  # between two looks at whether a stage is to rest, or has ended
 RESTING = signal.SIGURG  # by which a stage interrupts itself to rest; nobody else sends it
-# Imported once, by the process that all others are forked from; the latter are what scores import when they need it.
-PRELOADED = ["sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture"]
+# Imported once, by the process that all others are forked from. The rest is what scores import when they need it, and
+# what PyTorch imports at the first step of an optimizer, which takes as long as all of PyTorch before.
+PRELOADED = [
+    "sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture", "torchvision", "torch._dynamo",
+]  # fmt: skip
 
 ENDING = {signal.SIGTERM}
 SCHEDULERS = {signal.SIGUSR1, signal.SIGUSR2}  # sent to all processes of a job, but meant for the first one
