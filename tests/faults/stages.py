@@ -58,20 +58,23 @@ class Stage:
     def left(self, place: Path) -> dict[str, str]:
         """Every result with the hash of its bytes; of journals and documents, of what does not depend on the machine."""
         files = sorted({path for pattern in self.results for path in place.glob(pattern) if path.is_file()})
-        return {str(path.relative_to(place)): hashlib.sha256(_content(path)).hexdigest() for path in files}
+        return {
+            str(path.relative_to(place)): hashlib.sha256(_content(path, place)).hexdigest() for path in files
+        }
 
     def parts(self, place: Path) -> int:
         """How many finished parts there are to go on from."""
         return len(list(place.glob(self.kept)))
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, place: Path) -> bytes:
+    """Return what must be equal of a file; documents say where their inputs lie, which is in the folder of the work."""
     if path.name == "metrics.jsonl":
         lines = map(json.loads, path.read_text().splitlines())
         kept = [{name: value for name, value in line.items() if name not in OF_MACHINE} for line in lines]
         return json.dumps(kept).encode()
     if path.name == "results.json":
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text().replace(str(place), "PLACE"))
         return json.dumps([document["subjects"], document["protocol"]], sort_keys=True).encode()
     return path.read_bytes()
 
