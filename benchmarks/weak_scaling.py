@@ -54,14 +54,14 @@ def _work(
     torch.set_num_threads(THREADS)
     with distributed.process_group() as device:
         config = load_step(preset, batch, overrides)
-        with distributed.alone():
+        with distributed.single_process():
             single = build(config, device)
         shared = build(config, device)
         alone, together = [], []
         for _ in range(repeats + 1):  # the first warms up
             distributed.barrier()
             if distributed.is_main():
-                with distributed.alone():
+                with distributed.single_process():
                     alone.append(_seconds(*single))
             distributed.barrier()
             together.append(_seconds(*shared))
