@@ -140,6 +140,12 @@ def test_an_index_that_is_cut_short_or_torn_is_damaged(tmp_path: Path) -> None:
     np.savez(tmp_path / "index.npz", **columns | {"label": columns["label"][:2]})
     with pytest.raises(UserError, match=r"damaged(?s:.*)columns of 2, 6 rows"):
         open_images(str(tmp_path), "train")
+    for name, column in {
+        "offset": np.full(6, np.nan), "size": columns["size"][:, None], "key": columns["label"], "label": columns["key"],
+    }.items():  # fmt: skip
+        np.savez(tmp_path / "index.npz", **columns | {name: column})
+        with pytest.raises(UserError, match=rf"damaged(?s:.*)column {name} of {column.dtype}"):
+            open_images(str(tmp_path), "train")
 
 
 def test_a_damaged_image_is_named_with_its_shard(tmp_path: Path) -> None:

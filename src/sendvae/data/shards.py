@@ -247,6 +247,9 @@ def _read_arrays(location: str) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(read_bytes(f"{location}/{INDEX}")), allow_pickle=False) as arrays:
             index = {name: arrays[name] for name in COLUMNS}
+        for name, column in index.items():
+            if column.ndim != 1 or column.dtype.kind not in ("S" if name == "key" else "iu"):
+                raise ValueError(f"column {name} of {column.dtype}, {column.ndim} axes")
         lengths = {len(column) for column in index.values()}
         if len(lengths) != 1:
             raise ValueError(f"columns of {', '.join(map(str, sorted(lengths)))} rows")
