@@ -11,8 +11,9 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/sendvae demo $(ARGS)
 
+# Compiled once, and not by each of the many processes that tests start, where PYTHONDONTWRITEBYTECODE is set.
 test: setup
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m compileall -q src && $(BIN)/python -m pytest -n 2 $(ARGS)
 
 slow: setup
 	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
