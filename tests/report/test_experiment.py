@@ -211,7 +211,6 @@ def test_a_live_page_loads_itself_again(
     monkeypatch.setattr("sendvae.report.page.RELOAD_SECONDS", 0.3)
     page = draw(experiment, tmp_path / "report.html", live=True)
     with opened(page) as tab:
-        assert "A changed title" not in tab.content()
         for _ in range(
             20
         ):  # nobody who looks at a picture is interrupted; a click while the page loads is lost
@@ -222,7 +221,7 @@ def test_a_live_page_loads_itself_again(
         changed = experiment.about.model_copy(update={"title": "A changed title"})
         draw(of(list(experiment.cells), changed), page)
         tab.wait_for_timeout(1000)
-        assert "A changed title" not in tab.content()
+        assert tab.get_by_role("heading", name="A changed title").count() == 0
         tab.keyboard.press("Escape")
         tab.get_by_role("heading", name="A changed title").wait_for(timeout=5000)
 
