@@ -27,9 +27,9 @@ class ImageNoise:
     matter.
 
     Args:
-        seed: of all images together.
-        numbers: which images, counted over everything that is drawn.
-        shape: of an image's noise.
+        seed: the seed of all images together.
+        numbers: the numbers of these images, counted over everything that is drawn.
+        shape: the shape of an image's noise.
     """
 
     def __init__(self, seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> None:
@@ -57,10 +57,11 @@ def draw_images(
     """Return decoded samples on the CPU.
 
     Args:
-        generator, tokenizer: on one device, in evaluation mode; the tokenizer carries the statistics of its latents.
-        numbers: of these images among all of them; their noise follows from that and the seed.
-        labels: of these images.
-        watch: is shown the normalised latents that every step points to, for `decode_samples`.
+        generator, tokenizer: two networks on one device in evaluation mode. The tokenizer carries the statistics of
+            its latents.
+        numbers: the numbers of these images among all of them. Their noise follows from that and the seed.
+        labels: the class labels of these images.
+        watch: a function that is shown the normalised latents that every step points to, for `decode_samples`.
 
     Raises:
         ValueError: the tokenizer has no latent statistics.
@@ -114,7 +115,7 @@ def generate(
 
     Args:
         generator, tokenizer, sampling, seed: as of `draw_images`.
-        name: of the progress bar.
+        name: the name of the progress bar.
     """
     with progress(name, len(labels)) as bar:
         for numbers in torch.arange(len(labels)).split(sampling.batch_size):

@@ -34,8 +34,8 @@ class Data:
     """Images by split with their labels and attributes; "val" may be missing.
 
     Attributes:
-        groups: of the test split's images, which belong together; None where nothing is known.
-        shared: values that scores compute from the images alone, kept for all tokenizers.
+        groups: the groups of images of the test split that belong together; None where nothing is known.
+        shared: the values that scores compute from the images alone, which are kept for all tokenizers.
     """
 
     images: dict[str, ImageSet]
@@ -66,8 +66,8 @@ class Scored:
     """The scores of a tokenizer.
 
     Attributes:
-        numbers: with their intervals.
-        quantities: how each is read.
+        numbers: the numbers with their intervals.
+        quantities: the label, direction and digits of each number.
         resampled: the numbers of every resample of the test split, where they have any.
         without: the numbers without each part of the test split, where they have any.
         repeats: the numbers of every repeat, where they are means of such.
@@ -94,11 +94,11 @@ def score_latents(
     """Compute every score of a protocol.
 
     Args:
-        name: of the tokenizer, in errors.
-        rows: latents by split.
-        decode: latents to images; None where no decoder is at hand.
+        name: the name of the tokenizer in errors.
+        rows: the latents by split.
+        decode: the decoder from latents to images; None where none is at hand.
         one_size: whether it takes latents of their shape only.
-        judge: of decoded images, where a score needs one.
+        judge: the judge of decoded images, where a score needs one.
 
     Raises:
         UserError: a score that cannot be computed.

@@ -51,13 +51,13 @@ def measure_velocity_loss(
     for every generator, batch and device. Times are one from each of `TIMES` equal parts of [0, 1].
 
     Args:
-        generator: on `device`, in evaluation mode.
-        stats: that normalise latents.
-        mean, std: of the posteriors of the images, in raw units.
-        labels: their classes.
-        numbers: of the images in their split.
-        given: what the images are.
-        name: of the generator in tables.
+        generator: a network on `device` in evaluation mode.
+        stats: the statistics that normalise latents.
+        mean, std: the posteriors of the images, in raw units.
+        labels: the classes of the images.
+        numbers: the numbers of the images in their split.
+        given: a description of the images for the result.
+        name: the name of the generator in tables.
     """
     parts = [
         _errors(generator, stats, mean[rows], std[rows], labels[rows], numbers, rows, device)

@@ -15,7 +15,7 @@ class Method(_Part):
     """A row of the table: what cells of several seeds have in common.
 
     Attributes:
-        part: of the table; rows of different parts do not compete.
+        part: the part of the table. Rows of different parts do not compete.
     """
 
     name: str
@@ -46,11 +46,11 @@ class About(_Part):
 
     Attributes:
         title: the question that the experiment asks.
-        lead: what was done, in a sentence or two.
-        warning: what must be known before the numbers are read; empty for nothing.
-        command: that ran it.
-        methods: in the order of the table; others follow.
-        base: the method that all others start from: it is shown, and does not compete.
+        lead: a sentence or two on what was done.
+        warning: a sentence that must be known before the numbers are read; may be empty.
+        command: the command that ran it.
+        methods: the names of methods in the order of the table. Others follow.
+        base: the method that all others start from. It is shown and does not compete.
         control: the method that the others are compared with.
         columns: names of the numbers in the table, in its order; empty for all.
         contender: the method that the verdict holds against the control.
@@ -58,10 +58,10 @@ class About(_Part):
         headline: a score of the latent space and a distance of samples, which the verdict is about.
         compared: scores whose difference from the control's is shown, resample by resample.
         curves: whether the learning curves that ship are shown first.
-        conclusions: sentences after the one on the cells: what else is known of the question.
-        data: facts of the images.
-        licences: of the images.
-        config: what was asked for.
+        conclusions: more sentences on the question, which follow the one on the cells.
+        data: facts about the images.
+        licences: the licences of the images.
+        config: the configuration that was asked for.
     """
 
     title: str = "Experiment"

@@ -23,10 +23,11 @@ class Stage:
     """A piece of work that is done once, and kept.
 
     Attributes:
-        kind: a row of `sendvae.experiments.stages.STAGES`.
-        label: for people; two stages that differ in nothing else are the same work.
-        config: of the kind's schema. What its fields say of inputs does not count.
-        inputs: by the kind's names: other stages, or what a user would give ("demo-f8d16", a path).
+        kind: the name of a row of `sendvae.experiments.stages.STAGES`.
+        label: the name that people see. Two stages that differ in nothing else are the same work.
+        config: the configuration, of the kind's schema. Its fields that name inputs do not count.
+        inputs: the inputs by the names that the kind gives them: other stages, or what a user would give
+            ("demo-f8d16", a path).
     """
 
     kind: str
@@ -40,9 +41,9 @@ class Cell:
     """One row of an experiment: what is trained, and how it is measured.
 
     Attributes:
-        name: of the cell alone ("plain-seed-0").
-        method: what cells of several seeds have in common.
-        stages: by their role in the cell, in the order in which they matter.
+        name: the name of this cell alone ("plain-seed-0").
+        method: the name that cells of several seeds have in common.
+        stages: the stages by their role in the cell, in the order in which they run.
         expected: numbers that somebody reports for it.
     """
 
@@ -69,14 +70,15 @@ def build_cell(
     """Return the cell of a tokenizer, and of a diffusion model on its latents.
 
     Args:
-        tokenizer: to train; or one that another stage trains, or that is there by name.
-        diffusion: to train on the tokenizer's latents, whatever its field `tokenizer` says; or a name of
-            `DIFFUSION_MODELS`, or a run, which is sampled as it is; None: the tokenizer is only scored.
-        evaluation: the protocols.
-        sampling: of the diffusion model.
-        seed: of the samples; those of the trainings stand in their configurations.
-        init: the stage that trains the tokenizer to start from; None: what the configuration says.
-        reference: what samples are held against; None: the images of `evaluation.latents.data`.
+        tokenizer: the configuration of a tokenizer to train, the stage that trains it, or the name of one that exists.
+        diffusion: the configuration of a model to train on the tokenizer's latents, whatever its field `tokenizer`
+            says; or a name of `DIFFUSION_MODELS` or a run, which is sampled as it is. With None the tokenizer is
+            only scored.
+        evaluation: the protocols of all measurements.
+        sampling: how the diffusion model is sampled.
+        seed: the seed of the samples. Those of the trainings are in their configurations.
+        init: the stage that trains the tokenizer to start from; None takes the one that the configuration names.
+        reference: the images that samples are compared with; None takes those of `evaluation.latents.data`.
     """
     stages: dict[str, Stage] = {}
     if isinstance(tokenizer, TokenizerConfig):

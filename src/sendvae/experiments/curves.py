@@ -28,8 +28,8 @@ class Point(_Part):
     """What was measured after so many training images.
 
     Attributes:
-        guidance: scale of the samples; 1: none.
-        numbers: by the names of the metrics.
+        guidance: the guidance scale of the samples; 1 is no guidance.
+        numbers: the numbers by the names of the metrics.
     """
 
     images: int
@@ -58,7 +58,7 @@ class Contrast(NamedTuple):
     """A number of the contender minus that of the control, of the same seeds.
 
     Attributes:
-        interval: of 95 %, Student's t over seeds; None for one seed.
+        interval: the interval of 95 % by Student's t over seeds; None for one seed.
     """
 
     images: int

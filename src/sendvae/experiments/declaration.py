@@ -16,9 +16,10 @@ class View:
     """From where a row is looked at.
 
     Attributes:
-        sampling: of the scale's samplings.
-        at: share of the generator's training after which it is sampled.
-        probe: of the scale's data sets with attributes, instead of sampling; None: its own images.
+        sampling: the name of one of the scale's samplings.
+        at: the share of the generator's training after which it is sampled.
+        probe: the name of one of the scale's data sets with attributes, whose attributes are probed instead of
+            sampling; None takes the scale's own images.
     """
 
     sampling: str = "plain"
@@ -35,9 +36,9 @@ class Row:
     """A tokenizer, and what generates in its latent space.
 
     Attributes:
-        variant: of the scale's tokenizers.
-        generator: of the scale's generators.
-        published: the row of the published table; None: that of the variant's name.
+        variant: the name of one of the scale's tokenizers.
+        generator: the name of one of the scale's generators.
+        published: the row of the published table; None takes the row with the variant's name.
     """
 
     variant: str
@@ -46,12 +47,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """By which claims know it."""
+        """Return the name by which claims know the row."""
         return self.variant if self.generator == GENERATOR else f"{self.variant}-{self.generator}"
 
     @property
     def published_row(self) -> str:
-        """In the published table."""
+        """Return the name of the row in the published table."""
         return self.published or self.variant
 
 
@@ -60,9 +61,9 @@ class Column:
     """A number of every row.
 
     Attributes:
-        metric: as the paper calls it, or as ours are called.
-        view: of the row.
-        protocol: under which the paper reports it; None: it does not.
+        metric: the metric's name in the paper or in this package.
+        view: what is measured of the row.
+        protocol: the protocol under which the paper reports it; None if the paper does not report it.
     """
 
     metric: str
@@ -86,8 +87,8 @@ class Correlates:
     """A score goes with a number over the rows.
 
     Attributes:
-        sign: of the correlation that is claimed.
-        published: Pearson's r that the paper prints; None: none.
+        sign: the sign of the correlation that is claimed.
+        published: Pearson's r as the paper prints it; None if it prints none.
     """
 
     text: str
@@ -115,13 +116,13 @@ class Experiment:
     """A table or a figure of the paper.
 
     Attributes:
-        name: of the command line, and of the published table if there is one.
-        title: what it asks.
-        rows, columns: of ours; those that a scale lacks are left out there.
-        claims: of the paper that it judges.
-        table: of the published ones; None: a figure without printed numbers.
-        drawn: how a figure is drawn.
-        remark: what is known of the paper's that ours does not follow.
+        name: the name on the command line, and of the published table if there is one.
+        title: the question that the experiment answers.
+        rows, columns: what is computed here. A scale leaves out those that it lacks.
+        claims: the paper's claims that the experiment judges.
+        table: the name of the published table; None for a figure without printed numbers.
+        drawn: how the experiment is drawn.
+        remark: in what this experiment knowingly differs from the paper's.
     """
 
     name: str
@@ -138,7 +139,7 @@ def columns_of(table: str, views: dict[str, View] | None = None) -> list[Column]
     """Return the columns of a published table.
 
     Args:
-        views: by protocol, where it is not the plain one.
+        views: the views of protocols that are not measured in the plain view.
     """
     views = views or {}
     return [Column(c.metric, views.get(c.protocol, WHOLE), c.protocol) for c in TABLES[table].columns]

@@ -43,9 +43,9 @@ class Kept(BaseModel):
     """What is kept of a finished cell.
 
     Attributes:
-        declaration: every choice that its numbers depend on; a cell that is declared otherwise is another one.
-        stages: by role.
-        numbers: value, and interval where there is one.
+        declaration: every choice that its numbers depend on. A cell that is declared otherwise is another one.
+        stages: the stages by role.
+        numbers: each number's value, and its interval where there is one.
         quantities: how each is read, in the order of the numbers; its file holds those that `QUANTITIES` lacks or says
             otherwise.
     """
@@ -158,8 +158,8 @@ class Found:
     """What a folder of kept results has of some cells.
 
     Attributes:
-        results: by name of the cell, those that were declared alike.
-        others: by name of the cell, in which fields the one that is kept was declared otherwise.
+        results: the results that were declared alike, by name of the cell.
+        others: the fields in which a kept result was declared otherwise, by name of the cell.
     """
 
     results: dict[str, Kept]

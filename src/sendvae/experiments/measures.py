@@ -53,9 +53,9 @@ def score_tokenizer(
     of every resample of the test images, by which tokenizers are compared.
 
     Args:
-        source: of the tokenizer.
-        cache: of latents, and of what is measured of the originals.
-        name: of the tokenizer in tables.
+        source: the name, file, folder or run of the tokenizer.
+        cache: the folder of cached latents, and of what is measured of the originals.
+        name: the tokenizer's name in tables.
     """
     images = open_data(config.latents)
     tokenizer = load_tokenizer(source).to(device)
@@ -130,11 +130,11 @@ def draw_and_measure(
     The folder gets the samples with their record, a picture of the first, and `generation` with the result.
 
     Args:
-        run: of a diffusion model.
-        tokenizer: which decodes.
-        cache: of what is measured of the reference.
-        name: of the samples in tables.
-        step: of a checkpoint of the run; None: its end.
+        run: the run of a diffusion model.
+        tokenizer: the tokenizer that decodes.
+        cache: the folder that keeps what is measured of the reference.
+        name: the name of the samples in tables.
+        step: the step of a checkpoint of the run; None takes its end.
     """
     target = folder / SAMPLES
     write_samples(load_model(run, tokenizer, step), config.sampling, target, device)
@@ -161,10 +161,10 @@ def validate_generator(
     or a folder without splits, or where random crops are trained on.
 
     Args:
-        config: of the run.
-        tokenizer: whose latents it was trained on.
-        cache: of latents.
-        name: of the run in tables.
+        config: the configuration of the run.
+        tokenizer: the tokenizer whose latents it was trained on.
+        cache: the folder of cached latents.
+        name: the name of the run in tables.
     """
     data = config.data
     images = None if data.crop == "random" else open_held_out(data.source, data.split, data.limit)

@@ -26,9 +26,9 @@ class ScoreCosts(BaseModel):
     """How long each family of scores took for one tokenizer.
 
     Attributes:
-        machine: on which it was measured.
-        data: how many images of what.
-        seconds: by row of the table of scores; "encoding" is that of all images.
+        machine: the machine on which it was measured.
+        data: the number and kind of the images, in words.
+        seconds: the seconds of each row of the table of scores; "encoding" is the encoding of all images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,10 +58,10 @@ class Advice:
     """What a family of scores is worth, and what it takes.
 
     Attributes:
-        family: a row of the table of scores, or of what else is measured.
-        cost: in words.
-        seconds: measured, a tokenizer; None: not measured.
-        best: by target, the number of the family with the smallest error on tokenizers left out, and that error as a
+        family: the name of a row of the table of scores, or of another measurement.
+        cost: the work in words.
+        seconds: the measured seconds for one tokenizer; None where it was not measured.
+        best: for each target, the family's number with the smallest error on tokenizers left out, and that error as a
             share of the error of the mean alone.
     """
 
@@ -97,7 +97,7 @@ def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = N
     """Return a line for each family of scores, the cheapest first where seconds are known.
 
     Args:
-        seconds: that a family takes for one tokenizer.
+        seconds: the seconds that a family takes for one tokenizer.
     """
     seconds = seconds or {}
     families: dict[str, dict[str, tuple[str, float]]] = {}

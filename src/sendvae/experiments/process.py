@@ -47,10 +47,10 @@ class Task:
     """The instructions of a stage's process; everything in it can be pickled.
 
     Attributes:
-        title: of the stage, for its log.
-        compute: does the work.
-        done: the file that says that it is done, written last.
-        threads: that it may use.
+        title: the title of the stage in its log.
+        compute: the function that does the work.
+        done: the file that says that the work is done, which is written last.
+        threads: the number of threads that it may use.
         place: the working folder, where relative paths of configurations begin.
         pause: while this file is there, the process rests.
     """
@@ -84,7 +84,7 @@ class Child:
     """A task in a process of its own on this machine, which ends with this one.
 
     Args:
-        task: that is begun.
+        task: the task that is begun.
     """
 
     def __init__(self, task: Task) -> None:
@@ -133,7 +133,7 @@ def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> 
 
     Args:
         asked_by: the signal that asks the task to write its checkpoint and end, however often it comes.
-        child: that does the task, if it has begun.
+        child: the process that does the task, if it has begun.
     """
     child, parent = child or Child(task), os.getppid()
     with handled_signals({asked_by: lambda _signum, _frame: child.stop()}):

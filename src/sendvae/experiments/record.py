@@ -54,7 +54,7 @@ class Record(BaseModel):
 
     Attributes:
         created: when the cells were last run.
-        environment: in which.
+        environment: the machine and the versions with which they were run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,16 +79,16 @@ class CellResult:
     """What is there of a cell.
 
     Attributes:
-        states: of its stages, by role.
-        errors: why a stage failed, by role.
-        metrics: numbers with their intervals, of all finished stages together.
-        quantities: how each is read.
-        curves: of trainings, begun or finished, by role.
-        pictures: by name ("reconstructions", "latents", "samples", ...).
-        attribute_f1: of the probe, by attribute.
-        resampled: scores of every resample of the test images.
-        seconds: of the finished stages, by role.
-        peak_memory_gib: of any of them.
+        states: the state of each stage, by role.
+        errors: the reason why a stage failed, by role.
+        metrics: the numbers of all finished stages, with their intervals, by name.
+        quantities: the label, direction and digits of each number, by name.
+        curves: the curves of trainings that have begun, by role.
+        pictures: the files of pictures by name ("reconstructions", "latents", "samples", ...).
+        attribute_f1: the probe's F1 of each attribute.
+        resampled: the scores of every resample of the test images, by name.
+        seconds: the seconds that each finished stage took, by role.
+        peak_memory_gib: the largest peak memory of a stage's process, in GiB.
     """
 
     name: str
@@ -113,7 +113,7 @@ def save_record(
     """Write `cells.json` into the folder of an experiment.
 
     Args:
-        nodes: of each cell, by role.
+        nodes: the nodes of the graph that each cell consists of, by role.
     """
     record = Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,8 +141,8 @@ def result_of(cell: Cell, nodes: Mapping[str, Node], folder: Path) -> CellResult
     """Return what is there of one cell, whichever cells were run last.
 
     Args:
-        nodes: of its stages, by role.
-        folder: of the experiment.
+        nodes: the nodes of its stages, by role.
+        folder: the folder of the experiment.
 
     Raises:
         UserError: a finished stage whose result is damaged.

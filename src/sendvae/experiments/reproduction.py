@@ -77,13 +77,13 @@ class Reproduction:
 
     Attributes:
         done, wanted: cells that have a result, of all.
-        missing: why rows are not there at all.
-        refused: of cells whose kept result was declared otherwise, the fields that differ.
-        curves: of a figure of curves.
-        points: of a figure of points: every row with its means, by label of the column.
-        pictures: of a figure of samples.
-        analyses: of predictors, one for every number of generation among the columns.
-        devices: on which cells were computed, with their number.
+        missing: the reasons why rows are left out.
+        refused: the fields that differ, of each cell whose kept result was declared otherwise.
+        curves: the curves, where the experiment is a figure of curves.
+        points: every row with its means by label of the column, where the experiment is a figure of points.
+        pictures: the pictures, where the experiment is a figure of samples.
+        analyses: the analyses of predictors, one for every number of generation among the columns.
+        devices: the devices on which cells were computed, with the number of cells.
     """
 
     experiment: Experiment
@@ -168,9 +168,9 @@ def reproduce(
     """Return what is there of an experiment.
 
     Args:
-        folders: of kept results; the first that has a cell's counts.
-        digests: content addresses that stages have here, by name of the cell and role, where they are known.
-        pictures: of samples, by name of the cell.
+        folders: folders of kept results. The first one that has a cell's result counts.
+        digests: the content addresses that stages have here, by name of the cell and role, where they are known.
+        pictures: the pictures of samples, by name of the cell.
 
     Raises:
         UserError: a wrong scale, or a file that is no kept result.

@@ -45,11 +45,11 @@ class Job:
     """What a stage is given to work on.
 
     Attributes:
-        config: of the kind's schema.
-        inputs: what the stages that it needs left, or what the user named, by the names of the inputs.
-        folder: its own; what an earlier, interrupted attempt left is still there.
-        cache: shared by all stages.
-        name: for people.
+        config: the configuration, of the kind's schema.
+        inputs: the results of the stages that it needs, or what the user named, by the names of the inputs.
+        folder: the folder of this stage. What an earlier, interrupted attempt left is still there.
+        cache: the cache that all stages share.
+        name: the name that people see.
     """
 
     config: Any

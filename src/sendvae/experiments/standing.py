@@ -29,12 +29,12 @@ class Study(BaseModel):
     """The tokenizers of a study, each with its scores and with what was generated in its latent space.
 
     Attributes:
-        title: of its scale.
-        limits: what its numbers do not tell.
+        title: the title of its scale.
+        limits: a sentence on what its numbers do not tell.
         quantities: how scores and targets are read.
-        targets: numbers of generation.
-        scores: numbers that may predict them.
-        points: by tokenizer, means over seeds.
+        targets: the names of numbers of generation.
+        scores: the names of numbers that may predict them.
+        points: the means over seeds of every tokenizer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,10 +54,11 @@ class Standing:
 
     Attributes:
         target: the number of generation, and its label.
-        score: from which it is predicted, the one with the smallest error on tokenizers left out; None where none helps.
+        score: the score from which it is predicted, which has the smallest error on tokenizers left out; None where
+            no score helps.
         value, interval, n: the prediction (`Prediction`).
         share: that error as a share of the error of the mean alone.
-        below: how many of the study's tokenizers have a smaller value of the score.
+        below: the number of the study's tokenizers that have a smaller value of the score.
     """
 
     target: str

@@ -26,9 +26,9 @@ class Study:
     """Cells of several experiments in one folder; those that are the same work are one.
 
     Args:
-        experiments: in the order in which their cells are begun.
-        folder: of the runs; the results of finished cells are kept in its folder `results`.
-        committed: folder of results that were kept before; None: none.
+        experiments: the experiments, in the order in which their cells are begun.
+        folder: the folder of the runs. The results of finished cells are kept in its folder `results`.
+        committed: a folder of results that were kept before, if there is one.
         fresh: compute again what is there.
         fetch: download weights that are not here.
         only: names of cells; None: all.
@@ -37,12 +37,12 @@ class Study:
         UserError: a wrong scale, a file of results that is none, or a cell that no experiment has.
 
     Attributes:
-        cells: by name.
-        nodes: of those that can be run, by name of the cell and role.
-        lacking: why the others cannot be run, by name of the cell.
+        cells: all cells by name.
+        nodes: the nodes of the cells that can be run, by name of the cell and role.
+        lacking: the reasons why the others cannot be run, by name of the cell.
         digests: content addresses of the stages of cells whose inputs are all here, by name of the cell and role.
-        wanted: cells without a result, that are to be run.
-        refused: of cells whose result was declared otherwise, the fields that differ.
+        wanted: the cells without a result, which are to be run.
+        refused: the fields that differ, of each cell whose kept result was declared otherwise.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ class Study:
         """Run the cells that are wanted and can be; the result of each is kept as it finishes.
 
         Args:
-            command: for the page of the runs.
-            jobs: stages at a time, as the runner's `cores`.
-            seconds: after which it stops; None: never.
-            watch: called whenever something has changed.
+            command: the command that the page of the runs names.
+            jobs: the number of stages at a time, as the runner's `cores`.
+            seconds: the time after which it stops; None lets it finish.
+            watch: a function that is called whenever something has changed.
             publish: keep results in the committed folder, too.
             launcher: what runs stages; None: processes of this machine.
 

@@ -50,20 +50,20 @@ class Evidence:
     """The inputs of scores: a latent space and the images that were encoded.
 
     Attributes:
-        source: what messages call the images.
-        rows: latents by split ("train", "test", perhaps "val"); those of mirrored images under `MIRRORED`.
-        shape: of a latent: (C, h, w), or (C, N) of one-dimensional tokens.
-        attributes: binary, (N, A), by split; empty where none are known.
-        attribute_names: A names.
-        labels: of classes, by split.
-        images: pixels (B, 3, H, W) in [-1, 1] by split, read as latents are.
-        decode: latents (B, C, h, w) to images in [-1, 1]; None where the tokenizer is not at hand.
-        judge: of decoded images; None where no score asked for one.
+        source: the name of the images in messages.
+        rows: the latents by split ("train", "test", perhaps "val"), and those of mirrored images under `MIRRORED`.
+        shape: the shape of a latent, (C, h, w), or (C, N) for one-dimensional tokens.
+        attributes: the binary attributes (N, A) by split; empty where none are known.
+        attribute_names: the names of the A attributes.
+        labels: the class labels by split.
+        images: the pixels (B, 3, H, W) in [-1, 1] by split, which are read as latents are.
+        decode: the decoder, from latents (B, C, h, w) to images in [-1, 1]; None where the tokenizer is not at hand.
+        judge: the judge of decoded images; None where no score asked for one.
         one_size: whether the decoder takes latents of this shape only.
-        bootstrap: of the test images.
+        bootstrap: the resamples of the test images.
         minibatch: how probes are fitted that do not fit into memory.
-        seed: of whatever is drawn.
-        shared: what `once` has found; the tokenizers of a comparison share it, and their images.
+        seed: the seed of everything that is drawn.
+        shared: the values that `once` has found. The tokenizers of a comparison share them, as they share their images.
     """
 
     source: str
@@ -85,7 +85,7 @@ class Evidence:
         """Return what `compute` gives, of images and protocol alone: computed for the first tokenizer, kept for the rest.
 
         Args:
-            name: of the value; says everything in which scores that ask for it may differ.
+            name: the name of the value, which says everything in which scores that ask for it may differ.
         """
         if name not in self.shared:
             self.shared[name] = compute()
@@ -113,8 +113,8 @@ class Found:
     """The result of a score.
 
     Attributes:
-        numbers: by name; empty where the evidence lacks what the score needs, which `details` then say.
-        details: what is no number, ready for JSON.
+        numbers: the numbers by name; empty where the evidence lacks what the score needs, which `details` then say.
+        details: everything that is no number, ready for JSON.
     """
 
     numbers: Mapping[str, Measured] = field(default_factory=dict)
@@ -126,11 +126,11 @@ class Score:
     """A row of the table of scores.
 
     Attributes:
-        compute: takes the evidence, and by name the options that the protocol has for the score.
-        quantities: by the name of the number; one for every number the score can give. A name that ends in "*"
+        compute: a function of the evidence and, by name, of the options that the protocol has for the score.
+        quantities: the quantity of every number that the score can give, by its name. A name that ends in "*"
             stands for all that begin so.
-        cost: in words, what it takes besides encoding.
-        source: where it is defined.
+        cost: the work besides encoding, in words.
+        source: the place where the score is defined.
     """
 
     compute: Callable[..., Found]

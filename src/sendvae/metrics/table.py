@@ -33,9 +33,9 @@ class Settings:
     """The choices of a protocol that metrics read.
 
     Attributes:
-        bootstrap: resamples of images; 0: no interval.
-        jackknife: groups left out one by one for distances; 0: no interval.
-        seed: of the bootstrap.
+        bootstrap: the number of resamples of images; 0 for no interval.
+        jackknife: the number of groups that are left out one by one for distances; 0 for no interval.
+        seed: the seed of the bootstrap.
         neighbours: k of precision and recall.
         half: whether their distances are rounded as ADM's evaluator does.
         score_chunk: images of a chunk of the inception score.
@@ -95,10 +95,10 @@ class ImageEvidence:
     """A batch of images, with their originals if they are reconstructions.
 
     Attributes:
-        images: as they are shown.
-        exact: float in [-1, 1] or beyond, before rounding.
-        originals, originals_exact: of the same images; None where there are none.
-        perceptual: distance of two float batches, (B,).
+        images: the images as they are shown.
+        exact: the images before rounding, float in [-1, 1] or beyond.
+        originals, originals_exact: the originals of the same images; None where there are none.
+        perceptual: the perceptual distance of two float batches, (B,).
     """
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -113,10 +113,10 @@ class SetMetric:
     """A number of a whole set.
 
     Attributes:
-        name: of its number, with the fields {distance}, {kernel} and {suffix} of the feature network.
-        needs: evidence without which it cannot be computed, besides `features`.
-        compute: from evidence and settings.
-        quantity: how it is read; its fields are those that `sendvae.evaluation` fills: {network}, {reference}, ...
+        name: the name of its number, with the fields {distance}, {kernel} and {suffix} of the feature network.
+        needs: the evidence without which it cannot be computed, besides `features`.
+        compute: the function of evidence and settings that computes it.
+        quantity: its label, direction and digits, with fields that `sendvae.evaluation` fills: {network}, {reference}.
     """
 
     name: str
@@ -130,7 +130,7 @@ class ImageMetric:
     """A number of every image, whose mean over images is reported.
 
     Attributes:
-        name: of its number; {perceptual} is the perceptual network's name.
+        name: the name of its number; {perceptual} is the perceptual network's name.
         needs: "pixels" for images by themselves, "pairs" for originals and reconstructions.
         compute: a batch to (B,).
         quantity: how it is read.

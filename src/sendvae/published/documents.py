@@ -16,12 +16,12 @@ class RowText(_Part):
     """A row of a protocol.
 
     Attributes:
-        label: as the source calls it.
-        values: in the order of the protocol's metrics; None: not reported.
+        label: the name that the source gives it.
+        values: the values in the order of the protocol's metrics; None where none is reported.
         tokenizer: its name in our table of tokenizers, where it is certain which is meant.
-        of: of a whole system, the row of its tokenizer in other protocols; None: the row's own name.
-        generator, epochs, parameters: of a whole system.
-        note: what to know of it.
+        of: the row of a whole system's tokenizer in other protocols; None takes the row's own name.
+        generator, epochs, parameters: the generator, its epochs and its parameters, where the row is a whole system.
+        note: a remark on the row.
     """
 
     label: str

@@ -17,12 +17,12 @@ class Reported:
     """What somebody reports for a tokenizer, or for a whole system.
 
     Attributes:
-        label: as the source calls it.
-        values: by metric, those that are reported.
-        source: who reports it, and in which tables.
+        label: the name that the source gives it.
+        values: the reported values by metric.
+        source: the paper that reports it, and the tables.
         tokenizer: its name in our table of tokenizers; None where it is not there, or where it is not certain which
             is meant.
-        of: the row of a system's tokenizer in other protocols.
+        of: the name of the row of a system's tokenizer in other protocols.
         facts: of a system: generator, epochs, parameters; what to know of the row.
     """
 
@@ -39,11 +39,11 @@ class PublishedProtocol:
     """Numbers that compare with each other.
 
     Attributes:
-        description: of what, how long, how sampled.
-        source: who reports them.
-        metrics: in the source's order.
-        rows: by name.
-        view: what tells its columns from those of another protocol in one table.
+        description: the generator, the length of its training and how it is sampled.
+        source: the paper that reports them.
+        metrics: the names of the metrics, in the source's order.
+        rows: the rows by name.
+        view: the words that tell its columns from those of another protocol in one table.
     """
 
     description: str

@@ -74,9 +74,9 @@ class CheckpointWriter:
 
         Args:
             step: the number of the checkpoint.
-            images_seen: where the training stands.
-            tensors: by group (a network, an optimiser, an average); one safetensors file each, or a folder of
-                shards (torch.distributed.checkpoint) where FSDP has sharded it.
+            images_seen: the number of images that the training has seen.
+            tensors: the tensors by group (a network, an optimiser, an average): one safetensors file each, or a folder
+                of shards (torch.distributed.checkpoint) where FSDP has sharded it.
             state: what is not a tensor, as JSON.
             milestone: whether this one stays for good.
 
@@ -193,11 +193,11 @@ def _write(
     """Write a checkpoint, then remove older ones.
 
     Args:
-        path: of the folder.
-        groups: on the host.
-        document: of the file of state, which names the files of tensors besides.
-        keep_last: how many stay.
-        meeting: of the processes that write it; None for one.
+        path: the folder of the checkpoint.
+        groups: the tensors by group, on the host.
+        document: the content of the file of state, which names the files of tensors, too.
+        keep_last: the number of checkpoints that stay.
+        meeting: the meeting of the processes that write it; None for a single process.
     """
     try:
         with _shared_folder(path, meeting) as temporary:
