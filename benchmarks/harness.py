@@ -72,7 +72,7 @@ class Report:
     """Answer to a question.
 
     Attributes:
-        name: of the module.
+        name: the name of the module.
         question: its first line.
         quick: whether sizes are those of a test, whose times mean nothing.
         rows: comparisons.

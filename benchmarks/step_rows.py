@@ -32,7 +32,7 @@ def compare_step(
     """Add three rows; ours computes in the configuration's format.
 
     Args:
-        config: of a stage.
+        config: the configuration of a stage.
         plain: makes the straightforward step from our stage and a format, with equal weights.
     """
     stage, batch = build(config, CPU)

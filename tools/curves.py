@@ -36,7 +36,7 @@ def measure(control: list[Path], contender: list[Path], at: list[int], images: i
         control, contender: runs, a seed each.
         at: numbers of training images, in the order in which they are measured.
         images: samples of a point.
-        folder: of the file.
+        folder: the folder of the file.
     """
     sampling = load_config(SampleConfig, "sample/paper", _sampling(images))
     protocol = load_config(

@@ -19,7 +19,7 @@ class Quantity:
     """How a number is shown: every table and report reads it here.
 
     Attributes:
-        label: of a column; may hold fields in braces, which `fill` replaces.
+        label: the label of a column; may hold fields in braces, which `fill` replaces.
         group: what it is a property of: "reconstruction", "latent space" or "generation".
         higher_is_better: the direction of better.
         digits: after the point.

@@ -28,9 +28,9 @@ class Draws:
     processes, or accumulated gradients, train on the noise that one process with the same batch trains on.
 
     Args:
-        seed: of the run.
+        seed: the seed of the run.
         images_seen: before this step.
-        batch_size: of all processes together.
+        batch_size: the batch size of all processes together.
         rows: which of them these draws are for.
         device: where the numbers are drawn.
     """

@@ -13,7 +13,7 @@ class Mutant:
     """One fault.
 
     Attributes:
-        name: of the command line.
+        name: the name of the command line.
         fault: what the changed code does, as a sentence.
         file: below `src/sendvae`.
         old, new: the text and what takes its place.

@@ -48,7 +48,7 @@ class Record:
     """The rows so far; several threads may add some.
 
     Args:
-        path: of the record.
+        path: the path of the record.
         anew: forget the rows that are there.
         beside: keep the rows of other machines, and name their machines.
 

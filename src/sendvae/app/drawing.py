@@ -108,7 +108,7 @@ def draw(
 
     Args:
         models: by title, on their device.
-        labels: of the images.
+        labels: the labels of the images.
     """
     panels: dict[str, Panel] = {}
     for title, model in models.items():

@@ -99,7 +99,7 @@ class Page:
 
     Args:
         answers: what is asked.
-        folder: of the uploads.
+        folder: the folder of the uploads.
     """
 
     def __init__(self, answers: Answers, folder: Path) -> None:

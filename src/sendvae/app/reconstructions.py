@@ -26,7 +26,7 @@ class Reconstruction(NamedTuple):
         copy: the decoded posterior mean.
         difference: from the original: grey where they agree.
         latent: its three principal components as colours, a pixel a position; a stripe a token without a grid.
-        shape: of the latent: channels, height, width; or channels, tokens.
+        shape: the shape of the latent: channels, height, width; or channels, tokens.
         psnr: in dB, of the 8-bit pictures; infinite where they are equal.
         perceptual: distance of `PERCEPTUAL`, from 0.
     """

@@ -31,7 +31,7 @@ def output_folder(
     """Yield the folder of a result after it was tried; leave it named by what went into the result.
 
     Args:
-        kind: of the evaluation.
+        kind: the kind of the evaluation.
         name: readable, for the default folder.
         sources: paths and names of everything that is read.
         config: the protocol.

@@ -120,7 +120,7 @@ class LatentCache(MappedRows):
     """Rows of a complete cache, read by position.
 
     Args:
-        folder: of a writer.
+        folder: the folder of a writer.
 
     Raises:
         UserError: no cache there, shards are missing or damaged, or they hold another number of rows.

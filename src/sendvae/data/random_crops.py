@@ -17,8 +17,8 @@ class CroppedImages:
     """An image set in crops of one size: the centre crop by default, others by `cropped`.
 
     Args:
-        images: of any sizes from `size` on, also different ones.
-        size: of the window's sides, pixels.
+        images: images of any sizes from `size` on, also different ones.
+        size: the size of the window's sides, pixels.
     """
 
     def __init__(self, images: ShardImages, size: int) -> None:

@@ -80,9 +80,9 @@ class LightningDiT(DiffusionTransformer):
     what is trained here is read by its makers' code.
 
     Args:
-        heads: of the attention.
+        heads: the number of heads of the attention.
         qk_norm: normalise queries and keys, which its makers advise against losses that are not finite.
-        arguments: as of `Arguments`.
+        arguments: as in `Arguments`.
     """
 
     def __init__(self, *, heads: int, qk_norm: bool = False, **arguments: Unpack[Arguments]) -> None:

@@ -136,8 +136,8 @@ def trained_generator(
     """Return the generator of a training run's weights; strict, in evaluation mode.
 
     Args:
-        weights: of a checkpoint.
-        configuration: of the run; it tells what no shape does.
+        weights: the weights of a checkpoint.
+        configuration: the configuration of the run; it tells what no shape does.
         source: where the weights come from, for errors.
 
     Raises:

@@ -17,7 +17,7 @@ class DiffusionModelSpec:
 
     Attributes:
         tokenizer: a name in `TOKENIZERS`; it decodes the latents.
-        weights: of the generator, with its classes beside them.
+        weights: the weights of the generator, with its classes beside them.
         description: one line for people.
     """
 

@@ -48,7 +48,7 @@ def diffusion_objective(
     Reductions are in float32.
 
     Args:
-        model: of whose path times are.
+        model: the model to whose path the times belong.
         z: normalised latents.
         labels: some of them already replaced by the null label (`Generator.drop_labels`).
         time, noise: the draw of this step.

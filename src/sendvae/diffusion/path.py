@@ -160,10 +160,10 @@ def sample_time(
     """Draw a t for each image: uniform on [0, 1), or "lognormal": sigma = exp(N(0, 1)), t = sigma / (1 + sigma).
 
     Args:
-        count: of images.
-        kind: of the distribution, before the shift.
+        count: the number of images.
+        kind: the kind of the distribution, before the shift.
         generator, device: of the numbers.
-        shift: of `shifted`.
+        shift: the shift of `shifted`.
     """
     if kind == "uniform":
         return shifted(torch.rand(count, generator=generator, device=device), shift)

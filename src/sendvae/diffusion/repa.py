@@ -17,8 +17,8 @@ def repa_loss(
     """Return minus the mean cosine between projected hidden tokens and patch tokens, in float32.
 
     Args:
-        features: of a generator.
-        tokens: of the foundation model, on the same grid.
+        features: the features of a generator.
+        tokens: the tokens of the foundation model, on the same grid.
         mean_share: how much of an image's mean token iREPA takes off its tokens before it divides them by their
             standard deviations, so that what is left tells places apart; None: tokens stay as they are (REPA).
     """

@@ -39,7 +39,7 @@ def sample(
     On a device without float64 (MPS) the state is float32, which a warning says.
 
     Args:
-        model: of which velocities and of what path they are.
+        model: the generator, which gives velocities and the path to which they belong.
         noise: N(0, 1), the state at t = 1.
         labels: classes, or the null label for unconditional samples.
         method: a name in SAMPLERS.

@@ -17,9 +17,9 @@ class SiT(DiffusionTransformer):
     """LayerNorm without weights, and an MLP with tanh-GELU of four times the width.
 
     Args:
-        heads: of the attention.
+        heads: the number of heads of the attention.
         qk_norm: normalise queries and keys (LayerNorm with weights), REPA's option.
-        arguments: as of `Arguments`.
+        arguments: as in `Arguments`.
     """
 
     def __init__(self, *, heads: int, qk_norm: bool = False, **arguments: Unpack[Arguments]) -> None:

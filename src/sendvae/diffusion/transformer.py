@@ -65,7 +65,7 @@ class Block(nn.Module):
     """Transformer block with adaLN-Zero conditioning.
 
     Args:
-        width: of the tokens.
+        width: the width of the tokens.
         norm: makes each of the two norms from the width.
         attention, mlp: what stands behind them.
     """

@@ -138,14 +138,14 @@ def build_generator(
     """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
 
     Args:
-        latent_channels: of the latents it draws.
+        latent_channels: the channels of the latents it draws.
         latent_size: positions along one side, or tokens where `one_dimensional`.
         num_classes: without the null label.
         repa_width: channels of the patch tokens that are predicted; None for no projector.
         repa_depth: the block they are predicted from, from 1; None for the one of that size's row.
         label_dropout: share of the labels that a training replaces by the null label.
         projector: a name in PROJECTORS.
-        path: of its velocity, a name in PATHS.
+        path: the path of its velocity, a name in PATHS.
         qk_norm: normalise queries and keys.
         one_dimensional: for tokens without a grid.
 

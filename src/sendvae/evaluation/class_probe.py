@@ -53,7 +53,7 @@ def probe_images(reference: str, protocol: GenerationConfig, size: int | None = 
 
     Args:
         reference: which has `protocol.class_splits`.
-        size: of the samples, to which images that are not prepared are cropped.
+        size: the size of the samples, to which images that are not prepared are cropped.
 
     Raises:
         UserError: the reference lacks one of the splits, or both hold the same images.
@@ -83,7 +83,7 @@ def open_class_probe(
     """Return the probe's images as the network sees them.
 
     Args:
-        reference, size: as of `probe_images`.
+        reference, size: as in `probe_images`.
         cache: where features are kept, under the digests of images and network; None: nowhere.
 
     Raises:

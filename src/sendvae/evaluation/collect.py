@@ -84,7 +84,7 @@ def gather_collected(
 
     Args:
         parts, numbers: features, and numbers of every image, of each batch of this process.
-        batches: of all processes.
+        batches: the batches of all processes.
     """
     pool = gather_rows([rows.pool for rows in parts], batches)
     spatial, logits = (

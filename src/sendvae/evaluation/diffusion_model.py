@@ -89,7 +89,7 @@ def load_model(
         source: a name in `DIFFUSION_MODELS`, a run of `sendvae train diffusion` or `joint`, one of its checkpoints, an
             exported generator, or a file of SiT, LightningDiT, REPA or REPA-E.
         tokenizer: instead of the model's own; needed where `source` is neither a name nor a run.
-        step: of a checkpoint of the run, instead of the exported model.
+        step: the step of a checkpoint of the run, instead of the exported model.
         raw: the weights as trained instead of their average; of `step`, or of the newest checkpoint.
 
     Raises:

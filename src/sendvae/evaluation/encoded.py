@@ -131,7 +131,7 @@ def cache_rows(
     """Encode the rows that are missing, each process its share of the shards, in float32 (4 bytes a value).
 
     Args:
-        name: of the progress bar.
+        name: the name of the progress bar.
         watch: called before each batch with the number of images that are done.
     """
     shape = tuple(encoder.encode(images, np.arange(1)).shape[1:])

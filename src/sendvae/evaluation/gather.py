@@ -31,7 +31,7 @@ def gather_rows(parts: Sequence[Tensor], batches: Sequence[range]) -> Shaped[Ten
 
     Args:
         parts: the rows of each batch of this process's share; every process has at least one.
-        batches: of all processes together.
+        batches: the batches of all processes together.
     """
     rows = torch.cat([part.cpu() for part in parts]).contiguous()
     if world_size() == 1:

@@ -43,7 +43,7 @@ def measure_generation(
         reference: the same; an npz file of statistics; or one that `open_reference` measured before.
         cache: where statistics of references are kept.
         network: instead of the one that `protocol.features` names.
-        name: of the samples in tables.
+        name: the name of the samples in tables.
 
     Raises:
         UserError: sets that are too small, of different sizes, unreadable, missing weights, or unknown metrics.
@@ -146,7 +146,7 @@ def open_reference(
 
     Args:
         reference: as `measure_generation` takes it.
-        size: of the samples, to which images that are not prepared are cropped.
+        size: the size of the samples, to which images that are not prepared are cropped.
         cache, network: as `measure_generation` takes them.
 
     Raises:

@@ -41,7 +41,7 @@ def choose_labels(sampling: SamplingConfig, classes: Classes, seed: int) -> Labe
     user lists them. Listed ones are repeated in their order until there are enough.
 
     Args:
-        classes: of the model.
+        classes: the classes of the model.
         seed: of "random" labels, and of the order of the others.
 
     Raises:

@@ -36,7 +36,7 @@ class Encoded:
     Attributes:
         name: in tables.
         rows: latents by split ("train", "val", "test"); those of mirrored training images under `MIRRORED`.
-        digest: of the weights.
+        digest: the digest of the weights.
         source: where the tokenizer came from.
         decode: raw latents to images in [-1, 1], on the device of the rows; None leaves out the scores that need it.
         one_size: whether it takes latents of their shape only.
@@ -69,7 +69,7 @@ def measure_latents(
         tokenizers: names, files, folders, runs or hub repositories; or latents that were encoded before.
         data: a source of images with splits, or the image sets by split.
         known: the gFID of each, or None.
-        folder: of the picture; None: it is not drawn.
+        folder: the folder of the picture; None: it is not drawn.
         cache: where latents are kept; None encodes again for every pass over them.
 
     Raises:

@@ -55,7 +55,7 @@ class Chosen:
         sets, images: rows by their names in `METRICS`, in the protocol's order.
         fields: what fills the names and labels.
         prefix: before the names and labels of set metrics: "r" for reconstructions.
-        group: of their quantities.
+        group: the group of their quantities.
     """
 
     order: Sequence[str]

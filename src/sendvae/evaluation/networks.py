@@ -106,7 +106,7 @@ class NetworkRow(NamedTuple):
 
     Attributes:
         build: to the module and its `rows`.
-        label: of tables.
+        label: the label in tables.
         fid: what follows "fid" in the name of its distance; None: the distance is no FID.
     """
 

@@ -85,7 +85,7 @@ class SendVAEPipeline(DiffusionPipeline):
             class_labels: numbers or names of classes.
             guidance_scale: 1 is no guidance; by default the preset's.
             num_inference_steps: steps of the sampler; by default the preset's.
-            seed: of the noise; image i of it is image i of `sendvae sample`.
+            seed: the seed of the noise; image i of it is image i of `sendvae sample`.
             output_type: "pil"; or "np", float32 (N, H, W, 3) in [0, 1].
             return_dict: False gives a tuple.
             preset: of `sendvae sample`.

@@ -54,7 +54,7 @@ def write_pipeline(model: DiffusionModel, folder: Path, licence: str | None = No
     Args:
         model: averaged weights, and a tokenizer with the statistics that they were trained with.
         folder: it appears whole or not at all.
-        licence: of the weights.
+        licence: the licence of the weights.
 
     Raises:
         ValueError: the tokenizer carries no latent statistics.

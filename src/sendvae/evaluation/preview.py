@@ -32,8 +32,8 @@ class Preview:
         config: how many, how, in which features.
         tokenizer: decodes; carries the latents' statistics.
         images: the training images: the classes and how frequent they are, and the reference.
-        folder: of the pictures, "IMAGES.png".
-        seed: of labels and noise.
+        folder: the folder of the pictures, "IMAGES.png".
+        seed: the seed of labels and noise.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ def measure_reconstruction(
         folder: gets a row per image in `images.csv` and the worst images in `worst.png`; None: neither is written.
         cache: where the features' statistics of the originals are kept for other tokenizers; None: nowhere.
         network, perceptual: instead of those that the protocol names.
-        name: of the tokenizer in tables.
+        name: the name of the tokenizer in tables.
 
     Raises:
         UserError: unreadable images, images that do not fit the tokenizer, missing weights, or unknown metrics.

@@ -53,7 +53,7 @@ def measure_reference(
         given: describes the images.
         picked: how many images precision and recall see; None for all.
         cache: where what is measured is kept, under the digests of the images and of the network; None: nowhere.
-        precision: of the network, resolved.
+        precision: the precision of the network, resolved.
 
     Raises:
         UserError: images that cannot be read, or features that are not finite.
@@ -89,8 +89,8 @@ def image_statistics(
     """Return feature statistics of a set, measured or cached, on the main process; None on the others.
 
     Args:
-        digest: of the images.
-        name: of the progress bar.
+        digest: the digest of the images.
+        name: the name of the progress bar.
         picked, cache, precision: as `measure_reference` takes them.
 
     Raises:

@@ -34,7 +34,7 @@ class SampleRecord(BaseModel):
     Attributes:
         content: everything that the pixels depend on, with the places the weights were read from.
         environment: versions and processor.
-        digest: of the finished samples; None while they are being drawn.
+        digest: the digest of the finished samples; None while they are being drawn.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,7 +70,7 @@ def describe_samples(
     """Return the record of samples that are about to be drawn.
 
     Args:
-        form: of the files: what else their bytes depend on.
+        form: the form of the files: what else their bytes depend on.
     """
     content: dict[str, Any] = {**model.origin, "size": model.pixels}
     content |= config.model_dump(mode="json", exclude={"kind"})

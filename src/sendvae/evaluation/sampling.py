@@ -114,7 +114,7 @@ def generate(
     """Yield decoded samples, one per label, in batches; image i is the same in batches of any size.
 
     Args:
-        generator, tokenizer, sampling, seed: as of `draw_images`.
+        generator, tokenizer, sampling, seed: as in `draw_images`.
         name: the name of the progress bar.
     """
     with progress(name, len(labels)) as bar:

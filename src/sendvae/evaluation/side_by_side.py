@@ -60,8 +60,8 @@ def write_side_by_side(
     Args:
         tokenizers: by the names that stand over their columns, in evaluation mode.
         images: in any order of sizes.
-        folder: of the pictures; new, or of an earlier call with the same tokenizers.
-        precision: of the tokenizers.
+        folder: the folder of the pictures; new, or of an earlier call with the same tokenizers.
+        precision: the precision of the tokenizers.
         force: replace the pictures of other tokenizers.
 
     Raises:

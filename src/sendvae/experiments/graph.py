@@ -29,7 +29,7 @@ class Node:
     """A stage, named by everything that its result depends on.
 
     Attributes:
-        digest: of kind, configuration, inputs, images and version.
+        digest: the digest of kind, configuration, inputs, images and version.
         needs: digests of the stages that come before.
         job: what it works on.
     """
@@ -74,7 +74,7 @@ class Graph:
     """The stages below a folder; those of several cells that are the same are one.
 
     Args:
-        folder: of the experiment.
+        folder: the folder of the experiment.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -37,7 +37,7 @@ def run(
     rest and none begins.
 
     Args:
-        folder: of the experiment.
+        folder: the folder of the experiment.
         about: what its page says besides.
         cores: to share among the stages, at most one stage for each; None: the threads that torch would use, and on a
             GPU one stage at a time. Where a launcher gives each stage cores of its own, only so many stages at a time;

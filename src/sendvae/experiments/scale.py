@@ -61,7 +61,7 @@ class Scale:
     """Resolves rows and views to cells.
 
     Args:
-        config: of the scale.
+        config: the configuration of the scale.
     """
 
     def __init__(self, config: ScaleConfig) -> None:

@@ -56,9 +56,9 @@ class Schedule:
 
     Args:
         nodes: in the order in which they are begun where there is a choice.
-        folder: of the experiment.
+        folder: the folder of the experiment.
         launcher: runs them.
-        cores, watch, seconds: as of `sendvae.experiments.runner.run`.
+        cores, watch, seconds: as in `sendvae.experiments.runner.run`.
     """
 
     def __init__(

@@ -136,7 +136,7 @@ def attribute_probe(
         weight_decay: fixes the penalty instead.
         threshold: on the predicted probability (of "ridge" the predicted target), in (0, 1).
         minibatch: epochs, batch size, rate and seed of that method.
-        bootstrap: of the test images.
+        bootstrap: the resamples of the test images.
 
     Raises:
         ValueError: shapes that do not match, NaN, attributes other than 0 and 1, or a weight decay that is not

@@ -21,7 +21,7 @@ class Correlation:
 
     Attributes:
         r, p: None where `reason` says why they are undefined. p is two-sided, of the exact t-test.
-        interval: of 95 %; None below four points, where it would say nothing.
+        interval: the interval of 95 %; None below four points, where it would say nothing.
         n: points.
     """
 
@@ -69,7 +69,7 @@ def spearman(x: Sequence[float], y: Sequence[float], bootstrap: int = 0, seed: i
     """Return Spearman's correlation; p is of the t-test.
 
     Args:
-        bootstrap: as of `pearson`; 0 takes the interval of Bonett and Wright (2000).
+        bootstrap: as in `pearson`; 0 takes the interval of Bonett and Wright (2000).
 
     Raises:
         ValueError: as `pearson`.

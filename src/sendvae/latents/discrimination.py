@@ -87,7 +87,7 @@ def mixture_scores(
     Args:
         train_latents, test_latents: posterior means, or rows of them.
         components: Gaussians of each mixture; `dimensions` at most the flattened size.
-        bootstrap: of the held-out images.
+        bootstrap: the resamples of the held-out images.
 
     Raises:
         ValueError: latents that vary in fewer than `dimensions` directions, NaN, or fewer than components.

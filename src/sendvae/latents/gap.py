@@ -84,7 +84,7 @@ def class_probe(
         top: counts a hit where the label is among this many highest scores.
         method: "full-batch" solves to the optimum (`fit_softmax`) with all (pooled) latents in memory;
             "minibatch" reads them in batches, and says how far it came.
-        bootstrap: of the test images.
+        bootstrap: the resamples of the test images.
 
     Raises:
         ValueError: unknown pool or method, a single class, fewer classes than `top`, or NaN.

@@ -18,9 +18,9 @@ def jackknife_parts(
     Every `count`-th image, or group, from the i-th on is in part i, so that images sorted by class fall into all.
 
     Args:
-        places: of the images in the test split.
+        places: the places of the images in the test split.
         groups: a name per image of the test split; None: every image by itself.
-        count: of the parts.
+        count: the number of the parts.
 
     Returns:
         positions in `places`, by part; none with fewer than two parts, or than two images or groups to each.

@@ -28,7 +28,7 @@ class MinibatchFit:
 
     Attributes:
         epochs, batch_size, lr: of Adam with a half cosine from `lr` to 0.
-        seed: of the order.
+        seed: the seed of the order.
     """
 
     epochs: int = 20

@@ -182,7 +182,7 @@ class _Preconditioner(NamedTuple):
     """The inverse of the Hessian's leading block, exact row by row, and of the other directions' averages.
 
     Attributes:
-        diagonal: of the Hessian, on average.
+        diagonal: the diagonal of the Hessian, on average.
         factor: Cholesky's, of the leading blocks.
     """
 

@@ -37,7 +37,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         map: of raw latents.
-        iterations: of the solver; 0 of a closed form.
+        iterations: the number of iterations of the solver; 0 of a closed form.
         gradient_norm: the largest of the columns'; None of a closed form.
         excess: share of the loss by which a column lies above its minimum at most, the largest; None of a closed
             form, and without a penalty.

@@ -52,7 +52,7 @@ def uniformity(
     Args:
         latents: posterior means, or rows of them read in batches.
         samples: images per repeat; all where there are fewer.
-        seed: of the images, the positions and t-SNE; the same seed gives the same numbers.
+        seed: the seed of the images, the positions and t-SNE; the same seed gives the same numbers.
         mirrored: latents of the mirrored images, in the same order: each image is then taken from either with
             equal chance, as VA-VAE does.
 

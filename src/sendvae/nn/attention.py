@@ -31,7 +31,7 @@ class Attention(nn.Module):
     """Keys `qkv`, `proj`; q, k and v have biases.
 
     Args:
-        width: of the tokens.
+        width: the width of the tokens.
         heads: how many share it.
         qk_norm: makes what normalises the queries, and the keys, of a head from its width (keys `q_norm`, `k_norm`).
 

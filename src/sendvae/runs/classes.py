@@ -21,7 +21,7 @@ class Classes:
     """Class numbers, and what is known of them.
 
     Attributes:
-        count: of classes; their numbers are 0 to count - 1.
+        count: the number of classes; their numbers are 0 to count - 1.
         names: of the classes, by number; None where nobody recorded them.
         images: how many training images each class has; likewise.
     """
@@ -61,7 +61,7 @@ def load_classes(folder: Path, count: int) -> Classes:
     """Return the classes that `classes.json` in a folder records; without that file only their count is known.
 
     Args:
-        count: of the model's classes.
+        count: the number of the model's classes.
 
     Raises:
         UserError: the file is damaged, or is of another number of classes.

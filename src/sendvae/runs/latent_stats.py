@@ -16,7 +16,7 @@ def save_measured(stats: LatentStats, images: int | None, folder: Path) -> None:
     """Write `latent-stats.json` into the folder of a run, or of a tokenizer.
 
     Args:
-        images: of the training set that were measured; None where the statistics are the tokenizer's own.
+        images: the number of training images that were measured; None where the statistics are the tokenizer's own.
     """
     write_text(folder / MEASURED, json.dumps({"images": images, **stats.document()}) + "\n")
 

@@ -40,7 +40,7 @@ class RowCache:
         count: rows in all.
         dtype: of floating-point values on disk.
         shard_size: of a cache that is begun.
-        name: of its folder, where people name it; by default the key's.
+        name: the name of its folder, where people name it; by default the key's.
     """
 
     cache: Path

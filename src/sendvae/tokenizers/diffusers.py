@@ -29,7 +29,7 @@ class DiffusersTokenizer(Tokenizer):
     """A network of diffusers, frozen and in evaluation mode for good.
 
     Args:
-        network: of one of the classes of `FAMILIES`, with its weights.
+        network: a network of one of the classes of `FAMILIES`, with its weights.
         packed: False takes FLUX.2's latents as they are before packing, of which no statistics are known.
     """
 
@@ -109,8 +109,8 @@ def build_network(config: Mapping[str, Any], source: object) -> Network:
     """Return a network of diffusers, freshly initialised; the state of the random generator stays as it was.
 
     Args:
-        config: of a diffusers folder, its class among those of `FAMILIES`.
-        source: of the configuration, for errors.
+        config: the configuration of a diffusers folder, its class among those of `FAMILIES`.
+        source: the source of the configuration, for errors.
 
     Raises:
         UserError: diffusers is not installed or too old for the class; the class has no such field; the network

@@ -175,7 +175,7 @@ class MAETok(Tokenizer):
     """Images of one size to N tokens of C dimensions, deterministic, and back.
 
     Args:
-        shape: of the networks.
+        shape: the shape of the networks.
     """
 
     def __init__(self, shape: MAETokShape | None = None) -> None:

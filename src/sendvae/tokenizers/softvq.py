@@ -120,7 +120,7 @@ class SoftVQ(Tokenizer):
     """Images of one size to N tokens of C dimensions, deterministic, and back.
 
     Args:
-        shape: of the networks.
+        shape: the shape of the networks.
     """
 
     def __init__(self, shape: SoftVQShape | None = None) -> None:

@@ -80,7 +80,7 @@ class RecordedStep:
 
     Args:
         stage: on one device.
-        seed: of the run's random numbers.
+        seed: the seed of the run's random numbers.
         recorder: for tests.
     """
 

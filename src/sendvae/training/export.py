@@ -42,10 +42,10 @@ def export_generator(run: RunFolder, source: Path, folder: Path, licence: str | 
     """Write the averaged weights of a finished run, or of one checkpoint, however many shards it has; return them.
 
     Args:
-        run: of `sendvae train diffusion`.
+        run: the run of `sendvae train diffusion`.
         source: its folder, or one of its checkpoints.
         folder: to write; `load_generator` reads it.
-        licence: of the weights, for the card.
+        licence: the licence of the weights, for the card.
 
     Raises:
         UserError: the run is not finished; the checkpoint is not complete.

@@ -145,8 +145,8 @@ def write_lightningdit(
 
     Args:
         folder: the files go into a folder in it that is named as the split.
-        tokenizer: of latents with a grid.
-        images: of one split.
+        tokenizer: a tokenizer whose latents have a grid.
+        images: the images of one split.
         device: where latents are computed.
         shard_size: images a file.
 

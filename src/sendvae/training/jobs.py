@@ -112,7 +112,7 @@ def train_diffusion(
     """Train a generator on the latents of `config.tokenizer`; return the exported folder (EMA weights).
 
     Args:
-        config, folder, cache, name: as of `train_tokenizer`.
+        config, folder, cache, name: as in `train_tokenizer`.
         preview: makes what draws `config.preview`'s samples, from the tokenizer, the images, and a folder.
     """
     device = default_device()

@@ -87,7 +87,7 @@ class Log:
         run: the run folder.
         trackers: names of `sendvae.runs.TRACKERS`.
         images_seen: where the run resumes; later lines of the journal are dropped.
-        speed: of which lines tell TFLOP/s and their share of the peak; None: they do not.
+        speed: the constants by which lines tell TFLOP/s and their share of the peak; with None they do not.
     """
 
     def __init__(

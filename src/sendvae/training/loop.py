@@ -101,10 +101,10 @@ def train(
         stage: what is trained.
         run: where checkpoints and the journal go.
         loop: lengths, in images seen.
-        seed: of the order of the images.
+        seed: the seed of the order of the images.
         workers: processes that read batches.
         preview: called with the images seen every so many images; what it returns is logged.
-        speed: of which lines tell TFLOP/s and their share of the peak.
+        speed: the constants by which lines tell TFLOP/s and their share of the peak.
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once the state is saved.

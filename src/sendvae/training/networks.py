@@ -69,7 +69,7 @@ def tokenizer_networks(
     """Return `vae_networks`, with a fresh alignment head where the configuration has one.
 
     Args:
-        config, tokenizer, pretrained: as of `vae_networks`.
+        config, tokenizer, pretrained: as in `vae_networks`.
         image_size: pixels along one side.
         token_width: width of the foundation model's patch tokens; None without alignment.
 

@@ -152,8 +152,8 @@ def batches(
 
     Args:
         source: what is read.
-        batch_size: of all processes together.
-        seed: of order, mirroring and crops.
+        batch_size: the batch size of all processes together.
+        seed: the seed of order, mirroring and crops.
         workers: processes that read; 0 reads in this one.
     """
     crop = isinstance(source.images, CroppedImages)

@@ -40,7 +40,7 @@ class Speed:
 
     Attributes:
         flops_per_image: of a step with every loss, forward and backward; see `Estimate`.
-        device: of this process; the others have one of the same kind.
+        device: the device of this process; the others have one of the same kind.
         precision: resolved: "bf16", "tf32" or "fp32".
         memory: bytes that a process needs, an upper estimate; see `Estimate`.
     """

@@ -25,7 +25,7 @@ class State:
     Attributes:
         networks: those with weights or buffers that change.
         updaters: by the name of the network that each trains; every process must have them in this order.
-        averages: of weights.
+        averages: the averages of weights.
     """
 
     networks: Mapping[str, nn.Module]

@@ -14,7 +14,7 @@ class Backbone(nn.Module):
     """Frozen and in evaluation mode for good; resizing and normalisation happen inside.
 
     Attributes:
-        name: of the registry.
+        name: the name of the registry.
         spec: its row there.
         width: channels D of a token.
 

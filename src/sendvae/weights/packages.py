@@ -19,7 +19,7 @@ class Package:
         package: its name there.
         version: whose file it is.
         module: the package's name in Python.
-        path: of the file, in the module's folder.
+        path: the path of the file, in the module's folder.
     """
 
     package: str

@@ -30,7 +30,7 @@ class Stated:
         """Compare a file with what is stated; the digest is only computed where one is.
 
         Args:
-            path: of the file.
+            path: the path of the file.
             next_step: what the error advises.
 
         Raises:

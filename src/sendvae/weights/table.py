@@ -57,10 +57,10 @@ class Weights:
     them.
 
     Attributes:
-        name: of the network, by which `sendvae models pull` knows it, or its address on a hub.
+        name: the name of the network, by which `sendvae models pull` knows it, or its address on a hub.
         source: where they are published.
         files: names of the files, the weights first; "*" where the makers do not document a name.
-        licence: of the weights; None for an address that no table has.
+        licence: the licence of the weights; None for an address that no table has.
         parameters: of the network, or of the part of it, that they hold; None likewise.
         size: bytes of the weights, where published.
         digest: "sha256:..." or "md5:...", whole or its beginning, where published.
@@ -129,7 +129,7 @@ def hand_folder(name: str) -> Path:
     """Return where files are put by hand: $SENDVAE_WEIGHTS/NAME, by default ~/.cache/sendvae/NAME.
 
     Args:
-        name: of a network; of an address, the part after its prefix.
+        name: the name of a network; of an address, the part after its prefix.
     """
     root = Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER).expanduser()
     return root / name.rpartition(":")[2]

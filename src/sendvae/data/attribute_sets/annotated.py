@@ -33,13 +33,13 @@ class Annotations:
     """The contents of a set's annotation files; the images are not read yet.
 
     Attributes:
-        name: of the set.
+        name: the name of the set.
         keys: a name per image; with `places`, where `reader` finds its bytes.
         splits: per image, one of `SPLITS`.
         attributes: their names; `values` bool (images, attributes).
         labels: class numbers, all 0 where there are no classes.
         groups: one per image; a split keeps the images of a group together.
-        digest: of the annotation files.
+        digest: the digest of the annotation files.
         boxes: left, top, right, bottom in pixels (images, 4), to which images are cropped; None: whole images.
     """
 

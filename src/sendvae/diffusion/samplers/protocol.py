@@ -32,11 +32,11 @@ class Sampler(Protocol):
         """Return the state at t = 0.
 
         Args:
-            velocity: of the path.
+            velocity: the velocity of the path.
             x: the state at t = 1, float64 where the device has it.
             steps: how finely time is divided.
             noise: what a stochastic sampler adds; the others never call it.
-            shift: of the times (`shifted`); above 1 more of the steps lie near noise.
-            path: of the velocity; gives a stochastic sampler its score and its noise.
+            shift: the shift of the times (`shifted`); above 1 more of the steps lie near noise.
+            path: the path of the velocity; gives a stochastic sampler its score and its noise.
         """
         ...

@@ -32,7 +32,7 @@ def load_launcher(
     """Return what opens a launcher for the folder of an experiment.
 
     Args:
-        name: of a row, or a YAML file with its `kind` and options.
+        name: the name of a row, or a YAML file with its `kind` and options.
         options: "key=value".
 
     Raises:

@@ -13,7 +13,7 @@ def score_attributes(
     """Probe the binary attributes: F1 averages, the headline first, and recalls, each in [0, 1].
 
     Args:
-        method, weight_decay, threshold: as of `attribute_probe`.
+        method, weight_decay, threshold: as in `attribute_probe`.
         headline: "macro", "micro" or "samples".
 
     Raises:

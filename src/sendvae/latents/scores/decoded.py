@@ -23,7 +23,7 @@ def mean_of_images(evidence: Evidence, name: str, values: Float64[Tensor, " M"])
     """Return the mean over test images, with that of every resample.
 
     Args:
-        name: of the number.
+        name: the name of the number.
         values: one for each test image.
     """
     resampled = evidence.bootstrap.scores(len(values), {name: weighted_mean(values)})

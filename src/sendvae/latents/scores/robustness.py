@@ -27,7 +27,7 @@ def robustness(
     reads what is a small part of its channels' variance is harmed more.
 
     Args:
-        seed: of the errors; each latent has its own.
+        seed: the seed of the errors; each latent has its own.
 
     Raises:
         ValueError: a channel does not vary, or a latent is not finite.

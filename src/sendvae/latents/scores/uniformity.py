@@ -12,7 +12,7 @@ def score_uniformity(evidence: Evidence, projection: str, samples: int, repeats:
     """Measure the density at the training latents: means over repeats, whose spread gives the interval.
 
     Args:
-        projection, samples, repeats: as of `uniformity`.
+        projection, samples, repeats: as in `uniformity`.
         flips: each image is mirrored with p = 1/2.
     """
     mirrored = evidence.rows[MIRRORED] if flips else None

@@ -50,7 +50,7 @@ class InceptionFeatures(nn.Module):
     The TensorFlow 1 resize to 299 pixels and the scaling happen inside, float32.
 
     Args:
-        weights: of the network.
+        weights: the weights of the network.
         resize: "pytorch-fid" prepares the input as that package does, half-pixel bilinear and 2x - 1: for
             numbers that were published with it. They are not ADM's.
     """

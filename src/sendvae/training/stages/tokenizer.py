@@ -33,7 +33,7 @@ class TokenizerStage:
 
     Args:
         config: the resolved configuration.
-        networks: of `tokenizer_networks`; all but the perceptual one are trained in place.
+        networks: the networks of `tokenizer_networks`; all but the perceptual one are trained in place.
         source: images, with cached tokens or without.
         device: where everything runs.
         backbone: the frozen foundation model; needed where the source has no cached tokens.
