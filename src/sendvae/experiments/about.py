@@ -1,4 +1,4 @@
-"""What the page of an experiment says besides its numbers."""
+"""Texts and choices of the page of an experiment."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class _Part(BaseModel):
 
 
 class Method(_Part):
-    """A row of the table: what cells of several seeds have in common.
+    """A row of the table: the cells of one method, whose seeds differ.
 
     Attributes:
-        part: the part of the table. Rows of different parts do not compete.
+        part: the part of the table in which the row stands. Rows of different parts do not compete.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Method(_Part):
 
 
 class PaperTable(_Part):
-    """What the paper reports, copied as facts."""
+    """A table of numbers that the paper reports, copied as facts."""
 
     caption: str
     columns: list[str]
@@ -33,7 +33,7 @@ class PaperTable(_Part):
 
 
 class Network(_Part):
-    """A frozen network that the experiment uses, and in which role."""
+    """A frozen network that the experiment uses, and its role."""
 
     role: str
     name: str
@@ -42,26 +42,26 @@ class Network(_Part):
 
 
 class About(_Part):
-    """Texts and choices of a page. All of it may be left out.
+    """The texts and choices of a page. Every field may be left out.
 
     Attributes:
         title: the question that the experiment asks.
-        lead: a sentence or two on what was done.
-        warning: a sentence that must be known before the numbers are read; may be empty.
-        command: the command that ran it.
-        methods: the names of methods in the order of the table. Others follow.
-        base: the method that all others start from. It is shown and does not compete.
+        lead: what was done, in a sentence or two.
+        warning: what readers must know before they read the numbers; empty where there is nothing to warn of.
+        command: the command that ran the experiment.
+        methods: the described methods, in the order of the table; all others follow them.
+        base: the method that all others start from. It is shown, but does not compete.
         control: the method that the others are compared with.
-        columns: names of the numbers in the table, in its order; empty for all.
-        contender: the method that the verdict holds against the control.
-        trained: a method before and after a training that the verdict is about, too.
-        headline: a score of the latent space and a distance of samples, which the verdict is about.
-        compared: scores whose difference from the control's is shown, resample by resample.
+        columns: the names of the numbers in the table, in its order; empty for all.
+        contender: the method that the verdict compares with the control.
+        trained: the methods before and after a training, which the verdict compares, too.
+        headline: the score of the latent space and the distance of samples that the verdict is about.
+        compared: the scores whose difference from the control's is shown, with intervals over equal resamples.
         curves: whether the learning curves that ship are shown first.
-        conclusions: more sentences on the question, which follow the one on the cells.
+        conclusions: further sentences on the question, which follow the verdict.
         data: facts about the images.
         licences: the licences of the images.
-        config: the configuration that was asked for.
+        config: the configuration of the experiment.
     """
 
     title: str = "Experiment"

@@ -1,4 +1,4 @@
-"""What an experiment is made of: cells, and the stages of work that they share."""
+"""The parts of an experiment: cells, and the stages of work that they share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sendvae.config import (
 
 @dataclass(frozen=True)
 class Stage:
-    """A piece of work that is done once, and kept.
+    """A piece of work that is done once, and whose result is kept.
 
     Attributes:
         kind: the name of a row of `sendvae.experiments.stages.STAGES`.
-        label: the name that people see. Two stages that differ in nothing else are the same work.
-        config: the configuration, of the kind's schema. Its fields that name inputs do not count.
-        inputs: the inputs by the names that the kind gives them: other stages, or what a user would give
+        label: a name for people. Two stages that differ only in their labels are the same work.
+        config: a configuration of the kind's schema. Its fields that name inputs are ignored: `inputs` replaces them.
+        inputs: what the stage needs, by the kind's names of inputs: another stage, or a source that a user would name
             ("demo-f8d16", a path).
     """
 
@@ -38,13 +38,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of an experiment: what is trained, and how it is measured.
+    """One method with one seed: the stages that train it and measure it.
 
     Attributes:
-        name: the name of this cell alone ("plain-seed-0").
-        method: the name that cells of several seeds have in common.
-        stages: the stages by their role in the cell, in the order in which they run.
-        expected: numbers that somebody reports for it.
+        name: the unique name of the cell ("plain-seed-0").
+        method: the name that cells of several seeds share.
+        stages: the stages by their role in the cell, in the order in which they matter.
+        expected: the numbers that somebody reports for the cell.
     """
 
     name: str
@@ -67,18 +67,22 @@ def build_cell(
     reference: str | None = None,
     expected: Sequence[Expected] = (),
 ) -> Cell:
-    """Return the cell of a tokenizer, and of a diffusion model on its latents.
+    """Return the cell of a tokenizer and of a diffusion model on its latents.
 
     Args:
-        tokenizer: the configuration of a tokenizer to train, the stage that trains it, or the name of one that exists.
-        diffusion: the configuration of a model to train on the tokenizer's latents, whatever its field `tokenizer`
-            says; or a name of `DIFFUSION_MODELS` or a run, which is sampled as it is. With None the tokenizer is
+        name: the name of the cell, which also labels its stages.
+        tokenizer: the configuration of the tokenizer to train, the stage that trains it, or the name of one that is
+            there.
+        diffusion: the configuration of a diffusion model to train on the tokenizer's latents (its field `tokenizer` is
+            ignored), or a name of `DIFFUSION_MODELS` or a run, which is sampled as it is. With None the tokenizer is
             only scored.
-        evaluation: the protocols of all measurements.
-        sampling: how the diffusion model is sampled.
-        seed: the seed of the samples. Those of the trainings are in their configurations.
-        init: the stage that trains the tokenizer to start from; None takes the one that the configuration names.
-        reference: the images that samples are compared with; None takes those of `evaluation.latents.data`.
+        evaluation: the protocols of evaluation.
+        sampling: the settings with which the diffusion model is sampled; None: the defaults.
+        seed: the seed of the samples. The configurations of the trainings hold their own seeds.
+        method: the method that the cell belongs to; None: its name.
+        init: the stage that trains the initial tokenizer; None: the one that the tokenizer's configuration names.
+        reference: the images that samples are compared with; None: those of `evaluation.latents.data`.
+        expected: the numbers that somebody reports for the cell.
     """
     stages: dict[str, Stage] = {}
     if isinstance(tokenizer, TokenizerConfig):

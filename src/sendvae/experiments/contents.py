@@ -1,4 +1,4 @@
-"""Digests of what configurations only name: images and weights. Each is looked up once."""
+"""Digests of the images and weights that configurations only name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sendvae.tokenizers.sources import locate
 from sendvae.training.start import FRESH
 
 BLOCK = 2**20  # bytes read at a time
-PREFERRED = ("train",)  # split of a reference with several
+PREFERRED = ("train",)  # the split that is taken of a reference with several
 LATENTS_DATA = {
     "data",
     "attributes_file",
@@ -24,11 +24,11 @@ LATENTS_DATA = {
     "split",
     "box",
     "limit",
-}  # of a protocol: which images it opens
+}  # the fields of a protocol that say which images it opens
 
 
 class Contents:
-    """What lies outside of the configurations, by digest."""
+    """The digests of images, tokenizers and generators, each computed once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, ...], str] = {}
@@ -44,7 +44,7 @@ class Contents:
         return self._once(("images", source, str(split), str(limit)), read)
 
     def splits(self, protocol: LatentsConfig) -> str:
-        """Return the fingerprints of all splits that the scores of a latent space see."""
+        """Return the fingerprints of all splits that the scores of a latent space use."""
         which = protocol.model_dump_json(include=LATENTS_DATA)
         return self._once(
             ("splits", which),
@@ -54,8 +54,10 @@ class Contents:
     def tokenizer(self, source: str) -> str:
         """Return the digest of a tokenizer's files: weights, configuration, statistics, discriminator.
 
+        A freshly initialised tokenizer ("fresh:ARCHITECTURE") has no files; its name stands for it.
+
         Raises:
-            UserError: there is none.
+            UserError: there is no such tokenizer.
         """
         if source.startswith(FRESH):
             return source
@@ -66,10 +68,10 @@ class Contents:
         return self._once(("tokenizer", source), read)
 
     def run(self, source: str) -> str:
-        """Return the digest of the generator of a run, and of its classes.
+        """Return the digests of the weights of a run's generator and of its file of classes.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such generator.
         """
 
         def read() -> str:
@@ -86,7 +88,7 @@ class Contents:
 
 
 def _digest_of(paths: Iterable[Path]) -> str:
-    """Of the bytes of files, whatever their names."""
+    """Return the SHA-256 digest of the contents of files, which does not depend on their names."""
     total = hashlib.sha256()
     for path in paths:
         one = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What the cells of a study cost before anything is run: FLOPs, disk."""
+"""The FLOPs and the disk space that the cells of a study cost, counted before anything is run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sendvae.training.cost import FLOAT
 from sendvae.training.estimate import estimate, estimate_passes
 from sendvae.training.meta import blank_tokenizer
 
-GUIDED_PASSES = 2.0  # of the network, with and without the class, while guidance is on
+GUIDED_PASSES = 2.0  # passes of the network, with and without the class, while guidance is on
 CHANNELS = 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a stage.
+    """The cost of a stage.
 
     Attributes:
-        flops: of training and sampling; None where none are counted, as of scores.
-        disk: bytes that it leaves: checkpoints and samples, without caches.
+        flops: the FLOPs of training or sampling; None where none are counted, as for scores.
+        disk: the bytes of checkpoints and samples that the stage leaves, without caches.
     """
 
     flops: float | None
@@ -32,16 +32,16 @@ class Cost:
 
 
 class Costs:
-    """Counts what stages cost; those that differ only in their seed cost the same."""
+    """The costs of stages. Stages that differ only in their seed cost the same, which is counted once."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
 
     def of(self, stage: Stage) -> Cost:
-        """Return the cost of a stage, without those that it needs.
+        """Return the cost of a stage, without the stages that it needs.
 
         Raises:
-            UserError: a configuration whose cost cannot be counted (see `sendvae.training.estimate`).
+            UserError: the cost of the configuration cannot be counted (see `sendvae.training.estimate`).
         """
         config = stage.config
         if isinstance(config, TokenizerConfig | JointConfig | DiffusionConfig):
@@ -80,18 +80,24 @@ class Costs:
 
 
 def architecture(given: Stage | str) -> str:
-    """Return what tells the networks of a tokenizer: a name, or "fresh:ARCHITECTURE"; of a stage, of what it starts from."""
+    """Return the name of a tokenizer, or "fresh:ARCHITECTURE", which says what its networks are.
+
+    A stage gives the tokenizer that its training starts from.
+    """
     return given if isinstance(given, str) else architecture(given.inputs["init"])
 
 
 def latent_channels(cell: Cell) -> int:
-    """Return the channels of the latents of a cell's tokenizer."""
+    """Return the number of latent channels of a cell's tokenizer."""
     scored = cell.stages["scores"].inputs["tokenizer"]
     return blank_tokenizer(architecture(scored)).latent_channels
 
 
 def stages_of(cells: Iterable[Cell]) -> dict[str, Stage]:
-    """Return every stage that cells need, those that come before first, once; by what it is."""
+    """Return every stage that some cells need, once, by a key of all its content.
+
+    A stage follows the stages that it needs.
+    """
     found: dict[str, Stage] = {}
 
     def add(stage: Stage) -> str:

@@ -1,4 +1,4 @@
-"""Learning curves that were measured once and ship: how the samples of two generators came closer to real images."""
+"""Learning curves that ship: metrics of two generators' samples over their trainings, measured once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class _Part(BaseModel):
 
 
 class Point(_Part):
-    """What was measured after so many training images.
+    """The metrics of a generator's samples after a number of training images.
 
     Attributes:
+        images: the training images seen.
         guidance: the guidance scale of the samples; 1 is no guidance.
-        numbers: the numbers by the names of the metrics.
+        numbers: the values of the metrics by name.
     """
 
     images: int
@@ -41,7 +42,7 @@ class Curve(_Part):
     """One training of a generator.
 
     Attributes:
-        model: its name, which trainings of several seeds share.
+        model: the name of the generator, which trainings of several seeds share.
     """
 
     model: str
@@ -50,15 +51,17 @@ class Curve(_Part):
     points: list[Point]
 
     def numbers(self, metric: str, guidance: float) -> dict[int, float]:
-        """Return a number by training images."""
+        """Return a metric at a guidance scale by the number of training images."""
         return {point.images: point.numbers[metric] for point in self.points if point.guidance == guidance}
 
 
 class Contrast(NamedTuple):
-    """A number of the contender minus that of the control, of the same seeds.
+    """A metric of the contender minus that of the control, the mean over the seeds that both have.
 
     Attributes:
-        interval: the interval of 95 % by Student's t over seeds; None for one seed.
+        images: the training images seen.
+        interval: the interval of 95 % of Student's t over seeds; None for one seed.
+        seeds: the number of seeds.
     """
 
     images: int
@@ -68,14 +71,14 @@ class Contrast(NamedTuple):
 
 
 class Curves(_Part):
-    """All trainings, measured alike.
+    """All trainings, measured under one protocol.
 
     Attributes:
-        control, contender: models, of which the second is held against the first.
-        sampling, protocol: how every point was measured.
-        real: numbers of real images, where they say how good samples can be.
-        quantities: how the numbers are read.
-        environment: where it was measured.
+        control, contender: the names of two models, of which the second is compared with the first.
+        sampling, protocol: how every point was sampled and measured.
+        real: the metrics of real images, for those metrics where they say how good samples can be.
+        quantities: label, direction and digits of each metric, by name.
+        environment: the versions and the machine with which the curves were measured.
     """
 
     format: int = 1
@@ -98,7 +101,7 @@ class Curves(_Part):
         return sorted({point.guidance for curve in self.curves for point in curve.points})
 
     def contrasts(self, metric: str, guidance: float) -> list[Contrast]:
-        """Return how far the contender lies from the control, wherever both were measured, by images."""
+        """Return the contender minus the control wherever both were measured, in the order of training images."""
         values: dict[int, list[float]] = {}
         controls = self.of(self.control)
         for seed, curve in self.of(self.contender).items():
@@ -113,7 +116,7 @@ class Curves(_Part):
         ]
 
     def telling(self, metric: str, guidance: float) -> Iterator[Contrast]:
-        """Yield the longest training that several seeds have, then the longest of all, if it is longer."""
+        """Yield the contrast at the longest training that several seeds have, then at the longest of all if longer."""
         found = self.contrasts(metric, guidance)
         several = [one for one in found if one.seeds > 1]
         yield from several[-1:]
@@ -121,7 +124,7 @@ class Curves(_Part):
             yield found[-1]
 
     def save(self, folder: Path) -> None:
-        """Write the file of a folder."""
+        """Write the curves into a folder, as `curves.json`."""
         write_text(folder / CURVES, self.model_dump_json(indent=1) + "\n")
 
 
@@ -129,7 +132,7 @@ def load_curves(folder: Path = STORED) -> Curves:
     """Return the curves in a folder, by default those that ship.
 
     Raises:
-        UserError: there are none, or the file is damaged.
+        UserError: the folder has no curves, or the file is damaged.
     """
     path = folder / CURVES
     try:

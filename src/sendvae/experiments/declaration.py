@@ -1,4 +1,4 @@
-"""What an experiment of the paper declares: rows, columns, and the claims that it judges. No scale stands here."""
+"""Declarations of the paper's experiments: rows, columns and the claims to judge. They do not depend on a scale."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Literal
 
 from sendvae.published import TABLES
 
-GENERATOR = "b"  # that ablations are compared by, as scales call it
+GENERATOR = "b"  # the generator by which ablations are compared, as scales name it
 
 
 @dataclass(frozen=True)
 class View:
-    """From where a row is looked at.
+    """The conditions under which a row is measured.
 
     Attributes:
         sampling: the name of one of the scale's samplings.
-        at: the share of the generator's training after which it is sampled.
-        probe: the name of one of the scale's data sets with attributes, whose attributes are probed instead of
-            sampling; None takes the scale's own images.
+        at: the share of the generator's training after which it is sampled; 1 is its end.
+        probe: the name of one of the scale's data sets with attributes, on which the latents are probed instead of
+            sampling; None: the scale's own images.
     """
 
     sampling: str = "plain"
@@ -33,12 +33,12 @@ GUIDED = View(sampling="guided")
 
 @dataclass(frozen=True)
 class Row:
-    """A tokenizer, and what generates in its latent space.
+    """A tokenizer and the generator in its latent space.
 
     Attributes:
         variant: the name of one of the scale's tokenizers.
         generator: the name of one of the scale's generators.
-        published: the row of the published table; None takes the row with the variant's name.
+        published: the name of the row in the published table; None: the variant's name.
     """
 
     variant: str
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Return the name by which claims know the row."""
+        """Return the name by which claims refer to the row."""
         return self.variant if self.generator == GENERATOR else f"{self.variant}-{self.generator}"
 
     @property
@@ -58,12 +58,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """A number of every row.
+    """A metric of every row.
 
     Attributes:
-        metric: the metric's name in the paper or in this package.
-        view: what is measured of the row.
-        protocol: the protocol under which the paper reports it; None if the paper does not report it.
+        metric: the paper's name of the metric, or ours.
+        view: the conditions under which the rows are measured.
+        protocol: the protocol under which the paper reports the metric; None: the paper does not report it.
     """
 
     metric: str
@@ -73,7 +73,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Better:
-    """A row is better than another in a number, seed by seed."""
+    """The claim that a row is better than another in a metric, by the differences of equal seeds."""
 
     text: str
     better: str
@@ -84,11 +84,11 @@ class Better:
 
 @dataclass(frozen=True)
 class Correlates:
-    """A score goes with a number over the rows.
+    """The claim that a score correlates with a metric over the rows.
 
     Attributes:
-        sign: the sign of the correlation that is claimed.
-        published: Pearson's r as the paper prints it; None if it prints none.
+        sign: the sign of the claimed correlation.
+        published: the Pearson's r that the paper prints; None: it prints none.
     """
 
     text: str
@@ -100,7 +100,7 @@ class Correlates:
 
 @dataclass(frozen=True)
 class Strongest:
-    """A score goes with a number more closely than the others do."""
+    """The claim that a score correlates with a metric more strongly than other scores do."""
 
     text: str
     score: Column
@@ -117,12 +117,12 @@ class Experiment:
 
     Attributes:
         name: the name on the command line, and of the published table if there is one.
-        title: the question that the experiment answers.
-        rows, columns: what is computed here. A scale leaves out those that it lacks.
-        claims: the paper's claims that the experiment judges.
-        table: the name of the published table; None for a figure without printed numbers.
+        title: the question that the experiment asks.
+        rows, columns: the rows and columns of our table. Those that a scale lacks are left out at that scale.
+        claims: the claims of the paper to judge.
+        table: the name of the published table; None: a figure without printed numbers.
         drawn: how the experiment is drawn.
-        remark: in what this experiment knowingly differs from the paper's.
+        remark: what is to be known about the paper's version or its difference from ours.
     """
 
     name: str
@@ -139,7 +139,8 @@ def columns_of(table: str, views: dict[str, View] | None = None) -> list[Column]
     """Return the columns of a published table.
 
     Args:
-        views: the views of protocols that are not measured in the plain view.
+        table: the name of the table.
+        views: the views by protocol; a protocol that is not in it has the plain view.
     """
     views = views or {}
     return [Column(c.metric, views.get(c.protocol, WHOLE), c.protocol) for c in TABLES[table].columns]

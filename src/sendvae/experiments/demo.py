@@ -1,4 +1,4 @@
-"""The paper's experiment in small, as cells: what ships is measured, and a little of it is trained while one watches."""
+"""The demo's cells: models that ship are measured, and a short training of them is done while the user watches."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ SPLITS = ("train", "val", "test")
 
 
 def demo_cells(config: DemoConfig, seeds: Sequence[int], from_scratch: bool = False) -> list[Cell]:
-    """Return the cells in the order of the page: what ships, the base, then what is trained for every seed.
+    """Return the cells in the order of the page: models that ship, the base, then the trainings of every seed.
 
     Args:
-        from_scratch: train the base tokenizer, too, instead of taking the one that ships.
+        config: the demo's models, protocols and numbers of images.
+        seeds: the seeds of the trainings.
+        from_scratch: whether to train the base tokenizer instead of taking the one that ships.
     """
     evaluation = _evaluation(config)
     trained = _base(config) if from_scratch else None
@@ -66,13 +68,13 @@ def demo_cells(config: DemoConfig, seeds: Sequence[int], from_scratch: bool = Fa
                 seed=seed,
                 method=f"sit-{name}",
             )
-            # The tokenizer's own scores stand with the tokenizer.
+            # The cell of the tokenizer has its scores.
             cells.append(replace(cell, stages={k: v for k, v in cell.stages.items() if k != "scores"}))
     return cells
 
 
 def about_demo(config: DemoConfig, command: str, quick: bool = False) -> About:
-    """Return what the demo's page says besides its numbers."""
+    """Return the texts and choices of the demo's page."""
     images = {split: open_embedded("emoji", split, config.limit) for split in SPLITS}
     train = images["train"]
     return About(
@@ -104,20 +106,20 @@ def about_demo(config: DemoConfig, command: str, quick: bool = False) -> About:
 
 
 def _base(config: DemoConfig) -> Stage:
-    """The stage that trains the base tokenizer."""
+    """Return the stage that trains the base tokenizer."""
     overrides = [f"loop.images={config.base_images}", *_overrides(config, seed=0)]
     base = load_config(TokenizerConfig, "demo/base", overrides)
     return Stage("tokenizer", BASE, base, {"init": base.init})
 
 
 def _overrides(config: DemoConfig, seed: int) -> list[str]:
-    """What every training of the demo gets."""
+    """Return the overrides that every training of the demo gets."""
     limit = "null" if config.limit is None else config.limit
     return [f"seed={seed}", f"data.limit={limit}"]
 
 
 def _evaluation(config: DemoConfig) -> EvaluationConfig:
-    """The demo's protocols, of as many images as it trains on."""
+    """Return the demo's protocols, limited to as many images as it trains on."""
     given, limit = config.evaluation, config.limit
     if limit is None:
         return given

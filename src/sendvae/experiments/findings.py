@@ -1,4 +1,4 @@
-"""What the cells of an experiment say together."""
+"""Differences between the methods of an experiment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sendvae.latents import percentile_interval
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's score minus that of the control, means over seeds, with the interval over test concepts."""
+    """A method's score minus that of the control, averaged over seeds, with its interval over test concepts."""
 
     method: str
     metric: str
@@ -24,10 +24,10 @@ class Difference:
 
 
 def differences(cells: Sequence[CellResult], metric: str, control: str) -> list[Difference]:
-    """Return how far each other method lies from the control, on the same resamples of the test concepts.
+    """Return the difference of each method from the control, on the same resamples of the test concepts.
 
-    Scores and resamples are averaged over the seeds that both have. Empty without a control; a method without
-    resamples, or without a seed of the control's, is left out.
+    Scores and resamples are averaged over the seeds that both methods have. The list is empty if the control is not
+    among the cells. A method without resamples, or without a seed of the control's, is left out.
     """
     scored = [cell for cell in cells if metric in cell.resampled and metric in cell.metrics]
     by_method = {

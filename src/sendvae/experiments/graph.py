@@ -1,4 +1,4 @@
-"""The stages of some cells as a graph: what each is called by all that it depends on, and what it needs."""
+"""The stages of some cells as a graph. A stage is named by a digest of everything that its result depends on."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from sendvae.experiments.contents import Contents
 from sendvae.experiments.stages import STAGES, Job, StageKind, config_of
 
 STAGE_FOLDER, CACHE = "stages", "cache"
-DONE, FAILED = "done.json", "failed.json"  # of a stage: written last
-RESULTS = "results"  # of the experiment: files of finished cells
-TIMES = "times.jsonl"  # of the experiment: every attempt
-JOBS = "jobs"  # of the experiment: what launchers keep of theirs
-PAUSED = "paused"  # of the experiment: while this file is there, stages rest and none begins
-FORMAT = 1  # of what is in a stage's folder; another one gives other names
-DIGITS = 16
+# In a stage's folder, written last.
+DONE, FAILED = "done.json", "failed.json"
+# In the experiment's folder:
+RESULTS = "results"  # files of finished cells
+TIMES = "times.jsonl"  # a line for every attempt
+JOBS = "jobs"  # files of launchers
+PAUSED = "paused"  # while this file is there, stages rest and none begins
+FORMAT = 1  # of the files in a stage's folder; it is part of the digest
+DIGITS = 16  # of a digest in a name
 
 
 @dataclass(frozen=True)
 class Node:
-    """A stage, named by everything that its result depends on.
+    """A stage with a digest of everything that its result depends on.
 
     Attributes:
         digest: the digest of kind, configuration, inputs, images and version.
-        needs: digests of the stages that come before.
-        job: what it works on.
+        needs: the digests of the stages that must be finished before.
+        job: the configuration, the inputs and the folders that the stage works with.
     """
 
     kind: str
@@ -46,7 +48,7 @@ class Node:
 
     @property
     def title(self) -> str:
-        """Return the title that is printed."""
+        """Return the title of the stage in messages."""
         return f"{self.job.name}: {self.kind}"
 
     @property
@@ -66,12 +68,12 @@ class Node:
 
     @property
     def worked(self) -> float:
-        """Return the amount of work that is done, in the same units."""
+        """Return the amount of work that is done, in units of `StageKind.work`."""
         return self.work * (1.0 if self.finished else self.row.done(self.job.config, self.folder))
 
 
 class Graph:
-    """The stages below a folder; those of several cells that are the same are one.
+    """The stages of some cells. Cells that need the same stage share it.
 
     Args:
         folder: the folder of the experiment.
@@ -80,21 +82,21 @@ class Graph:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.contents = Contents()
-        self.nodes: dict[str, Node] = {}  # by digest, each after those that it needs
+        self.nodes: dict[str, Node] = {}  # by digest, each after the nodes that it needs
 
     def add_cells(self, cells: Iterable[Cell]) -> list[dict[str, Node]]:
-        """Return the nodes of each cell by role.
+        """Add the stages of cells, and return the nodes of each cell by role.
 
         Raises:
-            UserError: an unknown kind, an input that is missing or names nothing, images that are not there.
+            UserError: a kind is unknown, an input is missing or names nothing, or images are not there.
         """
         return [{role: self.add(stage) for role, stage in cell.stages.items()} for cell in cells]
 
     def add(self, stage: Stage) -> Node:
-        """Return the node of a stage, after those that it needs.
+        """Add a stage after the stages that it needs, and return its node.
 
         Raises:
-            UserError: as `add_cells`.
+            UserError: as in `add_cells`.
         """
         row = STAGES[stage.kind]
         if row.inputs.keys() != stage.inputs.keys():
@@ -131,7 +133,7 @@ class Graph:
 
     def _node(self, stage: Stage, digest: str, needs: list[Node], places: dict[str, str]) -> Node:
         stages = self.folder / STAGE_FOLDER
-        found = sorted(stages.glob(f"{stage.kind}-*-{digest}"))  # under whatever label it was done
+        found = sorted(stages.glob(f"{stage.kind}-*-{digest}"))  # whatever the label was when it was done
         label = re.sub(r"[^\w.-]+", "-", stage.label)
         folder = found[0] if found else stages / f"{stage.kind}-{label}-{digest}"
         job = Job(stage.config, places, folder, self.folder / CACHE, stage.label)

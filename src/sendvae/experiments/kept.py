@@ -1,4 +1,4 @@
-"""Results of finished cells as files of a few kilobytes, which a repository can hold and pages are drawn from."""
+"""Results of finished cells as files of a few kilobytes, which a repository can hold. Pages are drawn from them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from sendvae.files import write_text
 from sendvae.quantities import Quantity
 from sendvae.runs import describe_environment, locked
 
-Digests = Mapping[str, Mapping[str, str]]  # content addresses of stages, by name of the cell and role
+Digests = Mapping[str, Mapping[str, str]]  # digests of stages (`Node.digest`), by name of the cell and role
 
-DIGITS = 7  # significant, of a number in a file
+DIGITS = 7  # significant digits of a number in a file
 SUFFIX = ".json"
 FORMAT = 1  # of a file
-QUANTITIES = "quantities.json"  # beside the results: how their numbers are read, once for all of them
+QUANTITIES = "quantities.json"  # beside the results: the quantities of their numbers, once for all of them
 Table = dict[str, Quantity]
 TABLE = TypeAdapter(Table)
 
 
 class KeptStage(BaseModel):
-    """A stage that was done: its content address, and how long it took."""
+    """The digest of a finished stage (`Node.digest`), and the seconds that it took."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,14 +40,14 @@ class KeptStage(BaseModel):
 
 
 class Kept(BaseModel):
-    """What is kept of a finished cell.
+    """The kept result of a finished cell.
 
     Attributes:
-        declaration: every choice that its numbers depend on. A cell that is declared otherwise is another one.
-        stages: the stages by role.
-        numbers: each number's value, and its interval where there is one.
-        quantities: how each is read, in the order of the numbers; its file holds those that `QUANTITIES` lacks or says
-            otherwise.
+        declaration: every choice that the numbers depend on. A result with another declaration is of another cell.
+        stages: the finished stages by role.
+        numbers: the values by name, with an interval where there is one.
+        quantities: the label, direction and digits of each number, in the order of the numbers. The file of the result
+            holds only the entries that `QUANTITIES` lacks or has otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,7 +69,7 @@ class Kept(BaseModel):
 
 
 def declaration_of(cell: Cell) -> dict[str, Any]:
-    """Return every choice that a cell's numbers depend on but for the content of files, ready for JSON."""
+    """Return every choice that a cell's numbers depend on, except the content of files, ready for JSON."""
     roles = {id(stage): role for role, stage in cell.stages.items()}
 
     def declared(stage: Stage) -> dict[str, Any]:
@@ -89,10 +89,13 @@ def declaration_of(cell: Cell) -> dict[str, Any]:
 
 
 def keep(folder: Path, cell: Cell, result: CellResult, digests: Mapping[str, str]) -> Path | None:
-    """Write a cell's result into a folder; None where a stage is not finished.
+    """Write a cell's result into a folder and return the file. If a stage is not finished, write nothing, return None.
 
     Args:
-        digests: content addresses of its stages, by role.
+        folder: the folder of results, which is made if it does not exist.
+        cell: the cell as it is declared.
+        result: the cell's numbers.
+        digests: the digests of the cell's stages (`Node.digest`), by role.
     """
     if any(state != "finished" for state in result.states.values()):
         return None
@@ -118,7 +121,7 @@ def keep(folder: Path, cell: Cell, result: CellResult, digests: Mapping[str, str
 
 
 def _add_to_table(path: Path, quantities: Table) -> Table:
-    """Add to the table in a file what it lacks, and return it; what it says otherwise stays."""
+    """Add the quantities that the table in a file lacks, and return the table. Entries that it has stay as they are."""
     with locked(path):  # several processes keep results in one folder
         table = load_table(path)
         if quantities.keys() - table.keys():
@@ -132,7 +135,7 @@ def _texts_of(quantities: Table) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a line for each part and each number, so that a diff shows what changed; nothing where nothing did."""
+    """Write JSON with a line for each part and each number, so that diffs are short. Leave an equal file alone."""
     lines = [f' "{key}": {_text(value)}' for key, value in content.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     if not path.is_file() or path.read_text() != text:
@@ -155,11 +158,11 @@ def _rounded(number: Number) -> Number:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder of kept results has of some cells.
+    """The kept results of some cells that a folder has.
 
     Attributes:
-        results: the results that were declared alike, by name of the cell.
-        others: the fields in which a kept result was declared otherwise, by name of the cell.
+        results: the results with the same declaration as the cell, by name of the cell.
+        others: the fields in which a result's declaration differs from the cell's, by name of the cell.
     """
 
     results: dict[str, Kept]
@@ -167,13 +170,15 @@ class Found:
 
 
 def find_kept(folder: Path, cells: Sequence[Cell], digests: Digests | None = None) -> Found:
-    """Return the kept results of cells; those of another declaration, or other files, are named and never used.
+    """Return the kept results of cells. Results of another declaration or of other files are named, but never used.
 
     Args:
-        digests: content addresses that stages have here, by name of the cell and role, where they are known.
+        folder: the folder of results.
+        cells: the cells to look for.
+        digests: the digests that the stages have on this machine, where they are known.
 
     Raises:
-        UserError: a file that is no kept result.
+        UserError: a file is no kept result.
     """
     results, others = {}, {}
     table = load_table(folder / QUANTITIES)
@@ -200,10 +205,11 @@ def load_kept(path: Path, table: Table) -> Kept:
     """Return a kept result.
 
     Args:
-        table: how numbers are read, where the file itself does not say so.
+        path: the file of the result.
+        table: the quantities of numbers for which the file itself has none.
 
     Raises:
-        UserError: the file is none, or nothing says how one of its numbers is read.
+        UserError: the file is no kept result, or one of its numbers has no quantity.
     """
     try:
         kept = Kept.model_validate_json(path.read_bytes())
@@ -233,10 +239,10 @@ def load_kept(path: Path, table: Table) -> Kept:
 
 
 def load_table(path: Path) -> Table:
-    """Return how numbers are read, by name; nothing where there is no such file.
+    """Return the quantities in a file by name of the number; an empty table if the file does not exist.
 
     Raises:
-        UserError: the file says something else.
+        UserError: the file is no table of quantities.
     """
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""What is measured of a tokenizer and of samples, by the paths of `evaluation`; the results are kept in a folder."""
+"""Measurements of tokenizers, samples and generators by `evaluation`, with their results in the folder of a stage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sendvae.training import cached_latents
 
 RESAMPLED = "resampled.json"
 RESAMPLED_DIGITS = 6
-COLUMNS = 8  # of pictures of images
+COLUMNS = 8  # images in a row of a picture
 SAMPLES = "samples.npz"
 
 
@@ -46,16 +46,19 @@ def score_tokenizer(
     device: torch.device,
     name: str,
 ) -> None:
-    """Measure what a tokenizer's latent space holds, and what it loses of the test images.
+    """Score a tokenizer's latent space and its reconstructions of the test images.
 
     Probes and mixtures are fitted on train and tuned on val. Images are encoded once, into the cache that
     training uses too. The folder gets `latents` and `reconstruction` with a result each, pictures, and the scores
     of every resample of the test images, by which tokenizers are compared.
 
     Args:
-        source: the name, file, folder or run of the tokenizer.
-        cache: the folder of cached latents, and of what is measured of the originals.
-        name: the tokenizer's name in tables.
+        config: the protocols, and the number of images in a picture.
+        source: the name or path of the tokenizer.
+        folder: the folder of the stage.
+        cache: the folder that keeps latents and measurements of the originals.
+        device: the device that computes.
+        name: the name of the tokenizer in tables.
     """
     images = open_data(config.latents)
     tokenizer = load_tokenizer(source).to(device)
@@ -92,7 +95,7 @@ def score_tokenizer(
 def probe_latents(
     config: LatentsConfig, source: str, folder: Path, cache: Path, device: torch.device
 ) -> None:
-    """Measure what a tokenizer's latents of other images hold; the folder gets `latents` with the result."""
+    """Score a tokenizer's latents of the images that the protocol names. The folder gets `latents` with the result."""
     _save(
         measure_latents([source], config.data, config, device, folder=folder / "latents", cache=cache),
         folder / "latents",
@@ -102,7 +105,7 @@ def probe_latents(
 def _draw(
     config: TokenizerScoresConfig, tokenizer: Tokenizer, images: ImageSet, latents: Tensor, folder: Path
 ) -> None:
-    """Draw some test images, the same for every tokenizer, with their reconstructions and latents."""
+    """Draw some test images, which are the same for every tokenizer, with their reconstructions and latents."""
     rng = np.random.default_rng(0)
     shown = np.sort(rng.choice(len(images), min(config.shown, len(images)), replace=False))
     originals = images.batch(shown).images
@@ -125,16 +128,19 @@ def draw_and_measure(
     name: str,
     step: int | None = None,
 ) -> None:
-    """Draw samples of a run, and hold them against a reference.
+    """Draw samples of a diffusion model, and compare them with a reference.
 
-    The folder gets the samples with their record, a picture of the first, and `generation` with the result.
+    The folder gets the samples with their record, a picture of the first ones, and `generation` with the result.
 
     Args:
-        run: the run of a diffusion model.
+        config: the settings of sampling, the protocol and the reference.
+        run: the run of the diffusion model, or its name.
         tokenizer: the tokenizer that decodes.
-        cache: the folder that keeps what is measured of the reference.
+        folder: the folder of the stage.
+        cache: the folder that keeps measurements of the reference.
+        device: the device that computes.
         name: the name of the samples in tables.
-        step: the step of a checkpoint of the run; None takes its end.
+        step: the step of a checkpoint of the run; None: the end of the training.
     """
     target = folder / SAMPLES
     write_samples(load_model(run, tokenizer, step), config.sampling, target, device)
@@ -157,13 +163,16 @@ def validate_generator(
 ) -> None:
     """Measure the velocity loss of a run on images of its data that it was not trained on.
 
-    The folder gets `validation` with the result; nothing where the data have no such images, as latents that were given
-    or a folder without splits, or where random crops are trained on.
+    The folder gets `validation` with the result. It gets nothing where the data have no such images (given latents, or
+    a folder without splits), or where the run was trained on random crops.
 
     Args:
         config: the configuration of the run.
-        tokenizer: the tokenizer whose latents it was trained on.
-        cache: the folder of cached latents.
+        run: the folder of the run.
+        tokenizer: the tokenizer on whose latents the run was trained.
+        folder: the folder of the stage.
+        cache: the folder that keeps latents.
+        device: the device that computes.
         name: the name of the run in tables.
     """
     data = config.data
@@ -195,6 +204,6 @@ def _save(result: Result | None, folder: Path) -> Result:
 
 
 def load_resampled(folder: Path) -> Mapping[str, list[float]]:
-    """Return the scores of every resample that a stage kept; nothing where it kept none."""
+    """Return the scores of every resample that a stage kept, by name of the score; empty if it kept none."""
     path = folder / RESAMPLED
     return json.loads(path.read_text()) if path.is_file() else {}

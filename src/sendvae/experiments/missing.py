@@ -1,4 +1,4 @@
-"""What a stage needs that is not on this machine: images, tokenizers, networks; each is looked at once."""
+"""Images, tokenizers and networks that stages need and that are not on this machine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sendvae.weights import Weights
 
 
 class Missing:
-    """Looks for what stages need.
+    """A search for everything that stages need, which looks for each thing once.
 
     Args:
-        contents: that the digests of what is found go into.
-        fetch: download weights that are not here.
+        contents: the digests, to which those of the images and weights found are added.
+        fetch: whether to download weights that are not on this machine.
     """
 
     def __init__(self, contents: Contents, fetch: bool) -> None:
@@ -30,7 +30,7 @@ class Missing:
         self._known: dict[str, UserError | None] = {}
 
     def of(self, cell: Cell) -> list[UserError]:
-        """Return why a cell cannot be run; nothing where it can."""
+        """Return the reasons why a cell cannot be run, each once; an empty list if it can."""
         found = [error for stage in cell.stages.values() for error in self._of_stage(stage)]
         return list({str(error): error for error in found}.values())
 
@@ -58,7 +58,7 @@ class Missing:
                 yield error
 
     def _weights_of(self, tokenizer: str) -> UserError | None:
-        """Why the weights of a tokenizer that is called by name are not here."""
+        """Return why the weights of a tokenizer of the table are not here; None if they are, or for another source."""
         if tokenizer not in TOKENIZERS or Path(tokenizer).exists():
             return None
         return self._absent(TOKENIZERS[tokenizer].weights)
@@ -92,7 +92,7 @@ def _discriminator(config: object) -> str | None:
 
 
 def _networks(config: object) -> Iterator[Weights]:
-    """The frozen networks that a configuration names."""
+    """Yield the weights of the frozen networks that a configuration names."""
     target = getattr(config, "alignment", None) or getattr(config, "repa", None)
     if target is not None:
         yield BACKBONES[target.backbone].weights

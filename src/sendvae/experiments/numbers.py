@@ -1,4 +1,4 @@
-"""The numbers of an experiment's rows and columns, and what scores say of generation over its rows."""
+"""The numbers of an experiment's rows and columns, and how scores predict generation over its rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sendvae.experiments.predictors import CHANNELS, RECONSTRUCTION, Analysis, a
 from sendvae.experiments.scale import Place, Scale
 from sendvae.quantities import Quantity
 
-GENERATION = "generation"  # group of quantities
+GENERATION = "generation"  # the group of quantities that are targets
 
 
 def values_of(row: Row, column: Column, scale: Scale, numbers: Mapping[Place, Kept]) -> dict[int, float]:
-    """Return the numbers of a row and column by seed."""
+    """Return the numbers of a row in a column by seed, from kept results by place."""
     name = scale.metric(column.metric)
     return {
         place.seed: kept.numbers[name].value
@@ -37,12 +37,12 @@ def seen_from(view: View) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers by row, means over seeds.
+    """The numbers of the rows, averaged over seeds.
 
     Attributes:
-        rows: by name: every score, every target, and the channels of the latent.
-        scores: names of what may predict.
-        targets: columns of generation by the name that they have in `rows`.
+        rows: by name of the row, its scores, its targets, and its number of latent channels.
+        scores: the names of the numbers that may predict a target.
+        targets: the columns of generation, by their names in `rows`.
     """
 
     rows: Mapping[str, Mapping[str, float]]
@@ -57,7 +57,15 @@ def table_of(
     numbers: Mapping[Place, Kept],
     quantities: Mapping[str, Quantity],
 ) -> Table:
-    """Return all numbers of the rows that have any."""
+    """Return all numbers of the rows that have any.
+
+    Args:
+        experiment: the experiment, whose columns of generation are the targets.
+        scale: the scale at which its numbers were measured.
+        cells: its cells by place.
+        numbers: the kept results by place.
+        quantities: the quantities of the numbers by name. Those of other groups than generation are the scores.
+    """
     scores = [name for name, quantity in quantities.items() if quantity.group != GENERATION]
     targets = {
         scale.metric(column.metric) + seen_from(column.view): column
@@ -75,6 +83,6 @@ def table_of(
 
 
 def analyses_of(table: Table) -> list[Analysis]:
-    """Return, for every number of generation, what all other numbers say of it."""
+    """Return an analysis for every target: how all scores predict it."""
     given = [CHANNELS, RECONSTRUCTION]
     return [analyse(table.rows, table.scores, target, given) for target in table.targets]

@@ -1,4 +1,4 @@
-"""Pictures of an experiment: strips, grids, and latents coloured by their principal components."""
+"""Pictures of an experiment: grids of images, and latents coloured by their principal components."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHITE = 255
 
 
 def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> None:
-    """Write a PNG with `columns` images a row on white."""
+    """Write a PNG of images on white, with `columns` images in a row."""
     from torchvision.utils import make_grid
 
     grid = make_grid(images, nrow=columns, padding=MARGIN, pad_value=WHITE)
@@ -25,9 +25,15 @@ def save_grid(images: UInt8[Tensor, "B 3 H W"], path: Path, columns: int) -> Non
 def principal_colours(
     latents: Float[Tensor, "N C *n"], shown: Float[Tensor, "M C *n"], size: int
 ) -> UInt8[Tensor, "M 3 H W"]:
-    """`shown` in the three leading principal components of `latents`, each stretched to 0..255, enlarged.
+    """Return images whose colours are the three leading principal components of latents.
 
-    Tokens without a grid stand side by side, as stripes.
+    Each component is scaled so that two standard deviations either side of the mean span 0..255. Tokens without a grid
+    stand side by side, as stripes.
+
+    Args:
+        latents: the latents whose components are taken.
+        shown: the latents to draw.
+        size: the side of the images in pixels, to which positions are enlarged by a whole factor.
     """
     if latents.ndim == 3:
         return principal_colours(latents[:, :, None], shown[:, :, None], size)

@@ -1,4 +1,4 @@
-"""What an analysis of predictors says, in sentences, and what to compute first."""
+"""Sentences on an analysis of predictors, and advice on which scores to compute first."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sendvae.errors import UserError
 from sendvae.experiments.predictors import CHANNELS, FEWEST, Analysis, Predictor
 from sendvae.latents import SCORES, Correlation
 
-CHANCE = 0.05  # of intervals of 95 % that exclude zero where there is nothing
-MOST_NAMED = 8  # scores in a sentence
+CHANCE = 0.05  # the share of intervals of 95 % that exclude zero by chance
+MOST_NAMED = 8  # scores that a sentence names
 FREE, RECONSTRUCTION = "channels of the latent", "reconstruction"
 COSTS = {FREE: "none", RECONSTRUCTION: "a decoding of every test image, and a feature pass of each"}
 
@@ -23,12 +23,12 @@ SECONDS_FILE = "score_costs.json"  # in a folder of committed results
 
 
 class ScoreCosts(BaseModel):
-    """How long each family of scores took for one tokenizer.
+    """The time that each family of scores takes for one tokenizer.
 
     Attributes:
         machine: the machine on which it was measured.
-        data: the number and kind of the images, in words.
-        seconds: the seconds of each row of the table of scores; "encoding" is the encoding of all images.
+        data: the images, and their number.
+        seconds: the seconds by row of the table of scores; "encoding" is that of all images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,10 +39,10 @@ class ScoreCosts(BaseModel):
 
 
 def load_score_costs(folder: Path) -> ScoreCosts | None:
-    """Return what a folder of committed results has of it; None where it has none.
+    """Return the costs in a folder of committed results; None if it has none.
 
     Raises:
-        UserError: a damaged file.
+        UserError: the file is damaged.
     """
     path = folder / SECONDS_FILE
     if not path.is_file():
@@ -55,13 +55,13 @@ def load_score_costs(folder: Path) -> ScoreCosts | None:
 
 @dataclass(frozen=True)
 class Advice:
-    """What a family of scores is worth, and what it takes.
+    """The use and the cost of a family of scores.
 
     Attributes:
-        family: the name of a row of the table of scores, or of another measurement.
-        cost: the work in words.
-        seconds: the measured seconds for one tokenizer; None where it was not measured.
-        best: for each target, the family's number with the smallest error on tokenizers left out, and that error as a
+        family: the name of a row of the table of scores, `RECONSTRUCTION` or `FREE`.
+        cost: what computing it takes, in words.
+        seconds: the measured seconds for one tokenizer; None: not measured.
+        best: by target, the score of the family with the smallest error on tokenizers left out, and that error as a
             share of the error of the mean alone.
     """
 
@@ -72,9 +72,10 @@ class Advice:
 
 
 def sentences(analysis: Analysis, focus: str) -> list[str]:
-    """Return what was found about a number of generation.
+    """Return sentences on how well scores predict a metric of generation.
 
     Args:
+        analysis: the analysis of that metric.
         focus: the score of the paper's claim.
     """
     if not analysis.predictors:
@@ -87,16 +88,17 @@ def sentences(analysis: Analysis, focus: str) -> list[str]:
 
 
 def tells(one: Predictor) -> bool:
-    """Return whether a score says something: its rank correlation excludes zero, and its line beats the mean."""
+    """Return whether the interval of a score's rank correlation excludes zero and its line is better than the mean."""
     left_out = one.left_out
     helps = left_out is not None and left_out.share < 1.0
     return helps and _excludes_zero(one.spearman)
 
 
 def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = None) -> list[Advice]:
-    """Return a line for each family of scores, the cheapest first where seconds are known.
+    """Return the advice on each family of scores, the cheapest first; families of unknown seconds are last.
 
     Args:
+        analyses: an analysis for every metric of generation.
         seconds: the seconds that a family takes for one tokenizer.
     """
     seconds = seconds or {}
@@ -111,7 +113,7 @@ def advise(analyses: Sequence[Analysis], seconds: Mapping[str, float] | None = N
 
 
 def conclusion(analyses: Sequence[Analysis]) -> str:
-    """Return what to compute first: scores that say something of every number of generation, and the same of all."""
+    """Return in words which scores to compute first: those that predict all metrics of generation in one direction."""
     targets = _listed([analysis.target for analysis in analyses])
     telling = [
         {(one.score, (one.spearman.r or 0.0) > 0) for one in analysis.predictors if tells(one)}
@@ -132,7 +134,10 @@ def conclusion(analyses: Sequence[Analysis]) -> str:
 
 
 def family_of(score: str) -> str:
-    """Return the row of the table of scores that gives a number; `RECONSTRUCTION` or `FREE` where none does."""
+    """Return the row of the table of scores that gives a score.
+
+    The number of channels is of the family `FREE`; a number that no row gives is of `RECONSTRUCTION`.
+    """
     for name, row in SCORES.items():
         try:
             row.quantity(score)
@@ -204,7 +209,7 @@ def _figure(found: Correlation) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names as a list in words, the first few of many."""
+    """Return names as a list in words. Of more than `MOST_NAMED` the rest is counted."""
     shown, rest = list(names[:MOST_NAMED]), len(names) - MOST_NAMED
     if rest > 0:
         return f"{', '.join(shown)} and {rest} more"

@@ -1,4 +1,4 @@
-"""Which score of a latent space predicts generation? Many tokenizers that differ widely, and every score held against it."""
+"""The experiment on which score of a latent space predicts generation, over many tokenizers that differ widely."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sendvae.latents import (
 )
 
 RESAMPLES = 2000  # of the bootstrap over tokenizers
-FEWEST = 10  # tokenizers: with fewer the bootstrap's intervals are too narrow to say anything
-CHANNELS, RECONSTRUCTION = "channels", "psnr"  # what a score is to say more than
+FEWEST = 10  # tokenizers; with fewer the bootstrap's intervals are too narrow to be of use
+CHANNELS, RECONSTRUCTION = "channels", "psnr"  # a useful score predicts more than these two do
 
 TOKENIZERS = (
     # Methods of alignment.
     "base", "invae", "vavae", "no-noise", "depth-0", "depth-2", "send-vae", "e2e-vae",
-    # How strongly, how long, from where.
+    # Weights, lengths and starting points of the alignment.
     "weight-1", "weight-10", "vavae-0.3", "send-vae-short", "invae-short", "from-vavae", "early-base",
-    # What else shapes a latent space.
+    # Other regularisers of the latent space.
     "kl-high", "kl-higher", "l2", "equivariant", "equivariant-send",
-    # How many channels.
+    # Numbers of channels.
     "base-4", "f16d16", "f16d16-align", "base-32", "f16d64", "f16d64-align",
-    # No autoencoder at all: controls.
+    # Controls without an autoencoder.
     "pca", "pixels",
 )  # fmt: skip
 
@@ -58,9 +58,9 @@ class Predictor:
     """The correlation of a score with generation over tokenizers.
 
     Attributes:
-        pearson, spearman: with intervals of the bootstrap over tokenizers.
-        partial: given the other quantities of the analysis.
-        left_out: error of the straight line at tokenizers that it has not seen.
+        pearson, spearman: the correlations, with intervals of the bootstrap over tokenizers.
+        partial: the partial correlation, given the quantities `Analysis.given`.
+        left_out: the error of the fitted straight line on tokenizers left out; None where it is undefined.
     """
 
     score: str
@@ -72,7 +72,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compares how strongly two scores correlate with generation, by ranks, over the tokenizers that have both."""
+    """How much more strongly one score correlates with generation than another, by ranks, where both are known."""
 
     first: str
     second: str
@@ -84,12 +84,12 @@ class Analysis:
     """How well scores predict a metric of generation.
 
     Attributes:
-        target: the number.
-        given: taken off for partial correlations.
-        predictors: the smallest error on tokenizers left out first, as a share of that of the mean: not every score is
-            known of the same tokenizers.
-        comparisons: of the first with every other.
-        few: scores that too few tokenizers have, with their number; they are not judged.
+        target: the name of the metric.
+        given: the numbers whose effect is taken out for partial correlations.
+        predictors: the scores, with the smallest error on tokenizers left out first. The error counts as a share of
+            that of the mean, since not all scores are known of the same tokenizers.
+        comparisons: the first predictor compared with every other.
+        few: the scores that too few tokenizers have, with the number of those that do. They are not judged.
     """
 
     target: str
@@ -109,12 +109,13 @@ def analyse(
     """Correlate every score with a metric of generation.
 
     Args:
-        table: numbers by tokenizer. Each score is taken over the tokenizers that have it and the target, its partial
-            correlation over those that have what is given, too. An infinite number (the PSNR of pixels) is none.
-        scores: names of numbers.
-        target: the number of generation.
-        given: numbers that may explain both; a score that is one of them has no partial correlation.
-        resamples: of the bootstrap over tokenizers.
+        table: the numbers by tokenizer. Each score is taken over the tokenizers that have it and the target, and its
+            partial correlation over those that also have the given numbers. An infinite number (the PSNR of pixels)
+            counts as missing.
+        scores: the names of the scores.
+        target: the name of the metric of generation.
+        given: the names of numbers that may explain both. A score that is one of them has no partial correlation.
+        resamples: the number of resamples of the bootstrap over tokenizers.
     """
     known = [row for row in table.values() if _finite(row, [target])]
     found, few = [], {}
@@ -148,7 +149,7 @@ def analyse(
 
 
 def _finite(row: Mapping[str, float], names: Sequence[str]) -> bool:
-    """Return whether a tokenizer has all of these numbers, and they are finite."""
+    """Return whether a tokenizer has all of the named numbers, and all are finite."""
     return all(math.isfinite(row.get(name, math.nan)) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Tables of the paper, as printed."""
+"""Tables of the paper as it prints them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from sendvae.published import PUBLISHED, PublishedTable, published_figure, publi
 
 @dataclass(frozen=True)
 class Printed:
-    """A table of the paper, as printed."""
+    """A table of the paper as it prints it.
+
+    Attributes:
+        caption: the source and the table's caption.
+        headings: the labels and directions of the columns.
+        rows: a label and an entry for every column.
+        protocols: for each protocol, its columns and its description.
+    """
 
     caption: str
     headings: Sequence[str]
@@ -19,7 +26,7 @@ class Printed:
 
 
 def printed_table(table: PublishedTable) -> Printed:
-    """Return a table with labels, directions and digits; "–" where the paper reports nothing."""
+    """Return a published table in words, with "–" where the paper reports nothing."""
     headings = [published_heading(column.metric, PUBLISHED[column.protocol].view) for column in table.columns]
     rows = [
         (

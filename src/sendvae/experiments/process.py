@@ -1,4 +1,4 @@
-"""Runs a stage in its own process, which has a log and a number of threads, and ends with its parent."""
+"""Stages in processes of their own. Such a process has a log and a number of threads, and ends with its parent."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from sendvae.experiments.stages import Job
 
 LOG = "log.txt"
-WORKING = "working"  # lock in a stage's folder, of the process that does it, wherever that is
+WORKING = "working"  # the lock in a stage's folder that the working process holds, on whichever machine it is
 LOOK_SECONDS = 0.5  # between two looks at whether a stage is to rest, or has ended
-RESTING = signal.SIGURG  # by which a stage interrupts itself to rest; nobody else sends it
-# Imported once, by the process that all others are forked from. The rest is what scores import when they need it, and
-# what PyTorch imports at the first step of an optimizer, which takes as long as all of PyTorch before.
+RESTING = signal.SIGURG  # a stage interrupts itself with this signal to rest; nothing else sends it
+# Modules that the server imports once before it forks processes. After the first come those that scores import on demand
+# and those that PyTorch imports at the first step of an optimizer, which take as long as all of PyTorch before.
 PRELOADED = [
     "sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture", "torchvision", "torch._dynamo",
 ]  # fmt: skip
@@ -47,12 +47,13 @@ class Task:
     """The instructions of a stage's process; everything in it can be pickled.
 
     Attributes:
-        title: the title of the stage in its log.
+        title: the title of the stage, for its log.
         compute: the function that does the work.
-        done: the file that says that the work is done, which is written last.
-        threads: the number of threads that it may use.
-        place: the working folder, where relative paths of configurations begin.
-        pause: while this file is there, the process rests.
+        job: the argument of `compute`.
+        done: the file that says that the stage is done, written last.
+        threads: the number of threads that the process may use.
+        place: the working folder, to which paths in configurations are relative.
+        pause: a file; while it exists, the process rests.
     """
 
     title: str
@@ -65,15 +66,15 @@ class Task:
 
 
 def prepare() -> ForkServerContext:
-    """Return the context that starts processes; the first call starts a server that imports what they all need.
+    """Return the context that starts processes. The first call starts a server that imports what they all need.
 
-    They are forked from a server that has imported it and done nothing else, so they start at once, and no state
-    of this process goes into them.
+    Processes are forked from this server, which has done nothing but import, so they start at once, and no state of
+    the calling process goes into them.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    # A signal for the whole group must not end the server, through which this process hears of its children. The
-    # tracker is started first, since its start unblocks the signal.
+    # A signal to the whole process group must not end the server, which tells this process about its children. The
+    # tracker is started first, since starting it unblocks the signals.
     resource_tracker.ensure_running()
     with blocked_signals(ENDING | SCHEDULERS):
         forkserver.ensure_running()
@@ -81,10 +82,10 @@ def prepare() -> ForkServerContext:
 
 
 class Child:
-    """A task in a process of its own on this machine, which ends with this one.
+    """A task in a process of its own on this machine. The process ends when the one that started it does.
 
     Args:
-        task: the task that is begun.
+        task: the task, which is begun at once.
     """
 
     def __init__(self, task: Task) -> None:
@@ -103,11 +104,11 @@ class Child:
         return self.process.exitcode is not None
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait until the process has ended."""
         self.process.join()
 
     def reason(self) -> str:
-        """Return in one line why it failed."""
+        """Return in one line why the task failed."""
         assert self.process.exitcode is not None
         if self.process.exitcode < 0:
             name = signal.Signals(-self.process.exitcode).name
@@ -121,7 +122,7 @@ class Child:
             self.process.terminate()
 
     def kill(self) -> None:
-        """Kill the process, and return when it has ended."""
+        """Kill the process and wait until it has ended."""
         self.process.kill()
         self.process.join()
 
@@ -129,11 +130,12 @@ class Child:
 def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> str | None:
     """Do a task in a process of its own on this machine, wait for it, and return why it failed; None if it is done.
 
-    This is what other machines are asked for. The task is killed if whoever started this process is gone.
+    Launchers for other machines run this function there. The task is killed if the parent of this process ends.
 
     Args:
+        task: the task to do.
         asked_by: the signal that asks the task to write its checkpoint and end, however often it comes.
-        child: the process that does the task, if it has begun.
+        child: the process that does the task; None: it is started here.
     """
     child, parent = child or Child(task), os.getppid()
     with handled_signals({asked_by: lambda _signum, _frame: child.stop()}):
@@ -152,7 +154,7 @@ def attend(task: Task, asked_by: signal.Signals, child: Child | None = None) -> 
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that says something; empty without one."""
+    """Return the last line of a log that is not blank; an empty text if there is none, or no log."""
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:
@@ -161,9 +163,9 @@ def last_line(log: Path) -> str:
 
 
 def _work(task: Task) -> None:
-    """Do a task in this process, which was started for it."""
+    """Do a task in the current process, which was started for it."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    os.setpgid(0, 0)  # Ctrl-C in a terminal is for the one who started this, who passes it on
+    os.setpgid(0, 0)  # Ctrl-C in a terminal is for the parent, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(task.place)
     _redirect(task.job.folder / LOG)
@@ -208,7 +210,7 @@ def _note_done(task: Task, began: float) -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the process that started this one has ended, however it did."""
+    """Kill this process once its parent has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -216,9 +218,9 @@ def _end_with_parent() -> None:
 
 
 def _rest_while(pause: Path) -> None:
-    """Let the main thread of this process rest from its next step on while a file is there.
+    """Let the main thread of this process rest, from its next step on, as long as a file exists.
 
-    It keeps its memory and devices. SIGTERM ends the rest, and is then handled as if there had been none.
+    The process keeps its memory and devices. SIGTERM ends the rest, and is then handled as if there had been none.
     """
     main = threading.get_ident()
 
@@ -236,7 +238,7 @@ def _rest_while(pause: Path) -> None:
             while pause.exists() and not asked:
                 time.sleep(LOOK_SECONDS)
             os.write(1, f"goes on, {_now()}\n".encode())
-        if asked:  # it does not rest again
+        if asked:  # the process is to end, so it does not rest again
             signal.raise_signal(signal.SIGTERM)
         else:
             signal.signal(RESTING, rest)
@@ -246,7 +248,7 @@ def _rest_while(pause: Path) -> None:
 
 
 def _redirect(log: Path) -> None:
-    """Append everything that is printed, also by C libraries, to a file."""
+    """Append everything that this process prints to a file, including the output of C libraries."""
     with log.open("ab", buffering=0) as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -1,4 +1,4 @@
-"""`cells.json`: which stages belong to which cell; and what is finished of them."""
+"""The document `cells.json`, which says which stages belong to which cell, and the results of these stages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ State = Literal["finished", "failed", "missing"]
 
 
 class StageRecord(BaseModel):
-    """Where a stage of a cell lies, below the folder of the experiment."""
+    """The kind of a stage, and its folder relative to that of the experiment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class StageRecord(BaseModel):
 
 
 class CellRecord(BaseModel):
-    """A cell, and its stages by role."""
+    """A cell with its stages by role, and the numbers that somebody reports for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,11 +50,13 @@ class CellRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """The document.
+    """The content of `cells.json`.
 
     Attributes:
-        created: when the cells were last run.
-        environment: the machine and the versions with which they were run.
+        created: the time (UTC, ISO 8601) at which the cells were last run.
+        environment: the versions and the machine of that run.
+        about: the texts and choices of the page.
+        cells: the cells that were last run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,7 +70,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Curve:
-    """Scalars against images seen; None where a line of the journal lacks one."""
+    """Scalars against images seen. An entry is None where a line of the journal lacks the scalar."""
 
     images: list[int]
     series: dict[str, list[float | None]]
@@ -76,19 +78,20 @@ class Curve:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What is there of a cell.
+    """The results that a cell has so far.
 
     Attributes:
-        states: the state of each stage, by role.
-        errors: the reason why a stage failed, by role.
-        metrics: the numbers of all finished stages, with their intervals, by name.
-        quantities: the label, direction and digits of each number, by name.
-        curves: the curves of trainings that have begun, by role.
-        pictures: the files of pictures by name ("reconstructions", "latents", "samples", ...).
-        attribute_f1: the probe's F1 of each attribute.
-        resampled: the scores of every resample of the test images, by name.
-        seconds: the seconds that each finished stage took, by role.
-        peak_memory_gib: the largest peak memory of a stage's process, in GiB.
+        expected: the numbers that somebody reports for the cell.
+        states: the states of the stages by role.
+        errors: the reasons why stages failed, by role.
+        metrics: the numbers of all finished stages by name, with their intervals.
+        quantities: the label, direction and digits of each number.
+        curves: the curves of trainings, begun or finished, by role.
+        pictures: the paths of pictures by name ("reconstructions", "latents", "samples", ...).
+        attribute_f1: the F1 of the probe by attribute.
+        resampled: by name of the score, its values on every resample of the test images.
+        seconds: the seconds that finished stages took, by role.
+        peak_memory_gib: the largest peak memory of any finished stage, in GiB.
     """
 
     name: str
@@ -113,7 +116,10 @@ def save_record(
     """Write `cells.json` into the folder of an experiment.
 
     Args:
-        nodes: the nodes of the graph that each cell consists of, by role.
+        folder: the folder of the experiment.
+        cells: the cells that are run.
+        nodes: the nodes of each cell by role.
+        about: the texts and choices of the page; None: the defaults.
     """
     record = Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -138,23 +144,24 @@ def _record_of(cell: Cell, nodes: Mapping[str, Node], folder: Path) -> CellRecor
 
 
 def result_of(cell: Cell, nodes: Mapping[str, Node], folder: Path) -> CellResult:
-    """Return what is there of one cell, whichever cells were run last.
+    """Return the results that one cell has so far, whichever cells were run last.
 
     Args:
-        nodes: the nodes of its stages, by role.
+        cell: the cell.
+        nodes: the nodes of its stages by role.
         folder: the folder of the experiment.
 
     Raises:
-        UserError: a finished stage whose result is damaged.
+        UserError: the result of a finished stage is damaged.
     """
     return _result_of(_record_of(cell, nodes, folder), folder)
 
 
 def load_record(folder: Path) -> Record:
-    """Return what `cells.json` in a folder says.
+    """Return the content of `cells.json` in a folder.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the folder has no `cells.json`, or it is damaged.
     """
     path = folder / CELLS
     try:
@@ -170,10 +177,10 @@ def load_record(folder: Path) -> Record:
 
 
 def load_cells(folder: Path) -> list[CellResult]:
-    """Return what is there of the cells of an experiment, which need not be finished, nor have begun.
+    """Return the results that the cells of an experiment have so far; they need not be finished, nor have begun.
 
     Raises:
-        UserError: as `load_record`; or a finished stage whose result is damaged.
+        UserError: as in `load_record`, or if the result of a finished stage is damaged.
     """
     return [_result_of(cell, folder) for cell in load_record(folder).cells]
 
@@ -198,10 +205,10 @@ def _result_of(cell: CellRecord, folder: Path) -> CellResult:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a file in the folder of a stage says.
+    """Return the content of a JSON file in the folder of a stage.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         return json.loads(path.read_bytes())
@@ -214,7 +221,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _add_results(result: CellResult, place: Path) -> None:
-    """Add what a finished stage found: results in folders of their own, pictures beside them."""
+    """Add the results of a finished stage, which lie in folders of their own, and the pictures beside them."""
     for path in sorted(place.glob(f"*/{RESULTS}")):
         found = Result.load(path)
         (subject,) = found.subjects
@@ -226,7 +233,7 @@ def _add_results(result: CellResult, place: Path) -> None:
 
 
 def load_times(folder: Path) -> dict[str, float]:
-    """Return the seconds of work by kind of stage, of all attempts; the same stage may have had several."""
+    """Return the seconds of work by kind of stage, summed over all attempts of all stages."""
     path = folder / TIMES
     totals: dict[str, float] = {}
     for entry in whole_lines(path) if path.is_file() else []:
@@ -235,7 +242,7 @@ def load_times(folder: Path) -> dict[str, float]:
 
 
 def read_curve(journal: Path) -> Curve:
-    """Return the scalars of a run."""
+    """Return the scalars of a training from its journal."""
     columns = read_journal(journal)
     images = [int(value) for value in columns.pop("images", []) if value is not None]
     columns.pop("step", None)

@@ -1,4 +1,4 @@
-"""Ours beside the paper's: an experiment at a scale with whatever results are there."""
+"""An experiment at a scale, with the results that are there, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sendvae.experiments.verdicts import Verdict, Word, judge
 from sendvae.published import TABLES, PublishedTable
 from sendvae.quantities import Quantity
 
-SCATTERED = {"scatter", "predictors"}  # experiments whose rows are points
-OUTCOMES: dict[Word, tuple[str, str]] = {  # of one claim, and of several
+SCATTERED = {"scatter", "predictors"}  # kinds of drawing in which rows are points
+OUTCOMES: dict[Word, tuple[str, str]] = {  # the verb for one claim, and for several
     "holds": ("holds", "hold"),
     "does not hold": ("does not hold", "do not hold"),
     "undecided": ("is undecided", "are undecided"),
@@ -31,7 +31,7 @@ OUTCOMES: dict[Word, tuple[str, str]] = {  # of one claim, and of several
 
 @dataclass(frozen=True)
 class Heading:
-    """Of a column: ours, and where it is looked at from."""
+    """The heading of a column: its label, with the view in brackets, and an explanation."""
 
     label: str
     explanation: str
@@ -39,13 +39,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table of ours.
+    """A row of our table.
 
     Attributes:
-        label: what the paper's table calls it, else its name.
-        entries: a number for every column, or "–".
-        seeds: how many have been measured.
-        note: how it differs from the paper's.
+        label: the label in the paper's table with our name in brackets, or our name alone.
+        entries: for every column, the mean over seeds, with "±" the standard deviation over several; "–" for nothing.
+        seeds: the largest number of seeds that a column has.
+        note: how the row differs from the paper's.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """Of a row: means over seeds against the share of the training."""
+    """The curve of a row: means over seeds against the share of the training."""
 
     label: str
     shares: Sequence[float]
@@ -65,7 +65,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Picture:
-    """Samples of a row, of the first seed."""
+    """A picture of a row's samples, of seed 0."""
 
     label: str
     path: Path
@@ -73,17 +73,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """An experiment at a scale.
+    """An experiment at a scale, with its results so far.
 
     Attributes:
-        done, wanted: cells that have a result, of all.
-        missing: the reasons why rows are left out.
-        refused: the fields that differ, of each cell whose kept result was declared otherwise.
-        curves: the curves, where the experiment is a figure of curves.
-        points: every row with its means by label of the column, where the experiment is a figure of points.
-        pictures: the pictures, where the experiment is a figure of samples.
-        analyses: the analyses of predictors, one for every number of generation among the columns.
-        devices: the devices on which cells were computed, with the number of cells.
+        headings, lines: the headings of the columns and the rows of our table.
+        printed: the paper's table; None: it prints none.
+        done, wanted: the number of cells that have a result, and the number of all cells.
+        missing: the rows that the scale does not have, each with the reason.
+        refused: by name of a cell whose kept result has another declaration, the fields that differ.
+        curves: the curves of a figure of curves.
+        points: for a figure of points, the name of every row and its means by label of the column.
+        pictures: the pictures of a figure of samples.
+        analyses: for the predictors, an analysis of every metric of generation among the columns.
+        devices: the number of results by the device that computed them.
     """
 
     experiment: Experiment
@@ -104,7 +106,7 @@ class Reproduction:
 
     @property
     def machines(self) -> str:
-        """On what the cells were computed, in a sentence; empty without any."""
+        """Return the devices that computed the cells in a sentence; empty without any results."""
         if not self.devices:
             return ""
         said = ", ".join(f"{count} on {device}" for device, count in self.devices.items())
@@ -113,7 +115,7 @@ class Reproduction:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Labels of the columns that points are drawn by: every one against the last, of predictors F1 against each."""
+        """Return pairs of labels, x and y: every column with the last one; for predictors, F1 with every other one."""
         labels = [heading.label for heading in self.headings]
         if self.experiment.drawn == "predictors":
             return [(labels[0], label) for label in labels[1:]]
@@ -121,11 +123,11 @@ class Reproduction:
 
     @property
     def summary(self) -> str:
-        """What became of the claims, in a sentence."""
+        """Return in a sentence how many claims hold at this scale; empty without claims."""
         return f"{outcome(self.verdicts)} at this scale." if self.verdicts else ""
 
     def count(self, word: Word) -> int:
-        """Return how many claims got a verdict."""
+        """Return the number of claims whose verdict is `word`."""
         return [verdict.word for verdict in self.verdicts].count(word)
 
     @property
@@ -140,7 +142,7 @@ class Reproduction:
 
     @property
     def command(self) -> str:
-        """That makes it."""
+        """Return the command that computes the experiment."""
         return f"sendvae reproduce {self.experiment.name} --scale {self.scale.config.title}"
 
 
@@ -165,15 +167,15 @@ def reproduce(
     digests: Digests | None = None,
     pictures: Mapping[str, Path] | None = None,
 ) -> Reproduction:
-    """Return what is there of an experiment.
+    """Return an experiment at a scale with the results that it has so far.
 
     Args:
-        folders: folders of kept results. The first one that has a cell's result counts.
-        digests: the content addresses that stages have here, by name of the cell and role, where they are known.
-        pictures: the pictures of samples, by name of the cell.
+        folders: the folders of kept results. For each cell the first folder that has its result counts.
+        digests: the digests that stages have on this machine, by name of the cell and role, where they are known.
+        pictures: the pictures of samples by name of the cell.
 
     Raises:
-        UserError: a wrong scale, or a file that is no kept result.
+        UserError: the scale is wrong, or a file is no kept result.
     """
     cells = scale.cells(experiment)
     results, refused = results_of(list(cells.values()), folders, digests)
@@ -218,10 +220,10 @@ def reproduce(
 def results_of(
     cells: Sequence[Cell], folders: Sequence[Path], digests: Digests | None = None
 ) -> tuple[dict[str, Kept], dict[str, list[str]]]:
-    """Return the kept results of cells by name, and in which fields those that were declared otherwise differ.
+    """Return the kept results of cells by name, and the fields in which results of another declaration differ.
 
     Raises:
-        UserError: a file that is no kept result.
+        UserError: a file is no kept result.
     """
     results: dict[str, Kept] = {}
     refused: dict[str, list[str]] = {}
@@ -233,7 +235,7 @@ def results_of(
 
 
 def _has(column: Column, experiment: Experiment, scale: Scale, numbers: Mapping[Place, Kept]) -> bool:
-    """Whether a column can be shown: all can, until some result is there and tells what was measured."""
+    """Return whether the scale has a column, and some result of its view has the number, if there are results yet."""
     if all(scale.lacks(row, column.view) for row in experiment.rows):
         return False
     name = scale.metric(column.metric)
@@ -254,7 +256,7 @@ def _points(
     headings: Sequence[Heading],
     values: Mapping[tuple[Row, Column], Mapping[int, float]],
 ) -> list[tuple[str, dict[str, float]]]:
-    """Means over seeds by label of the column, of rows that have any."""
+    """Return the names of the rows that have numbers, with their means over seeds by label of the column."""
     found = [
         (
             row.name,
@@ -288,7 +290,7 @@ def _line(
 
 
 def _label(row: Row, table: PublishedTable | None) -> str:
-    """What the paper's table calls a row, with our name for it where that says more."""
+    """Return the label of a row in the paper's table with our name in brackets, or our name alone."""
     printed = table.rows.get(row.published_row) if table is not None else None
     return row.name if printed in (None, row.name) else f"{printed} ({row.name})"
 

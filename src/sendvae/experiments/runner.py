@@ -1,4 +1,4 @@
-"""Runs cells: every stage once, in a process of its own, side by side with others; what is finished is kept."""
+"""The runner of cells. It runs every stage once, in a process of its own, and keeps what is finished."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sendvae.experiments.record import CELLS, load_record, save_record
 from sendvae.experiments.schedule import Schedule
 from sendvae.runs import RunFolder, try_folder
 
-OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS, JOBS, PAUSED}  # that may lie in a folder before `cells.json` does
-FOREIGN_SHOWN = 5
+OWN = {STAGE_FOLDER, CACHE, TIMES, RESULTS, JOBS, PAUSED}  # may lie in a folder before `cells.json` does
+FOREIGN_SHOWN = 5  # names in an error
 
 
 def run(
@@ -28,28 +28,30 @@ def run(
     seconds: float | None = None,
     launcher: Callable[[Path], AbstractContextManager[Launcher]] | None = None,
 ) -> None:
-    """Do whatever is missing of some cells, stages that are ready side by side in the order of the cells.
+    """Run the stages of some cells that are not finished. Stages that are ready run side by side, in the cells' order.
 
-    A stage lies in a folder named by everything that its result depends on: it is done once for all cells that
-    share it, and found again by later calls, also with other cells. Trainings go on from their last checkpoint.
-    `cells.json` in the folder says which stages belong to which cell (see `load_cells`). Several processes may run
-    the same cells, or others, in one folder: they share the work. While it holds a file `paused` (see `pause`), stages
-    rest and none begins.
+    The folder of a stage is named by a digest of everything that its result depends on, so a stage is done once for
+    all cells that share it, and later calls find it again, also with other cells. Trainings go on from their last
+    checkpoint. `cells.json` in the folder says which stages belong to which cell (see `load_cells`). Several processes
+    may run the same cells, or others, in one folder and then share the work. While the folder holds a file `paused`
+    (see `pause`), stages rest and none begins.
 
     Args:
+        cells: the cells to run.
         folder: the folder of the experiment.
-        about: what its page says besides.
-        cores: to share among the stages, at most one stage for each; None: the threads that torch would use, and on a
-            GPU one stage at a time. Where a launcher gives each stage cores of its own, only so many stages at a time;
-            None: `sendvae.experiments.schedule.MOST`.
-        watch: called once the cells are known, whenever a stage has ended, and every `WATCH_SECONDS`,
-            or as rarely as it takes for `WATCH_SHARE` of the time.
-        seconds: after which it stops as after SIGTERM; None: never.
-        launcher: what runs stages, for this folder (see `load_launcher`); None: processes of this machine.
+        about: the texts and choices of its page; None: the defaults.
+        cores: the cores that the stages share, which is also the most stages at a time. None: the threads that torch
+            would use, and on a GPU one stage at a time. Where a launcher gives each stage cores of its own, this is
+            only the most stages at a time; None: `sendvae.experiments.schedule.MOST`.
+        watch: a function that is called once the cells are known, whenever a stage has ended, and every
+            `WATCH_SECONDS`, or less often if it would take more than `WATCH_SHARE` of the time.
+        seconds: the seconds after which the run stops as after SIGTERM; None: never.
+        launcher: opens the launcher that runs stages for this folder (see `load_launcher`); None: processes of this
+            machine.
 
     Raises:
-        UserError: the launcher cannot work; or cells that ask for something that is not there; nothing was run.
-        StagesFailed: at the end, if a stage failed.
+        UserError: the launcher cannot work, or cells ask for something that is not there; nothing was run.
+        StagesFailed: a stage failed; raised at the end.
         Stopped: after SIGTERM, Ctrl-C or `seconds`, once the trainings have written their checkpoints.
     """
     folder = folder.resolve()
@@ -62,10 +64,10 @@ def run(
 
 
 def pause(folder: Path) -> None:
-    """Let the stages of an experiment rest, whoever runs them, and begin none until `resume`.
+    """Let the stages of an experiment rest, whoever runs them, and begin none until `resume` is called.
 
     Raises:
-        UserError: there is no experiment.
+        UserError: the folder holds no experiment.
     """
     load_record(folder)
     (folder / PAUSED).touch()
@@ -75,7 +77,7 @@ def resume(folder: Path) -> bool:
     """Let the stages of an experiment go on; return whether it was paused.
 
     Raises:
-        UserError: there is no experiment.
+        UserError: the folder holds no experiment.
     """
     load_record(folder)
     paused = (folder / PAUSED).exists()
@@ -84,10 +86,10 @@ def resume(folder: Path) -> bool:
 
 
 def _check_place(folder: Path) -> None:
-    """Make the folder of an experiment.
+    """Make the folder of an experiment, and check that it can be one.
 
     Raises:
-        UserError: it cannot be written, or holds something else.
+        UserError: the folder cannot be written, or holds something else.
     """
     try_folder(folder)
     if (folder / CELLS).is_file():
@@ -96,7 +98,7 @@ def _check_place(folder: Path) -> None:
         problem, given = f"{folder} holds a run of another command", str(RunFolder(folder).config_path)
     elif foreign := sorted(
         path.name for path in folder.glob("[!.]*") if path.name not in OWN
-    ):  # no hidden ones
+    ):  # hidden files do not count
         problem = f"{folder} holds something else than an experiment"
         given = ", ".join(foreign[:FOREIGN_SHOWN])
     else:

@@ -1,4 +1,4 @@
-"""From what an experiment declares to cells at a scale."""
+"""The cells of an experiment at a scale: what its declared rows and views mean there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCHEMAS: dict[str, type[TokenizerConfig | JointConfig]] = {"tokenizer": Tokenize
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell stands in an experiment."""
+    """The place of a cell in an experiment."""
 
     row: Row
     view: View
@@ -41,15 +41,19 @@ class Place:
 
 
 def scale_names() -> list[str]:
-    """Return the scales that ship."""
+    """Return the names of the scales that ship."""
     return [name.removeprefix(FOLDER) for name in preset_names() if name.startswith(FOLDER)]
 
 
 def load_scale(name: str, overrides: Sequence[str] = ()) -> Scale:
-    """Return a scale by name, or from a YAML file of one's own.
+    """Return a scale that ships by its name, or the scale in a YAML file.
+
+    Args:
+        name: the name of the scale, or the path of a file.
+        overrides: changes of the configuration, as "key=value".
 
     Raises:
-        UserError: no such scale; or a wrong configuration.
+        UserError: there is no such scale, or its configuration is wrong.
     """
     if name not in scale_names() and not name.endswith((".yaml", ".yml")):
         raise unknown_name("scale", name, scale_names())
@@ -58,7 +62,7 @@ def load_scale(name: str, overrides: Sequence[str] = ()) -> Scale:
 
 
 class Scale:
-    """Resolves rows and views to cells.
+    """A scale, which turns rows and views into cells.
 
     Args:
         config: the configuration of the scale.
@@ -77,7 +81,7 @@ class Scale:
         )
 
     def lacks(self, row: Row, view: View = WHOLE) -> str | None:
-        """Say what of a row the scale does not have; None if it has all."""
+        """Return in words what a row and a view need and the scale does not have; None if it has everything."""
         if row.variant not in self._variants:
             return f"no {row.variant}"
         if row.generator not in self._generators:
@@ -89,15 +93,15 @@ class Scale:
         return None
 
     def metric(self, name: str) -> str:
-        """Return what stands for a metric of the paper."""
+        """Return the name of the number that stands for a metric of the paper at this scale."""
         return self.config.metrics.get(name, name)
 
     def note(self, row: Row) -> str:
-        """Return how a row differs from the paper's."""
+        """Return the note on how a row differs from the paper's; empty without one."""
         return self._variants[row.variant].note if row.variant in self._variants else ""
 
     def cells(self, experiment: Experiment) -> dict[Place, Cell]:
-        """Return the cells of an experiment, by place; places that are the same work have cells of one name."""
+        """Return the cells of an experiment by place. Places that need the same work have cells of the same name."""
         views = dict.fromkeys(column.view for column in experiment.columns)
         return {
             Place(row, view, seed): self.cell(row, view, seed)
@@ -108,15 +112,15 @@ class Scale:
         }
 
     def cell(self, row: Row, view: View, seed: int) -> Cell:
-        """Return one cell.
+        """Return the cell of a row, a view and a seed.
 
         Raises:
-            UserError: a wrong preset, override or share of the training.
+            UserError: a preset, an override or the view's share of the training is wrong.
         """
         config, evaluation = self.config, self.config.evaluation
         tokenizer = self._tokenizer(row.variant, seed)
         if view.probe is not None and isinstance(tokenizer, str):
-            seed = 0  # nothing is drawn: every seed has the same
+            seed = 0  # no step is random, so that all seeds have one result
         method, whole = self._method(row, view), f"{self._method(row, WHOLE)}-{seed}"
         name = f"{method}-{seed}"
         if view.probe is not None:
@@ -153,7 +157,7 @@ class Scale:
         )
 
     def _variant(self, name: str) -> tuple[str, VariantConfig]:
-        """The variant behind a name that may stand for another."""
+        """Return the name and the variant that a name stands for, which may be those of another name (`same_as`)."""
         found = self._variants[name]
         return (name, found) if found.same_as is None else self._variant(found.same_as)
 
@@ -165,7 +169,13 @@ class Scale:
         return self._variant(variant)[1].seeds or self.config.seeds
 
     def _tokenizer(self, name: str, seed: int) -> Stage | str:
-        """The stage that trains a variant, or where it lies; one of fewer seeds is used by the others, too."""
+        """Return the stage that trains a variant, or the source of one that is not trained.
+
+        A variant that is trained with fewer seeds than the scale has is that of seed 0 for all further seeds.
+
+        Raises:
+            UserError: the variant's preset is not that of a tokenizer.
+        """
         name, variant = self._variant(name)
         if variant.tokenizer is not None:
             return variant.tokenizer
@@ -183,7 +193,7 @@ class Scale:
         return Stage(kind, f"{name}-{seed}", config, {"init": init})
 
     def _load(self, schema: type[Config], preset: str, overrides: Sequence[str], seed: int) -> Config:
-        """Return a configuration; many cells share it, and it is read once."""
+        """Return the configuration of a preset with the scale's overrides. It is read once for all cells."""
         changes = (*self.config.overrides, *overrides, f"seed={seed}")
         if (schema, preset, changes) not in self._read:
             self._read[schema, preset, changes] = load_config(schema, preset, changes)
@@ -192,7 +202,7 @@ class Scale:
         return found
 
     def _method(self, row: Row, view: View) -> str:
-        """What cells of several seeds are called, the same for all places that are the same work."""
+        """Return the method of a row in a view, which is the same for all places that need the same work."""
         variant, generator = self._variant(row.variant)[0], self._generator(row.generator)[0]
         parts = [variant]
         if view.probe is not None:
@@ -206,7 +216,11 @@ class Scale:
         return "-".join(parts)
 
     def _milestone(self, diffusion: DiffusionConfig, share: float, generator: str) -> int:
-        """Images seen after a share of the training, where a checkpoint is kept."""
+        """Return the images seen after a share of the training.
+
+        Raises:
+            UserError: the training keeps no checkpoint there.
+        """
         at, every = share * diffusion.loop.images, diffusion.loop.milestone_every
         if every is None or at % every or at % 1:
             raise UserError(

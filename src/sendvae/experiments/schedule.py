@@ -1,4 +1,4 @@
-"""Which stages wait, run, are done and failed: each once, side by side with others, as a launcher takes them."""
+"""The schedule of stages: which wait, run, are done or have failed. A launcher runs them side by side, each once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ POLL_SECONDS = 0.5
 WATCH_SECONDS, WATCH_SHARE = (
     10.0,
     0.05,
-)  # between two calls while nothing ends, and of the time that they may take
-MOST = 64  # stages at a time that a cluster is handed, unless told otherwise
-GRACE_SECONDS = 120.0  # for the checkpoints of trainings that are stopped
-TIME_IS_UP = signal.SIGALRM  # what ends the work in place of a signal
+)  # between two calls of `watch` while nothing ends, and the share of the time that the calls may take
+MOST = 64  # stages at a time on a cluster, unless told otherwise
+GRACE_SECONDS = 120.0  # that trainings which are stopped have for their checkpoints
+TIME_IS_UP = signal.SIGALRM  # counts as the received signal once the time is over
 
 
 class StagesFailed(Exception):
-    """Some stages failed; everything that does not need them is done."""
+    """Some stages failed. All stages that do not need them are done."""
 
     def __init__(self, failed: Sequence[tuple[Node, str]], left: Sequence[Node]) -> None:
         lines = [f"{len(failed)} stage{'s' if len(failed) > 1 else ''} failed:"]
@@ -52,12 +52,12 @@ class _Running:
 
 
 class Schedule:
-    """The stages of an experiment.
+    """The schedule by which the stages of an experiment run.
 
     Args:
-        nodes: in the order in which they are begun where there is a choice.
+        nodes: the stages, in the order in which they are begun where there is a choice.
         folder: the folder of the experiment.
-        launcher: runs them.
+        launcher: the launcher that runs them.
         cores, watch, seconds: as in `sendvae.experiments.runner.run`.
     """
 
@@ -88,10 +88,10 @@ class Schedule:
         self.elsewhere = 0  # stages that are ready and held by another process
 
     def run(self) -> None:
-        """Run everything that can be.
+        """Run all stages that can be run.
 
         Raises:
-            StagesFailed, Stopped: as `sendvae.experiments.runner.run`.
+            StagesFailed, Stopped: as in `sendvae.experiments.runner.run`.
         """
         if len(self.done) and self.waiting:
             say(f"{len(self.done)} of {len(self.nodes)} stages are there")
@@ -122,7 +122,7 @@ class Schedule:
             raise StagesFailed(self.failed, self.waiting)
 
     def _watched(self) -> float:
-        """Call `watch`, whose failures end no training, and return when it is due again while nothing ends."""
+        """Call `watch` and return when it is due again while nothing ends. Its errors are reported, and end nothing."""
         began = time.monotonic()
         try:
             self.watch()
@@ -131,7 +131,10 @@ class Schedule:
         return time.monotonic() + max(WATCH_SECONDS, (time.monotonic() - began) / WATCH_SHARE)
 
     def _begin(self) -> None:
-        """Start what is ready and nobody else works on, and share the free cores among it; nothing while it is paused."""
+        """Start stages that are ready and that no other process works on, and share the free cores among them.
+
+        No stage starts while the experiment is paused.
+        """
         self._look_at_pause()
         free = self.cores - sum(one.threads for one in self.running)
         room = 0 if self.paused else max(0, min(free, self.most - len(self.running)))
@@ -145,7 +148,7 @@ class Schedule:
                 continue
             if not lock.take():
                 elsewhere += 1
-            elif self._settled(node):  # between the look and the lock
+            elif self._settled(node):  # after it was looked at, and before it was locked
                 lock.release()
             else:
                 chosen.append((node, lock))
@@ -169,7 +172,7 @@ class Schedule:
         return [node for node in self.waiting if set(node.needs) <= self.done]
 
     def _look_at_pause(self) -> None:
-        """See whether the experiment is paused, and say so when that changes."""
+        """Look whether the experiment is paused, and report it when that has changed."""
         before, self.paused = self.paused, self.pause.exists()
         if self.paused and not before:
             say(f"paused: stages rest until {self.pause} is removed (sendvae reproduce --resume)")
@@ -177,7 +180,10 @@ class Schedule:
             say("goes on")
 
     def _settled(self, node: Node) -> bool:
-        """Whether another process has finished a stage that waits, or failed at it since this one began."""
+        """Return whether another process has finished a waiting stage, or failed at it since this process began.
+
+        Such a stage waits no more.
+        """
         failed = node.folder / FAILED
         if node.finished:
             self.done.add(node.digest)
@@ -189,7 +195,7 @@ class Schedule:
         return True
 
     def _end(self) -> bool:
-        """Collect the stages that have ended, with their results; return whether any has."""
+        """Move the stages that have ended to those that are done or failed; return whether there were any."""
         over = [one for one in self.running if one.work.ended()]
         for one in over:
             self.running.remove(one)
@@ -208,7 +214,7 @@ class Schedule:
         return bool(over)
 
     def _stop(self, received: list[int]) -> None:
-        """Let trainings write their checkpoints; after a second signal, or too long, end them.
+        """Let trainings write their checkpoints, but wait no longer than `GRACE_SECONDS`, nor after a second signal.
 
         Raises:
             Stopped: always.
@@ -231,13 +237,13 @@ class Schedule:
             file.write(json.dumps(line) + "\n")
 
     def _work(self) -> tuple[int, int]:
-        """Return the units of work in all, and those that are done."""
+        """Return all units of work, and those that are done."""
         total = sum(node.work for node in self.nodes)
         return round(total), round(sum(node.worked for node in self.nodes))
 
 
 def _version(path: Path) -> tuple[int, int] | None:
-    """Return what distinguishes a file from one that replaces it, independent of the clock; None without a file."""
+    """Return what tells a file from one that replaces it, whatever the clock says; None without a file."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The kinds of work that experiments are made of: a row each."""
+"""The kinds of stages that experiments consist of, with a row of a table for each."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from sendvae.training import default_device, train_diffusion, train_joint, train
 JOURNAL = "metrics.jsonl"
 # Work in units of one training image of a small SiT, measured on 2 CPU cores with embedded images of 64 pixels.
 TOKENIZER_IMAGE = 17.0
-STEP, DECODED = 0.15, 1.3  # of a drawn image
-SCORED_IMAGE, SCORED = 1.0, 10_000  # of a tokenizer; images where the protocol sets no limit
-SCORES, MEASURES, TRAINING = 1000.0, 500.0, 300.0  # whatever the number of images
+STEP, DECODED = 0.15, 1.3  # a step of sampling, and the decoding, of one image
+SCORED_IMAGE, SCORED = 1.0, 10_000  # an image that a tokenizer is scored on; their number without a limit
+SCORES, MEASURES, TRAINING = 1000.0, 500.0, 300.0  # for any number of images
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage is given to work on.
+    """The configuration, inputs and folders that a stage works with.
 
     Attributes:
-        config: the configuration, of the kind's schema.
-        inputs: the results of the stages that it needs, or what the user named, by the names of the inputs.
-        folder: the folder of this stage. What an earlier, interrupted attempt left is still there.
-        cache: the cache that all stages share.
-        name: the name that people see.
+        config: a configuration of the kind's schema.
+        inputs: by name of the input, the output of the stage that it comes from, or the source that the user named.
+        folder: the folder of the stage. Files of an earlier, interrupted attempt are still there.
+        cache: the folder of caches, which all stages share.
+        name: the name of the stage in messages.
     """
 
     config: Any
@@ -73,12 +73,12 @@ class StageKind:
 
     Attributes:
         compute: does the work into `Job.folder`: results in folders of their own, pictures as PNG, a journal.
-        inputs: name -> digest of what a user may give instead of a stage.
-        output: what a stage that needs this one is given, below the folder.
-        reads: digest of whatever else the configuration names.
-        work: how much there is to do, in units.
-        done: share of it that is done, from 0 to 1, by what lies in the folder.
-        version: raised when the same work gives something else than before.
+        inputs: by name of the input, a function that returns the digest of a source given by the user.
+        output: the path, below the folder of the stage, that stages which need this one get.
+        reads: returns the digest of everything else that the configuration names.
+        work: returns the amount of work, in units of one training image of a small SiT.
+        done: returns the share of the work that is done, in [0, 1], from the files in the folder.
+        version: a number that is raised when the same work gives other results than before.
     """
 
     compute: Callable[[Job], None]
@@ -244,6 +244,9 @@ STAGES: Registry[StageKind] = Registry(
 
 
 def config_of(stage_config: Section, inputs: Mapping[str, object]) -> dict[str, Any]:
-    """Return what of a stage's configuration its result depends on: not how its inputs are called, or how fast it is."""
+    """Return the fields of a stage's configuration that its result depends on.
+
+    The fields that name inputs, and those of `loop` that only change the speed, are left out.
+    """
     unimportant = dict.fromkeys(inputs, True) | {"loop": dict.fromkeys(HOW_FAST, True)}
     return stage_config.model_dump(mode="json", exclude=unimportant)

@@ -1,4 +1,4 @@
-"""Where a tokenizer stands among those of a study, and what its scores say of generation there."""
+"""The standing of a tokenizer among those of a study, and the prediction of its generation from its scores."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from sendvae.registry import Registry
 
 POINTS, PROTOCOL = "points.json", "protocol.yaml"
 STUDIES: Registry[Path] = Registry("study", {"tiny": Path(__file__).parent / "studies" / "tiny"})
-# Of a protocol, what changes no number that it has in common with the study's.
+# Fields of a protocol that change no number which results under both protocols have.
 FREE = {"scores", "correlate", "predict", "bootstrap", "batch_size", "precision"}
 
 
 class Study(BaseModel):
-    """The tokenizers of a study, each with its scores and with what was generated in its latent space.
+    """The tokenizers of a study, each with its scores and with metrics of the generation in its latent space.
 
     Attributes:
-        title: the title of its scale.
-        limits: a sentence on what its numbers do not tell.
-        quantities: how scores and targets are read.
-        targets: the names of numbers of generation.
-        scores: the names of numbers that may predict them.
-        points: the means over seeds of every tokenizer.
+        title: the title of the study's scale.
+        limits: the limits of what its numbers tell, in words.
+        quantities: the label, direction and digits of each score and target.
+        targets: the names of the metrics of generation.
+        scores: the names of the scores that may predict them.
+        points: the numbers by tokenizer and name, averaged over seeds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,14 +50,14 @@ class Study(BaseModel):
 
 @dataclass(frozen=True)
 class Standing:
-    """What a study says of a tokenizer's generation.
+    """A study's prediction of one metric of a tokenizer's generation.
 
     Attributes:
-        target: the number of generation, and its label.
-        score: the score from which it is predicted, which has the smallest error on tokenizers left out; None where
-            no score helps.
+        target: the name of the metric.
+        label: its label.
+        score: the score that predicts it, with the smallest error on tokenizers left out; None where no score helps.
         value, interval, n: the prediction (`Prediction`).
-        share: that error as a share of the error of the mean alone.
+        share: the error of the score on tokenizers left out, as a share of that of the mean alone.
         below: the number of the study's tokenizers that have a smaller value of the score.
     """
 
@@ -71,7 +71,7 @@ class Standing:
     below: int = 0
 
     def __str__(self) -> str:
-        """Return what people read."""
+        """Return the standing in words."""
         if self.score is None or self.value is None or self.interval is None:
             best = f" (the best has {self.share:.0%} of its error)" if math.isfinite(self.share) else ""
             return (
@@ -88,7 +88,7 @@ def load_study(name: str) -> Study:
     """Return a study that ships.
 
     Raises:
-        UserError: unknown, or its file is damaged.
+        UserError: there is no such study, or its file is damaged.
     """
     path = STUDIES[name] / POINTS
     try:
@@ -99,15 +99,15 @@ def load_study(name: str) -> Study:
 
 
 def protocol_of(name: str) -> str:
-    """Return the place of the protocol by which a study's scores were measured, as `load_config` takes it."""
+    """Return the path of the protocol by which a study's scores were measured, for `load_config`."""
     return str(STUDIES[name] / PROTOCOL)
 
 
 def check_protocol(name: str, config: LatentsConfig) -> None:
-    """Refuse scores that were measured otherwise than the study's.
+    """Raise an error for scores that were measured under another protocol than the study's.
 
     Raises:
-        UserError: with the fields that differ.
+        UserError: fields of the protocols differ; the error names them.
     """
     theirs = load_config(LatentsConfig, protocol_of(name)).model_dump(mode="json", exclude=FREE)
     if differing := differing_fields(theirs, config.model_dump(mode="json", exclude=FREE)):
@@ -120,7 +120,12 @@ def check_protocol(name: str, config: LatentsConfig) -> None:
 
 
 def standings(study: Study, numbers: Mapping[str, float]) -> list[Standing]:
-    """Return what the study says of a tokenizer with these scores, a line for every number of generation."""
+    """Return the standing of a tokenizer for every target of a study.
+
+    Args:
+        study: the study.
+        numbers: the scores of the tokenizer by name.
+    """
     return [_standing(study, target, numbers) for target in study.targets]
 
 
@@ -146,13 +151,20 @@ def _standing(study: Study, target: str, numbers: Mapping[str, float]) -> Standi
 
 
 def _points(study: Study, score: str, target: str) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the tokenizers that have both, as x and y."""
+    """Return the scores x and the targets y of the tokenizers that have both."""
     rows = [row for row in study.points.values() if score in row and target in row]
     return [row[score] for row in rows], [row[target] for row in rows]
 
 
 def findings_of(name: str, numbers: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return what a result keeps of standings: the study, its limits, and by tokenizer the standings with their words."""
+    """Return the standings of tokenizers as an entry of a result.
+
+    The entry has the study, its limits, the number of its tokenizers, and each tokenizer's standings, with their words.
+
+    Args:
+        name: the name of the study.
+        numbers: the scores of each tokenizer, by name of the tokenizer.
+    """
     study = load_study(name)
     return {
         "study": name,

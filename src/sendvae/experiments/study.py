@@ -1,4 +1,4 @@
-"""Some experiments at one scale: which of their cells have results, which are run, and what came out."""
+"""Several experiments at one scale: their cells, the results that these have, and the runs of the others."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from sendvae.experiments.runner import run
 from sendvae.experiments.scale import Scale
 from sendvae.registry import unknown_name
 
-NAMES_SHOWN = 8  # of cells in a line
+NAMES_SHOWN = 8  # names of cells in a line
 
 
 class Study:
-    """Cells of several experiments in one folder; those that are the same work are one.
+    """The cells of several experiments in one folder. Experiments that need the same work share a cell.
 
     Args:
         experiments: the experiments, in the order in which their cells are begun.
+        scale: the scale of the experiments.
         folder: the folder of the runs. The results of finished cells are kept in its folder `results`.
-        committed: a folder of results that were kept before, if there is one.
-        fresh: compute again what is there.
-        fetch: download weights that are not here.
-        only: names of cells; None: all.
+        committed: a folder of results that were kept before; None: there is none.
+        fresh: whether to compute cells again that have a result.
+        fetch: whether to download weights that are not on this machine.
+        only: the names of the cells to run; None: all.
 
     Raises:
-        UserError: a wrong scale, a file of results that is none, or a cell that no experiment has.
+        UserError: the scale is wrong, a file is no kept result, or no experiment has a cell that `only` names.
 
     Attributes:
         cells: all cells by name.
-        nodes: the nodes of the cells that can be run, by name of the cell and role.
-        lacking: the reasons why the others cannot be run, by name of the cell.
-        digests: content addresses of the stages of cells whose inputs are all here, by name of the cell and role.
-        wanted: the cells without a result, which are to be run.
-        refused: the fields that differ, of each cell whose kept result was declared otherwise.
+        wanted: the cells to run, which have no result, by name.
+        nodes: the nodes of the wanted cells that can be run, by name of the cell and role.
+        lacking: the reasons why the other wanted cells cannot be run, by name of the cell.
+        digests: the digests of the stages of cells whose inputs were all here from the start, by name of the cell and
+            role.
+        refused: by name of a cell whose kept result has another declaration, the fields that differ.
     """
 
     def __init__(
@@ -95,13 +97,13 @@ class Study:
         }
 
     def _look(self, names: Sequence[str], missing: Missing) -> dict[str, list[UserError]]:
-        """What cells miss, by name."""
+        """Return what cells lack, by name of the cell; cells that lack nothing are left out."""
         found = {name: missing.of(self.cells[name]) for name in names}
         return {name: errors for name, errors in found.items() if errors}
 
     @property
     def folders(self) -> list[Path]:
-        """Where results lie: those of this folder count before those that were committed."""
+        """Return the folders of results: that of the runs, which has priority, then the committed one."""
         return [self.folder / RESULTS, *([self.committed] if self.committed is not None else [])]
 
     def run(
@@ -113,18 +115,18 @@ class Study:
         publish: bool = False,
         launcher: Callable[[Path], AbstractContextManager[Launcher]] | None = None,
     ) -> None:
-        """Run the cells that are wanted and can be; the result of each is kept as it finishes.
+        """Run the wanted cells that can be run, and keep the result of each when it is finished.
 
         Args:
-            command: the command that the page of the runs names.
+            command: the command that is shown on the page of the runs.
             jobs: the number of stages at a time, as the runner's `cores`.
-            seconds: the time after which it stops; None lets it finish.
-            watch: a function that is called whenever something has changed.
-            publish: keep results in the committed folder, too.
-            launcher: what runs stages; None: processes of this machine.
+            seconds: the seconds after which the run stops; None: never.
+            watch: a function that is called after results were kept, as the runner's `watch`.
+            publish: whether to keep results in the committed folder, too.
+            launcher: opens the launcher that runs stages; None: processes of this machine.
 
         Raises:
-            UserError, StagesFailed, Stopped: as the runner's `run`.
+            UserError, StagesFailed, Stopped: as in the runner's `run`.
         """
 
         def keep_and_watch() -> None:
@@ -139,7 +141,7 @@ class Study:
             self.keep(publish)
 
     def keep(self, publish: bool = False) -> None:
-        """Write the results of cells that are finished."""
+        """Write the results of finished cells, with `publish` into the committed folder, too."""
         targets = [
             self.folder / RESULTS,
             *([self.committed] if publish and self.committed is not None else []),
@@ -154,7 +156,7 @@ class Study:
 
     @property
     def paused(self) -> bool:
-        """Whether stages in this folder rest."""
+        """Return whether the stages in this folder are paused."""
         return (self.folder / PAUSED).exists()
 
     def finished(self, name: str) -> bool:
@@ -162,15 +164,15 @@ class Study:
         return name in self.nodes and all(node.finished for node in self.nodes[name].values())
 
     def finished_stages(self) -> set[tuple[str, str]]:
-        """Return kind and label of every stage that is finished."""
+        """Return the kind and the label of every finished stage."""
         nodes = [node for own in self.nodes.values() for node in own.values()]
         return {(node.kind, node.job.name) for node in nodes if node.finished}
 
     def reproductions(self, committed_only: bool = False) -> list[Reproduction]:
-        """Return what there is of each experiment.
+        """Return each experiment with the results that it has so far.
 
         Args:
-            committed_only: not what lies in the folder of the runs.
+            committed_only: whether to leave out the results in the folder of the runs.
         """
         folders = self.folders[1:] if committed_only else self.folders
         return [
@@ -178,7 +180,7 @@ class Study:
         ]
 
     def pictures(self) -> dict[str, Path]:
-        """Return the pictures of samples that are there, by name of the cell."""
+        """Return the paths of the pictures of samples that are there, by name of the cell."""
         found = {}
         for name, nodes in self.nodes.items():
             if "samples" in nodes and (path := nodes["samples"].folder / "samples.png").is_file():
@@ -186,9 +188,13 @@ class Study:
         return found
 
     def deviations(self) -> dict[str, tuple[str, float, float]]:
-        """Return, by cell that was computed here and is committed, the number that differs most, both values.
+        """Return, for every cell that was computed here and is committed, the number that differs most.
 
-        Numbers differ relative to the half width of the committed one's interval, or to its size without one.
+        The difference is taken relative to half the width of the committed number's interval, or to its size if it has
+        none.
+
+        Returns:
+            The number's name, its value here and its committed value, by name of the cell.
         """
         if self.committed is None:
             return {}
@@ -224,7 +230,7 @@ def _scale_of(value: float, interval: tuple[float, float] | None) -> float:
 
 
 def lacking_texts(lacking: Mapping[str, Sequence[UserError]]) -> list[str]:
-    """Return what is missing, once for all cells that miss it, and how to get it."""
+    """Return texts on what is missing and how to get it, each once with the cells that need it."""
     cells: dict[str, list[str]] = {}
     for name, errors in lacking.items():
         for error in errors:
@@ -233,5 +239,5 @@ def lacking_texts(lacking: Mapping[str, Sequence[UserError]]) -> list[str]:
 
 
 def shortened(names: Sequence[str]) -> str:
-    """Return the first names."""
+    """Return the first names as a list in words; more than `NAMES_SHOWN` end in "..."."""
     return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

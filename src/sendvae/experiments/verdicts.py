@@ -1,4 +1,4 @@
-"""Claims of the paper, judged by numbers of one scale: holds, does not hold, or undecided at this scale."""
+"""Verdicts on claims of the paper by the numbers of one scale: a claim holds, does not hold, or is undecided."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ Word = Literal["holds", "does not hold", "undecided"]
 ENOUGH_TO_RESAMPLE, RESAMPLES = (
     10,
     2000,
-)  # rows for a bootstrap; with fewer Fisher's interval is the more honest one
+)  # the rows that a bootstrap needs; with fewer, Fisher's interval is more honest
 
-# Values by seed, of a row and a column.
+# The values of a row in a column by seed.
 Values = Mapping[tuple[Row, Column], Mapping[int, float]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is found of a claim.
+    """The verdict on a claim.
 
     Attributes:
-        claim: in a sentence.
-        ours: the numbers that it rests on, in words.
-        paper: what the paper reports of it; empty where it reports nothing.
+        claim: the claim in a sentence.
+        word: the verdict.
+        ours: our numbers that the verdict rests on, in words.
+        paper: the paper's numbers, in words; empty where it reports none.
     """
 
     claim: str
@@ -39,7 +40,7 @@ class Verdict:
 
 
 def judge(claim: Claim, experiment: Experiment, values: Values) -> Verdict:
-    """Judge a claim by the numbers that are there; it is undecided where too few are."""
+    """Judge a claim by the numbers that are there. It is undecided where there are too few."""
     rows = {row.name: row for row in experiment.rows}
     if isinstance(claim, Better):
         return _judge_better(claim, rows, values)
@@ -49,7 +50,7 @@ def judge(claim: Claim, experiment: Experiment, values: Values) -> Verdict:
 
 
 def _judge_better(claim: Better, rows: Mapping[str, Row], values: Values) -> Verdict:
-    """By the differences of equal seeds and their interval."""
+    """Judge by the interval of the mean difference of equal seeds."""
     better, worse = (rows[name] for name in (claim.better, claim.worse))
     paper = _reported(claim, better, worse)
     own, other = (values.get((row, claim.column), {}) for row in (better, worse))
@@ -67,12 +68,12 @@ def _judge_better(claim: Better, rows: Mapping[str, Row], values: Values) -> Ver
 
 
 def _word(low: float, high: float) -> Word:
-    """Of an interval that a claim wants below zero."""
+    """Return the verdict for an interval that lies below zero if the claim holds."""
     return "holds" if high < 0 else "does not hold" if low > 0 else "undecided"
 
 
 def _reported(claim: Better, better: Row, worse: Row) -> str:
-    """What the paper reports of both rows, under one protocol."""
+    """Return the paper's numbers of both rows in words, under one protocol; empty where one is not reported."""
     protocol, metric = claim.column.protocol, claim.column.metric
     if protocol is None:
         return ""
@@ -87,13 +88,13 @@ def _reported(claim: Better, better: Row, worse: Row) -> str:
 
 
 def _points(columns: Sequence[Column], rows: Sequence[Row], values: Values) -> list[list[float]]:
-    """Of every column the means over seeds of the rows that have all of them."""
+    """Return, for every column, the means over seeds of the rows that have numbers in all columns."""
     complete = [row for row in rows if all(values.get((row, column)) for column in columns)]
     return [[fmean(values[row, column].values()) for row in complete] for column in columns]
 
 
 def _judge_correlation(claim: Correlates, rows: Sequence[Row], values: Values) -> Verdict:
-    """By Pearson's r over the rows and its interval, of the bootstrap where there are enough."""
+    """Judge by the interval of Pearson's r over the rows, of the bootstrap if there are enough rows, else Fisher's."""
     paper = f"r = {claim.published}" if claim.published is not None else _published_correlation(claim, rows)
     x, y = _points([claim.score, claim.against], rows, values)
     found = pearson(x, y, RESAMPLES if len(x) >= ENOUGH_TO_RESAMPLE else 0)
@@ -109,7 +110,7 @@ def _judge_correlation(claim: Correlates, rows: Sequence[Row], values: Values) -
 
 
 def _published_correlation(claim: Correlates, rows: Sequence[Row]) -> str:
-    """Pearson's r of what the paper's tables print of both, row by row; empty where they do not."""
+    """Return in words Pearson's r of the numbers that the paper's tables print; empty where they print too few."""
     protocols = (claim.score.protocol, claim.against.protocol)
     if None in protocols:
         return ""
@@ -124,7 +125,7 @@ def _published_correlation(claim: Correlates, rows: Sequence[Row]) -> str:
 
 
 def _judge_strongest(claim: Strongest, rows: Sequence[Row], values: Values) -> Verdict:
-    """By the differences of |r| to every other score, over resampled rows: all must be above zero."""
+    """Judge by the intervals, over resampled rows, of |r| minus that of every other score: all must lie above zero."""
     texts, words = [], []
     for other in claim.others:
         a, b, y = _points([claim.score, other, claim.against], rows, values)

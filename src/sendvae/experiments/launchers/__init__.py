@@ -1,4 +1,4 @@
-"""Who runs the stages of an experiment: a row each."""
+"""The launchers that can run the stages of an experiment, with a row of a table for each."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ LAUNCHERS: Registry[LauncherKind] = Registry(
 def load_launcher(
     name: str = LOCAL, options: Sequence[str] = ()
 ) -> partial[AbstractContextManager[Launcher]]:
-    """Return what opens a launcher for the folder of an experiment.
+    """Return a function that opens a launcher for the folder of an experiment.
 
     Args:
-        name: the name of a row, or a YAML file with its `kind` and options.
-        options: "key=value".
+        name: the name of a launcher, or a YAML file with its `kind` and options.
+        options: changes of the options, as "key=value".
 
     Raises:
-        UserError: no such launcher, a wrong option, or something that it needs is not on this machine.
+        UserError: there is no such launcher, an option is wrong, or this machine lacks something that it needs.
     """
     if name not in LAUNCHERS and not name.endswith((".yaml", ".yml")):
         raise unknown_name("launcher", name, list(LAUNCHERS))

@@ -1,4 +1,4 @@
-"""What a launcher is: it takes stages, and runs each in a process somewhere."""
+"""The interface of launchers. A launcher takes stages and runs each in a process on some machine."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from sendvae.experiments.process import Task
 
 @runtime_checkable
 class Work(Protocol):
-    """A stage that a launcher has taken. What it did is seen in its folder."""
+    """A stage that a launcher has taken. The results are in the folder of the stage."""
 
     def ended(self) -> bool:
-        """Return whether it has ended, however it did."""
+        """Return whether the stage has ended, with or without a result."""
         ...
 
     def reason(self) -> str:
-        """Return in one line why it ended without a result."""
+        """Return in one line why the stage ended without a result."""
         ...
 
     def stop(self) -> None:
-        """Ask it to write its checkpoint and end; return at once."""
+        """Ask the stage to write its checkpoint and end; return at once."""
         ...
 
     def kill(self) -> None:
-        """End it now, if it has not ended."""
+        """End the stage now, if it has not ended."""
         ...
 
 
 @runtime_checkable
 class Launcher(Protocol):
-    """Runs stages.
+    """A launcher, which runs stages.
 
     Attributes:
-        threads: of each stage; None: they share the cores of this machine.
+        threads: the number of threads of each stage; None: stages share the cores of this machine.
     """
 
     @property
     def threads(self) -> int | None: ...  # noqa: D102
 
     def start(self, task: Task) -> Work:
-        """Take a stage."""
+        """Take a stage and return its handle."""
         ...
 
     def wait(self, works: Sequence[Any], seconds: float) -> None:
-        """Return when one of its works has ended, or a little time later."""
+        """Wait until one of the works has ended, but hardly longer than `seconds`."""
         ...
 
 
@@ -58,10 +58,10 @@ class LauncherKind:
     """A row of the launchers.
 
     Attributes:
-        config: the schema of its options.
-        check: raises `UserError` where it is seen at once that it cannot work with some options.
-        open: makes one for as long as its context lasts, of options and the folder of an experiment; raises `UserError`
-            where it cannot work, before it takes anything.
+        config: the schema of the options.
+        check: raises a `UserError` if options are seen at once not to work on this machine.
+        open: opens a launcher, from options and the folder of an experiment, for as long as its context lasts. It
+            raises a `UserError` if the launcher cannot work, before any stage is taken.
     """
 
     config: type[Section]

@@ -19,21 +19,21 @@ def check_local(config: LocalConfig) -> None:
 
 @contextmanager
 def open_local(config: LocalConfig, folder: Path) -> Iterator[Launcher]:
-    """Let processes of this machine run stages."""
+    """Open the launcher that runs stages as processes of this machine."""
     del config, folder
     prepare()
     yield Local()
 
 
 class Local:
-    """Starts processes."""
+    """The launcher that starts a process of this machine for each stage."""
 
     threads = None
 
     def start(self, task: Task) -> Child:
-        """Start a process."""
+        """Start a process that does a task."""
         return Child(task)
 
     def wait(self, works: Sequence[Child], seconds: float) -> None:
-        """Return when a process has ended, or after so long."""
+        """Wait until a process has ended, but no longer than `seconds`."""
         wait([child.sentinel for child in works if not child.ended()], seconds)

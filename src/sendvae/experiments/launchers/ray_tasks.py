@@ -17,16 +17,16 @@ from sendvae.experiments.launchers.launcher import Launcher
 from sendvae.experiments.process import Task, attend
 from sendvae.extras import require
 
-FOUND_BY_RAY = {"auto", "local"}  # addresses that are none
-PATIENCE = 3.0  # seconds for a head to answer
+FOUND_BY_RAY = {"auto", "local"}  # words that Ray takes in place of an address
+PATIENCE = 3.0  # seconds that a head may take to answer
 GIB = 2**30
 
 
 def check_ray(config: RayConfig) -> None:
-    """Look for Ray, and for who listens at the address.
+    """Check that Ray is installed, and that something listens at the address.
 
     Raises:
-        UserError: Ray is not installed, or nobody listens.
+        UserError: Ray is not installed, the address is none, or nothing listens there.
     """
     require("ray", "--launcher ray")
     if config.address not in FOUND_BY_RAY:
@@ -35,10 +35,10 @@ def check_ray(config: RayConfig) -> None:
 
 @contextmanager
 def open_ray(config: RayConfig, folder: Path) -> Iterator[Launcher]:
-    """Let tasks of a Ray cluster run stages.
+    """Open the launcher that runs stages as tasks of a Ray cluster.
 
     Raises:
-        UserError: its cluster does not answer, or no node has what a stage asks for.
+        UserError: the cluster does not answer, or no node has what a stage asks for.
     """
     import ray
 
@@ -55,7 +55,7 @@ def open_ray(config: RayConfig, folder: Path) -> Iterator[Launcher]:
 
 
 def _check_answer(address: str) -> None:
-    """Refuse at once an address at which nobody listens; Ray itself tries for long."""
+    """Raise a `UserError` at once for an address at which nothing listens, since Ray itself would try for long."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise UserError(
@@ -78,7 +78,7 @@ def _no_answer(address: str, why: str) -> UserError:
 
 
 def _check_nodes(config: RayConfig, nodes: Sequence[dict[str, float]]) -> None:
-    """Refuse what no node has: Ray would wait for one."""
+    """Raise a `UserError` if no node has what a stage asks for, since Ray would wait for such a node."""
     wanted = {"CPU": float(config.cpus), "GPU": config.gpus, **config.resources}
     wanted["memory"] = (config.memory or 0.0) * GIB
     if not any(all(node.get(name, 0.0) >= count for name, count in wanted.items()) for node in nodes):
@@ -93,7 +93,7 @@ def _check_nodes(config: RayConfig, nodes: Sequence[dict[str, float]]) -> None:
 
 
 class RayTasks:
-    """Hands stages to a cluster; each has a worker of its own, which ends with it."""
+    """The launcher that hands stages to a Ray cluster. Each stage has a worker of its own, which ends with it."""
 
     def __init__(self, config: RayConfig) -> None:
         import ray
@@ -110,11 +110,11 @@ class RayTasks:
         self._attend = ray.remote(**options)(attend)
 
     def start(self, task: Task) -> RayTask:
-        """Hand over a stage."""
+        """Hand a stage to the cluster."""
         return RayTask(self._attend.options(name=task.title).remote(task, signal.SIGINT))
 
     def wait(self, works: Sequence[RayTask], seconds: float) -> None:
-        """Return when a task has ended, or after so long."""
+        """Wait until a task has ended, but no longer than `seconds`."""
         import ray
 
         waiting = [work.reference for work in works if not work.ended()]
@@ -125,19 +125,19 @@ class RayTasks:
 
 
 class RayTask:
-    """A stage that a cluster has."""
+    """A stage that a Ray cluster has taken."""
 
     def __init__(self, reference: Any) -> None:
         self.reference = reference
 
     def ended(self) -> bool:
-        """Return whether its result, or its failure, is known."""
+        """Return whether the result or the failure of the task is known."""
         import ray
 
         return bool(ray.wait([self.reference], timeout=0, fetch_local=False)[0])
 
     def reason(self) -> str:
-        """Return what the stage says, or what Ray says of its worker."""
+        """Return the reason that the stage gives, or Ray's error about its worker."""
         import ray
 
         try:
@@ -146,13 +146,13 @@ class RayTask:
             return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
     def stop(self) -> None:
-        """Interrupt the worker, which passes it on; a task that waits for a worker is taken back."""
+        """Interrupt the worker, which asks the stage to end. A task that still waits for a worker is taken back."""
         import ray
 
         ray.cancel(self.reference, force=False)
 
     def kill(self) -> None:
-        """End the worker, and the stage with it."""
+        """End the worker and the stage with it."""
         import ray
 
         if not self.ended():

@@ -23,14 +23,14 @@ from sendvae.extras import require
 from sendvae.files import write_text
 from sendvae.signals import blocked_signals
 
-JOB = "job.json"  # in a stage's folder: the job that has it
-REQUEUES = 1000  # of a job whose time was too short
+JOB = "job.json"  # in a stage's folder: the number of the job that does the stage
+REQUEUES = 1000  # the most times that a job whose time was too short is queued again
 LOOK_SECONDS = 60  # between two questions to Slurm about jobs that left no result
 NEEDED = ("sbatch", "srun", "scancel")
 
 
 def check_submitit(config: SubmititConfig) -> None:
-    """Look for submitit and Slurm.
+    """Check that submitit is installed, and Slurm's commands if jobs go to Slurm.
 
     Raises:
         UserError: submitit or Slurm's commands are not there.
@@ -47,7 +47,7 @@ def check_submitit(config: SubmititConfig) -> None:
 
 @contextmanager
 def open_submitit(config: SubmititConfig, folder: Path) -> Iterator[Launcher]:
-    """Let jobs run stages."""
+    """Open the launcher that runs stages as jobs of Slurm, or as processes in place of jobs with `executor=local`."""
     import submitit
 
     if config.executor == "local":
@@ -90,20 +90,20 @@ def _slurm_parameters(config: SubmititConfig) -> dict[str, Any]:
 
 
 class Attendant:
-    """A job: attends to a stage, and is queued again when its time is over before the stage is done."""
+    """The work of a job: it does a stage, and is queued again if its time is over before the stage is done."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.child: Child | None = None
 
     def __call__(self) -> str | None:
-        """Do the stage; return why it failed."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the one who submitted it
+        """Do the stage; return why it failed, or None if it is done."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the submitting process
         self.child = Child(self.task)
         return attend(self.task, signal.SIGTERM, self.child)
 
     def checkpoint(self) -> Any:
-        """Let the stage write its checkpoint, and return what goes on from there; submitit calls this."""
+        """Let the stage write its checkpoint, and return a submission that goes on from it. submitit calls this."""
         from submitit.helpers import DelayedSubmission
 
         if self.child is not None:
@@ -113,31 +113,33 @@ class Attendant:
 
 
 class Jobs:
-    """Hands stages to submitit.
+    """The launcher that hands stages to submitit.
 
     Args:
-        executor: of submitit.
-        kind: `Job` or `LocalJob`.
+        executor: the executor of submitit.
+        config: the options of the launcher.
+        kind: the class of its jobs, `Job` or `LocalJob`.
     """
 
     def __init__(self, executor: Any, config: SubmititConfig, kind: type[Job]) -> None:
         self.executor, self.threads, self.kind = executor, config.cpus, kind
 
     def start(self, task: Task) -> Job:
-        """Submit a stage, or return the job that an earlier run submitted and that has not ended."""
+        """Submit a stage, or return the job that an earlier run submitted for it if it has not ended."""
         return self.kind.find(self.executor, task) or self.kind.submit(self.executor, task)
 
     def wait(self, works: Sequence[Job], seconds: float) -> None:
-        """Return after so long."""
+        """Wait for `seconds`."""
         del works
         time.sleep(seconds)
 
 
 class Job:
-    """A job of Slurm that has a stage.
+    """A job of Slurm that does a stage.
 
     Args:
-        job: of submitit.
+        job: the job of submitit.
+        task: the task of the stage.
     """
 
     def __init__(self, job: Any, task: Task) -> None:
@@ -145,7 +147,7 @@ class Job:
 
     @classmethod
     def find(cls, executor: Any, task: Task) -> Job | None:
-        """Return the job that has a stage already, where there is one."""
+        """Return the job that already does a stage and has not ended; None if there is none."""
         try:
             known = json.loads((task.job.folder / JOB).read_text())["slurm"]
         except (FileNotFoundError, ValueError, KeyError):
@@ -157,54 +159,54 @@ class Job:
 
     @classmethod
     def submit(cls, executor: Any, task: Task) -> Job:
-        """Submit a stage."""
+        """Submit a stage, and note the number of its job in the folder of the stage."""
         executor.update_parameters(job_name=re.sub(r"[^\w.-]+", "-", task.title))
         job = executor.submit(Attendant(task))
         write_text(task.job.folder / JOB, json.dumps({"slurm": job.job_id}) + "\n")
         return cls(job, task)
 
     def ended(self) -> bool:
-        """Return whether it has left a result, or its process or Slurm says that it is over."""
+        """Return whether the job has left a result, or is over by what its process or Slurm says."""
         return self.job.paths.result_pickle.exists() or self.job.done()
 
     def reason(self) -> str:
-        """Return the last line of the stage's log; or how a job ended that did not get there."""
+        """Return the last line of the stage's log, or how the job ended if it left no result."""
         if self.job.paths.result_pickle.exists():
             return last_line(self.task.job.folder / LOG) or "it ended without a result"
         return f"job {self.job.job_id} ended as {self.job.state}; what it said: {self.job.paths.stderr}"
 
     def stop(self) -> None:
-        """Take it back if it still waits; else signal it, which the stage gets to hear."""
+        """Take the job back if it still waits, else send it SIGTERM, which asks the stage to end."""
         subprocess.run(["scancel", "--state=PENDING", self.job.job_id], check=False)
         subprocess.run(["scancel", "--signal=TERM", self.job.job_id], check=False)
 
     def kill(self) -> None:
-        """End it."""
+        """End the job, if it has not ended."""
         if not self.ended():
             subprocess.run(["scancel", self.job.job_id], check=False)
 
 
 class LocalJob(Job):
-    """A process in place of a job; its own submission is what remembers it, and the stage's lock what keeps it alone."""
+    """A process in place of a job. Later runs cannot find it, but the stage's lock keeps it the only one at work."""
 
     @classmethod
     def find(cls, executor: Any, task: Task) -> Job | None:
-        """Return None: a second process waits for the first one, and finds the result."""
+        """Return None: a second process waits for the first one, and then finds the result."""
         del executor, task
         return None
 
     @classmethod
     def submit(cls, executor: Any, task: Task) -> Job:
-        """Start the process; a Ctrl-C waits until it is there to ignore it."""
+        """Start the process. A Ctrl-C meanwhile is held back until the process is there."""
         with blocked_signals({signal.SIGINT}):
             return cls(executor.submit(Attendant(task)), task)
 
     def stop(self) -> None:
-        """Signal its process, which passes it on."""
+        """Send SIGTERM to the process, which asks the stage to end."""
         with suppress(ProcessLookupError):
             os.kill(int(self.job.job_id), signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill its process, after which the stage does not go on."""
+        """Kill the process, if it has not ended; the stage ends with it."""
         if not self.ended():
             os.kill(int(self.job.job_id), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The tables and figures of the Send-VAE paper as declarations, and what goes beyond it: a file and a row each."""
+"""Declarations of the Send-VAE paper's tables and figures, and of experiments beyond it, with a file for each."""
 
 from sendvae.experiments import predictors
 from sendvae.experiments.declaration import Experiment

@@ -1,4 +1,4 @@
-"""Columns that several experiments judge by."""
+"""Columns by which several experiments judge their claims."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sendvae.experiments.declaration import Better, Column, Experiment, Row, View
 
-SHARES = (0.125, 0.25, 0.5, 1.0)  # of the training: 10, 20, 40 and 80 epochs
+SHARES = (0.125, 0.25, 0.5, 1.0)  # shares of the training: 10, 20, 40 and 80 epochs
 COLUMNS = [Column("fid", View(at=share)) for share in SHARES]
 
 EXPERIMENT = Experiment(

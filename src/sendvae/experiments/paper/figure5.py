@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sendvae.experiments.declaration import Column, Experiment, Row, View
 
-SHARES = (0.125, 0.25, 1.0)  # of the training: 10, 20 and 80 epochs
-SAMPLING = "grid"  # guidance of 4
+SHARES = (0.125, 0.25, 1.0)  # shares of the training: 10, 20 and 80 epochs
+SAMPLING = "grid"  # a guidance scale of 4
 
 EXPERIMENT = Experiment(
     name="figure5",

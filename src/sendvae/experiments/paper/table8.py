@@ -7,7 +7,7 @@ from sendvae.experiments.paper.columns import GFID
 
 PROBES = {name: View(probe=name) for name in ("celeba", "deepfashion", "awa")}
 IMAGES = {"celeba": "CelebA", "deepfashion": "DeepFashion", "awa": "AwA"}
-OWN = Column("f1")  # of the scale's own images, where they have attributes
+OWN = Column("f1")  # on the scale's own images, where they have attributes
 BASELINES = {"invae": "IN-VAE", "vavae": "VA-VAE", "e2e-vae": "E2E-VAE"}
 
 
