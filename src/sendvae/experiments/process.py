@@ -32,8 +32,8 @@ LOG = "log.txt"
 WORKING = "working"  # the lock in a stage's folder that the working process holds, on whichever machine it is
 LOOK_SECONDS = 0.5  # between two looks at whether a stage is to rest, or has ended
 RESTING = signal.SIGURG  # a stage interrupts itself with this signal to rest; nothing else sends it
-# Modules that the server imports once before it forks processes. After the first come those that scores import on demand
-# and those that PyTorch imports at the first step of an optimizer, which take as long as all of PyTorch before.
+# Modules that the server imports once before it forks processes. After the first come those that scores import on
+# demand, and those that PyTorch imports at the first step of an optimizer, which take as long as all of PyTorch before.
 PRELOADED = [
     "sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture", "torchvision", "torch._dynamo",
 ]  # fmt: skip
