@@ -1,6 +1,7 @@
-"""Numbers that others report, by protocol: facts to hold ours against, never mixed with them or with each other.
+"""Numbers that others report, by protocol: facts to compare ours with. Numbers of different protocols never mix.
 
-A new source is a YAML file here; one number stands in one place. Whoever needs it names protocol and row.
+A new source is a new YAML file in this package. A number stands in one place only, and code that needs it names its
+protocol and row.
 """
 
 from sendvae.published.figures import published_figure, published_heading

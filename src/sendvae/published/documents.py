@@ -1,4 +1,4 @@
-"""The YAML files of this room as they are written: strict, so that a slip of the pen is an error."""
+"""The schema of this package's YAML files. It is strict, so that a misspelt field is an error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class ProtocolText(_Part):
     """Numbers that compare with each other.
 
     Attributes:
-        view: what tells its columns from those of another protocol in one table.
+        description: the generator, the length of its training and how it is sampled.
+        view: the words that tell its columns from those of another protocol in one table.
+        metrics: the names of the metrics, in the source's order.
+        rows: the rows by name.
     """
 
     description: str
@@ -48,7 +51,7 @@ class ProtocolText(_Part):
 
 
 class TableText(_Part):
-    """A table of the source: protocol -> metrics, and row -> what the table calls it."""
+    """A table of the source: the metrics of its columns by protocol, and the labels of its rows by name."""
 
     caption: str
     columns: dict[str, list[str]]
@@ -56,7 +59,7 @@ class TableText(_Part):
 
 
 class Document(_Part):
-    """A file."""
+    """A YAML file: a source with its protocols and tables by name."""
 
     source: str
     protocols: dict[str, ProtocolText]

@@ -1,4 +1,4 @@
-"""How the numbers of papers are shown: their labels, directions and digits."""
+"""The labels, directions and digits with which the numbers of papers are shown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ QUANTITIES = {
 
 
 def published_heading(metric: str, view: str = "") -> str:
-    """Return label and direction of a metric, and the view of its protocol in brackets."""
+    """Return the label and the direction of a metric, and the view of its protocol in brackets if it has one."""
     quantity = QUANTITIES[metric]
     return f"{quantity.label} {quantity.arrow}" + (f" ({view})" if view else "")
 
 
 def published_figure(metric: str, value: float) -> str:
-    """Return a number with the digits of its column, and with those that it has beyond them."""
+    """Return a number as text with the digits of its metric, or with more if the number has more."""
     shown = f"{value:g}"
     return max(shown, f"{value:.{QUANTITIES[metric].digits}f}", key=len)

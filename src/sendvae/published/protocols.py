@@ -20,8 +20,8 @@ class Reported:
         label: the name that the source gives it.
         values: the reported values by metric.
         source: the paper that reports it, and the tables.
-        tokenizer: its name in our table of tokenizers; None where it is not there, or where it is not certain which
-            is meant.
+        tokenizer: its name in our table of tokenizers; None where the table does not have it, or where it is not
+            certain which one is meant.
         of: the name of the row of a system's tokenizer in other protocols.
         facts: of a system: generator, epochs, parameters; what to know of the row.
     """
@@ -53,10 +53,13 @@ class PublishedProtocol:
     view: str = ""
 
     def known(self, names: Sequence[str]) -> list[float | None]:
-        """Return the gFID of each tokenizer that is called as in our table; None of the others.
+        """Return the published gFID of each tokenizer, None where it has none.
+
+        Args:
+            names: the names of tokenizers as in our table.
 
         Raises:
-            UserError: it has none of them.
+            UserError: the protocol has a gFID of none of them.
         """
         known = {
             row.tokenizer: row.values[FID]
@@ -74,10 +77,10 @@ class PublishedProtocol:
 
 
 def reported(reference: str) -> Reported:
-    """Return the row that "PROTOCOL/ROW" names.
+    """Return the row that a reference "PROTOCOL/ROW" names.
 
     Raises:
-        UserError: there is none.
+        UserError: the reference has another form, or there is no such protocol or row.
     """
     protocol, slash, row = reference.partition("/")
     if not slash:
@@ -88,7 +91,10 @@ def reported(reference: str) -> Reported:
 
 
 def _tables_of(document: Document, protocol: str, row: str) -> str:
-    """Where a row is printed: "Tables 4, 6"; a system's tokenizer is where the system is."""
+    """Return the tables that print a row, as ", Tables 4, 6", or an empty text.
+
+    The row of a system's tokenizer is in the tables that print the system.
+    """
     systems = {
         name for one in document.protocols.values() for name, text in one.rows.items() if text.of == row
     }

@@ -1,4 +1,4 @@
-"""The tables of papers: which rows and columns of which protocols each shows."""
+"""The tables of papers, each with the rows and columns of the protocols that it shows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Column:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table as printed.
+    """A table as a paper prints it.
 
     Attributes:
-        caption: what it compares.
-        source: who printed it.
-        columns: each of one protocol.
-        rows: name -> what the table calls it.
+        caption: the number of the table and what it compares.
+        source: the paper that prints it.
+        columns: the columns, each of one protocol.
+        rows: the labels of the rows in the table, by name.
     """
 
     caption: str
@@ -35,9 +35,9 @@ class PublishedTable:
     rows: Mapping[str, str]
 
     def value(self, row: str, column: Column) -> float | None:
-        """Return what is printed; None where nothing is reported.
+        """Return the number that is printed; None where none is reported.
 
-        A protocol that does not have the row of a system has that of its tokenizer.
+        Where a protocol does not have the row of a system, the row of the system's tokenizer counts.
         """
         rows = PUBLISHED[column.protocol].rows
         if row in rows:
