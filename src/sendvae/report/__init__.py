@@ -1,4 +1,4 @@
-"""Runs and results as pages."""
+"""Pages of runs, results and experiments."""
 
 from sendvae.report.anything import PAGE, write_common_report, write_report
 

@@ -1,4 +1,4 @@
-"""Which page a folder or file gets."""
+"""The choice of the page that a folder or a file gets."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KNOWN = f"a run folder, a folder with {RESULTS}, a {RESULTS}, or the folder of a
 
 
 def write_report(source: Path, output: Path | None = None, live: bool = False) -> Path:
-    """Draw the page of a run, a result or an experiment, and returns its path.
+    """Draw the page of a run, a result or an experiment, and return its path.
 
     Args:
         source: a run folder, the folder or file of a result, or an experiment's folder, finished or not.
-        output: of the page; by default `report.html` beside what it shows.
+        output: the file to write; by default `report.html` beside what it shows.
         live: whether an experiment still runs; its page then loads itself again every few seconds.
 
     Raises:
-        UserError: nothing that can be drawn, or nothing yet.
+        UserError: the source is nothing that can be drawn, or has nothing to draw yet.
     """
     if not source.exists():
         raise UserError("no such file or folder", given=source, expected=KNOWN)
@@ -59,8 +59,8 @@ def write_common_report(folders: Sequence[Path], output: Path | None = None) -> 
     """Draw one page of the cells of several experiments, and return its path.
 
     Args:
-        folders: of experiments, finished or not.
-        output: of the page; by default `report.html` in the current folder.
+        folders: the folders of experiments, finished or not.
+        output: the file to write; by default `report.html` in the current folder.
 
     Raises:
         UserError: a folder is given twice, or is not that of an experiment.

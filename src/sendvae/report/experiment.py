@@ -21,7 +21,7 @@ from sendvae.report.verdict import verdict
 TOKENIZER_CURVES = (("alignment", "alignment loss"), ("reconstruction", "reconstruction L1"))
 DIFFUSION_CURVES = (("velocity", "velocity MSE"), ("repa", "REPA loss"))
 PICTURES = ("samples", "reconstructions", "latents")
-PICTURE_BYTES = 5_000_000  # of all pictures on a page, before they are written as text
+PICTURE_BYTES = 5_000_000  # the most bytes of all pictures on a page, before they are written as text
 MOST_DIFFERENT = 14  # attributes shown
 WORK = {
     "tokenizer": "training tokenizers",
@@ -33,7 +33,7 @@ WORK = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A number of the table: mean and, with several seeds, spread."""
+    """An entry of the table: the mean over seeds, with the standard deviation over several of them."""
 
     text: str
     spread: str
@@ -41,14 +41,15 @@ class Entry:
 
 
 def write_experiment(folders: Sequence[Path], output: Path, live: bool = False) -> Path:
-    """Draw the page of the cells in one folder or several. Returns `output`.
+    """Draw the page of the cells in one folder or several, and return `output`.
 
     Args:
-        folders: of experiments, each once.
-        live: whether the cells still run; the page then follows them.
+        folders: the folders of experiments, each once.
+        output: the file to write.
+        live: whether the cells still run; the page then loads itself again every few seconds.
 
     Raises:
-        UserError: no cells there, or damaged results.
+        UserError: a folder has no cells, or results are damaged.
     """
     names = unique_names([str(folder) for folder in folders])
     experiments = {
@@ -59,7 +60,7 @@ def write_experiment(folders: Sequence[Path], output: Path, live: bool = False) 
 
 
 def draw(experiment: Experiment, output: Path, live: bool = False) -> Path:
-    """Draw the page. Returns `output`."""
+    """Draw the page of an experiment, and return `output`."""
     pictures, left_out = _pictures(experiment)
     return write_page(
         "experiment.html",
@@ -149,7 +150,7 @@ def _difference_texts(experiment: Experiment) -> list[str]:
 
 
 def _curves(experiment: Experiment, role: str, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(caption, chart) of each scalar of a training, over the first seed's cells."""
+    """Return a caption and a chart for each scalar of a training, with the cells of each method's smallest seed."""
     charts: list[tuple[str, str]] = []
     for key, label in names:
         series = []
@@ -166,13 +167,13 @@ def _curves(experiment: Experiment, role: str, names: Sequence[tuple[str, str]])
 
 
 def _originals(experiment: Experiment) -> str | None:
-    """The test images of the pictures, the same for every tokenizer."""
+    """Return the picture of the original test images, which are the same for every tokenizer, as a data URL."""
     paths = [cell.pictures["originals"] for cell in experiment.cells if "originals" in cell.pictures]
     return data_uri(paths[0]) if paths else None
 
 
 def _pictures(experiment: Experiment) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return kind -> method -> data URI, of the first seed; and the methods for whose pictures there is no room."""
+    """Return pictures as data URLs by kind and method, and the labels of the methods whose pictures found no room."""
     shown: dict[str, dict[str, str]] = {kind: {} for kind in PICTURES}
     left_out: list[str] = []
     room = PICTURE_BYTES
@@ -189,7 +190,7 @@ def _pictures(experiment: Experiment) -> tuple[dict[str, dict[str, str]], list[s
 
 
 def _attributes(experiment: Experiment) -> list[tuple[str, dict[str, float]]]:
-    """Attributes whose mean F1 differs most between the methods that have any, with every method's."""
+    """Return the attributes whose mean F1 over seeds differs most between methods, with the means of all methods."""
     probed = [cell for cell in experiment.cells if cell.attribute_f1]
     tables: dict[str, list[dict[str, float]]] = {}
     for cell in probed:
@@ -209,7 +210,7 @@ def _in_all(attribute: str, cells: Sequence[CellResult]) -> bool:
 
 
 def _expected(experiment: Experiment) -> list[tuple[str, str, str, str, str]]:
-    """(cell, metric, what is reported, what was found, by whom) of every number that somebody reports."""
+    """Return, for every number that somebody reports: cell, metric, reported value, our value, and source."""
     rows = []
     for cell in experiment.cells:
         for one in cell.expected:

@@ -1,4 +1,4 @@
-"""Figures of documents: SVG files that stand beside the text, drawn alike each time."""
+"""Figures of documents: SVG files beside the text, whose bytes depend only on what they show."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 FOLDER = "figures"  # beside a document
 WIDTH, ROW, PANEL = 7.0, 0.19, 3.4  # inches
 COLUMNS = 2
-LABEL_MARGIN = 0.2  # of the axis, for names beside dots
+LABEL_MARGIN = 0.2  # the share of the axis that is left free for names beside dots
 FAMILY = "sans-serif"
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "sendvae", "font.size": 8, "font.family": FAMILY}
 
 
 def draw_figures(found: Reproduction, folder: Path) -> list[tuple[str, str]]:
-    """Draw what an experiment has to show, into `FOLDER` of a folder; the bytes depend on what is shown alone.
+    """Draw the figures of an experiment into `FOLDER` of a folder. Their bytes depend only on what they show.
 
     Returns:
         A caption and a path, relative to `folder`, for each figure.
@@ -43,7 +43,7 @@ def draw_figures(found: Reproduction, folder: Path) -> list[tuple[str, str]]:
 
 
 def _drawn(found: Reproduction) -> Iterator[tuple[str, str, Figure]]:
-    """Yield a kind, a caption and a figure."""
+    """Yield a kind, a caption and a figure for everything that an experiment has to show."""
     if found.curves:
         yield "curves", f"{found.headings[0].label.partition(' (')[0]} over the training", _curves(found)
     if found.points and found.pairs:
@@ -66,7 +66,10 @@ def _panels(count: int, columns: int, width: float, height: float) -> tuple[Figu
 
 
 def _ranks(analysis: Analysis) -> Figure:
-    """Return Spearman's r of every score with its interval, the closest on top; those that exclude zero are dark."""
+    """Return a figure of Spearman's r of every score with its interval, the largest |r| on top.
+
+    Intervals that exclude zero are dark.
+    """
     known = [(one.spearman.r, one) for one in analysis.predictors if one.spearman.r is not None]
     known.sort(key=lambda found: abs(found[0]))
     figure, (axis,) = _panels(1, 1, WIDTH, 0.8 + ROW * len(known))
@@ -84,7 +87,7 @@ def _ranks(analysis: Analysis) -> Figure:
 
 
 def _points(found: Reproduction) -> Figure:
-    """Return a panel for every pair of columns; the dots carry their names."""
+    """Return a figure with a panel for every pair of columns. The dots carry the names of their rows."""
     figure, axes = _panels(len(found.pairs), min(COLUMNS, len(found.pairs)), WIDTH, PANEL)
     for axis, (x, y) in zip(axes, found.pairs, strict=True):
         _named_dots(axis, found.points, x, y)
@@ -113,6 +116,6 @@ def _curves(found: Reproduction) -> Figure:
 
 
 def _line(axis: Axes, curve: Curve, number: int) -> None:
-    """Draw a curve whose marker tells it from the others without colour, too."""
+    """Draw a curve with a marker of its own, so that curves are told apart without colours, too."""
     shares = [100 * share for share in curve.shares]
     axis.plot(shares, curve.means, marker="os^Dv"[number % 5], markersize=4, label=curve.label)

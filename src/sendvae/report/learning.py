@@ -15,10 +15,10 @@ from sendvae.report.plots import COLOURS, Series, lines
 
 @dataclass(frozen=True)
 class Chart:
-    """A metric against training images, a line a training.
+    """A chart of a metric against training images, with a line for each training.
 
     Attributes:
-        real: the number of real images, in words; empty where none is known.
+        real: the metric of real images in words; empty where it is not known.
     """
 
     caption: str
@@ -28,11 +28,12 @@ class Chart:
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """What a page shows of them.
+    """The parts of a page that show the learning curves.
 
     Attributes:
-        rows: (guidance, images, contender minus control, seeds) in words, of the distance.
-        picture: samples of both, as a data URI; None where there is none.
+        rows: rows of the table of the distance: guidance, images, contender minus control, and seeds, in words.
+        picture: samples of both models as a data URL; None where there is no picture.
+        labels, colours: the label and the colour of each model by name.
     """
 
     data: Curves
@@ -44,7 +45,7 @@ class LearningCurves:
 
 
 def learning_curves(experiment: Experiment) -> LearningCurves:
-    """Return the curves that ship, in the colours that their tokenizers have on the page, if it shows all of them."""
+    """Return the curves that ship, in the colours that their tokenizers have on the page if it shows all of them."""
     curves = load_curves()
     tokenizers = {curve.model: curve.tokenizer for curve in curves.curves}
     labels = {model: experiment.labels.get(name, name) for model, name in tokenizers.items()}

@@ -1,4 +1,4 @@
-"""What all pages share: one HTML file each that needs nothing else."""
+"""The writing of pages. Each page is one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sendvae.files import write_text
 from sendvae.report import plots
 
-RELOAD_SECONDS = 10  # between two looks of a page at what still changes
+RELOAD_SECONDS = 10  # after which a page whose content still changes loads itself again
 
 
 def write_page(template: str, output: Path, live: bool = False, **content: Any) -> Path:
     """Fill a template, write the page and return `output`.
 
     Args:
-        live: the page loads itself again every few seconds, since what it shows still changes.
+        template: the name of the template.
+        output: the file to write.
+        live: whether the page loads itself again every `RELOAD_SECONDS`, since what it shows still changes.
+        **content: the variables of the template.
     """
     environment = Environment(
         loader=PackageLoader("sendvae.report"),
@@ -42,7 +45,7 @@ def data_uri(path: Path) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as lines of a dotted path and a value."""
+    """Return nested settings as texts by dotted path."""
     lines: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:

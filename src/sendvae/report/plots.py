@@ -12,11 +12,11 @@ WIDTH, HEIGHT = 420, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 26, 14, 44  # the last tick label is centred on the right end
 TICKS = 5
 HOVERED = 120  # points of a line that show their values, spread evenly
-HOVERED_IN_ALL = 1200  # of a chart, shared by its lines
-DRAWN = 2 * WIDTH  # points of a line
+HOVERED_IN_ALL = 1200  # such points of a chart, shared by its lines
+DRAWN = 2 * WIDTH  # the most points of a line
 
-# Variables of the style sheet: one colour a series, the same in every table and chart. A dash and a mark belong to each,
-# so that series are told apart without colours, too. Marks lie around 0, with a radius of about 6.
+# Variables of the style sheet: each series has one colour, the same in every table and chart. Each colour has a dash
+# and a mark, so that series are told apart without colours, too. Marks lie around 0, with a radius of about 6.
 COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)")
 DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 4", "12 3 2 3 2 3")
 MARKS = (
@@ -31,7 +31,7 @@ MARKS = (
 
 @dataclass(frozen=True)
 class Series:
-    """A line or a cloud; `colour` is one of `COLOURS`."""
+    """The points of a line or a cloud. `colour` is one of `COLOURS`."""
 
     label: str
     colour: str
@@ -40,7 +40,7 @@ class Series:
 
 
 def scatter(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Marks with a title each (shown on hover), one colour and form a series."""
+    """Return a chart of marks, each with a title that is shown on hover. A series has one colour and one mark."""
     axes = _Axes([v for s in series for v in s.x], [v for s in series for v in s.y])
     dots = [
         _mark(axes.px(x), axes.py(y), s.colour, "dot shown", _values(s, i))
@@ -51,7 +51,10 @@ def scatter(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
 
 
 def lines(series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Lines with their values under the pointer; a single point is a dot, points that are not finite are left out."""
+    """Return a chart of lines that show their values on hover.
+
+    A series with a single point is drawn as a mark. Points that are not finite are left out.
+    """
     kept = [
         Series(s.label, s.colour, *zip(*points, strict=True))
         for s in series
@@ -89,13 +92,13 @@ def mark(colour: str) -> Markup:
 
 
 def legend(colours: Mapping[str, str]) -> Markup:
-    """Return the names of series behind their keys."""
+    """Return a legend: the names of series, each after the line and the mark of its colour."""
     names = "".join(f"<span>{key(colour)}{escape(name)}</span>" for name, colour in colours.items())
     return Markup(f'<p class="legend">{names}</p>')
 
 
 def _point(axes: _Axes, s: Series, i: int) -> str:
-    """Return a mark that shows itself and its values under the pointer."""
+    """Return a mark at a point of a line, which appears with its values on hover."""
     return _mark(axes.px(s.x[i]), axes.py(s.y[i]), s.colour, "point shown", _values(s, i))
 
 
@@ -122,7 +125,7 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 class _Axes:
-    """Maps data to pixels, with round ticks."""
+    """Two axes with round ticks, which map data to pixels."""
 
     def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:
         self.x_ticks, self.y_ticks = ticks(xs), ticks(ys)

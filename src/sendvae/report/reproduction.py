@@ -1,4 +1,4 @@
-"""Experiments of the paper beside ours, as a page and as Markdown."""
+"""Experiments beside the paper's numbers, as a page and as Markdown."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from sendvae.report.plots import COLOURS, Series, legend, lines, scatter
 
 
 def write_reproduction(found: Sequence[Reproduction], output: Path, live: bool = False) -> Path:
-    """Draw one page of several experiments at a scale. Returns `output`.
+    """Draw one page of several experiments at a scale, and return `output`.
 
     Args:
-        live: whether cells still run; the page then follows them.
+        found: the experiments with their results so far, at least one.
+        output: the file to write.
+        live: whether cells still run; the page then loads itself again every few seconds.
     """
     return write_page(
         "reproduction.html",
@@ -52,12 +54,14 @@ def reproduction_markdown(
     figures: Figures | None = None,
     costs: ScoreCosts | None = None,
 ) -> str:
-    """Return a document with a section for every experiment, ours at every scale in it.
+    """Return a document with a section for every experiment, which has our numbers at every scale.
 
     Args:
-        found: an experiment at every scale, by experiment.
-        figures: that stand beside the document.
-        costs: of scores, for the advice on predictors.
+        found: for every experiment, its reproductions at all scales.
+        title: the title of the document.
+        lead: the text after the title.
+        figures: the captions and paths of the figures beside the document.
+        costs: the costs of scores, for the advice on predictors.
     """
     environment = Environment(
         loader=PackageLoader("sendvae.report"),
@@ -83,7 +87,7 @@ def reproduction_markdown(
 
 
 def overview(found: Sequence[Sequence[Reproduction]]) -> list[str]:
-    """Return what became of all claims, as lines of Markdown: a sentence and a table for every scale."""
+    """Return the outcomes of all claims as lines of Markdown, with a sentence and a table for every scale."""
     lines = []
     for ours in zip(*found, strict=True):
         verdicts = [verdict for one in ours for verdict in one.verdicts]
@@ -107,7 +111,7 @@ def write_markdown(
     lead: str,
     costs: ScoreCosts | None = None,
 ) -> Path:
-    """Write what `reproduction_markdown` returns, with its figures beside it. Returns `output`."""
+    """Write the document of `reproduction_markdown` with its figures beside it, and return `output`."""
     output.parent.mkdir(parents=True, exist_ok=True)
     figures = {
         (one.experiment.name, one.scale.config.title): draw_figures(one, output.parent)
@@ -119,12 +123,12 @@ def write_markdown(
 
 
 def advice_headings(analyses: Sequence[Analysis]) -> list[str]:
-    """Return what stands over the table of advice."""
+    """Return the headings of the table of advice."""
     return ["what", "what it takes", "seconds", *(f"its best for {one.target}" for one in analyses)]
 
 
 def advice_rows(analyses: Sequence[Analysis], costs: ScoreCosts | None) -> list[list[str]]:
-    """Return a row a family of scores: what it takes, and its best number with its share of the mean's error."""
+    """Return a row for each family of scores: what it takes, and its best score with its share of the mean's error."""
     rows = []
     for one in advise(analyses, costs.seconds if costs else None):
         best = [one.best.get(analysis.target) for analysis in analyses]
@@ -134,7 +138,7 @@ def advice_rows(analyses: Sequence[Analysis], costs: ScoreCosts | None) -> list[
 
 
 def predictor_headings(analysis: Analysis) -> list[str]:
-    """Return what stands over the table of an analysis."""
+    """Return the headings of the table of an analysis."""
     return [
         "score",
         "tokenizers",
@@ -150,7 +154,7 @@ def predictor_headings(analysis: Analysis) -> list[str]:
 
 
 def predictor_rows(analysis: Analysis) -> list[list[str]]:
-    """Return a row a score, the one with the smallest error first."""
+    """Return a row for each score, the one with the smallest error first."""
     differences = {one.second: one.difference for one in analysis.comparisons}
     rows = []
     for one in analysis.predictors:
@@ -180,7 +184,7 @@ def _interval(interval: tuple[float, float] | None) -> str:
 
 
 def _drawings(one: Reproduction) -> list[Markup]:
-    """Curves over the training, or a cloud of points for every column against the last."""
+    """Return a chart of the curves over the training, or a cloud of points for every pair of columns."""
     if one.curves:
         series = [
             Series(

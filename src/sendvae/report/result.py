@@ -1,4 +1,4 @@
-"""The page of an evaluation: numbers with their intervals, and by which protocol they came about."""
+"""The page of an evaluation: its numbers with their intervals, and the protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TITLES = {
     "latents": "What the latent space holds",
 }
 PICTURES = {"worst.png": "The worst images: original, reconstruction, difference"}
-ATTRIBUTES_SHOWN = 20  # those on which subjects differ most, or of a single one the best
+ATTRIBUTES_SHOWN = 20  # those on which subjects differ most, or the best ones of a single subject
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A metric: heading, name, group, explanation, and a cell for each subject."""
+    """The row of a metric: heading, name, group, explanation, and a cell for each subject."""
 
     heading: str
     name: str
@@ -45,7 +45,7 @@ class Row:
 
 
 def write_result(result: Result, folder: Path, output: Path) -> Path:
-    """Draw the page, with the pictures that lie in `folder`; return `output`."""
+    """Draw the page of a result with the pictures in `folder`, and return `output`."""
     subjects = result.subjects
     rows = [_row(name, result) for name in wording.metric_names([result])]
     methods = {number.method for subject in subjects for number in subject.numbers.values() if number.method}
@@ -108,7 +108,7 @@ def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _differences(result: Result) -> list[tuple[str, list[Cell]]]:
-    """A row per score: how far each other subject lies from the first, with the interval of the difference."""
+    """Return a row for each score: the difference of every other subject from the first, with its interval."""
     found: dict[str, dict[str, Any]] = result.findings.get("differences", {})
     if not found:
         return []
@@ -148,7 +148,7 @@ def _correlations(result: Result) -> list[tuple[str, Markup]]:
 
 
 def _attributes(subjects: Sequence[Subject]) -> list[tuple[str, list[float]]]:
-    """Attributes on which the subjects' F1 differs most (of a single one: where it is highest)."""
+    """Return the attributes on which the subjects' F1 differs most, or, of a single subject, those with the highest."""
     tables = [subject.details.get("f1", {}) for subject in subjects]
     shared = [name for name in tables[0] if all(name in table for table in tables)]
     values = {name: [table[name] for table in tables] for name in shared}

@@ -1,4 +1,4 @@
-"""The page of a training: how far it came, its curves, previews and settings."""
+"""The page of a training: its progress, curves, previews and settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sendvae.runs import RunFolder, read_journal
 
 COLOUR = "var(--c1)"
 COUNTERS = ("images", "step")  # columns that are no scalars
-# Scalars by what they are about, in this order; whatever fits nowhere comes first, with the losses.
+# Groups of scalars, in this order, with the beginnings of their names. All others come first, with the losses.
 GROUPS = {
     "Distances of samples": ("fd-", "fid"),
     "Shares of the gradient": ("gradient_share",),
@@ -27,8 +27,8 @@ GROUPS = {
     "Speed and memory": ("images_per_second", "tflops", "mfu", "memory_gib"),
 }
 LOSSES = "Losses"
-PREVIEWS = 6  # the newest, and the first
-POINTS = 1500  # of a curve: more are not seen
+PREVIEWS = 6  # shown: the first one and the newest ones
+POINTS = 1500  # about the most points of a curve; more would not be seen
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Facts:
 
 
 def write_run(folder: Path, output: Path) -> Path:
-    """Draws the page of a run folder. Returns `output`.
+    """Draw the page of a run folder, and return `output`.
 
     Raises:
         UserError: the run has no line of metrics yet.
@@ -77,7 +77,7 @@ def write_run(folder: Path, output: Path) -> Path:
 def _charts(
     images: Sequence[int], columns: Mapping[str, Sequence[float | None]]
 ) -> dict[str, list[tuple[str, Any]]]:
-    """(name, chart) of every scalar that has a value, by group."""
+    """Return, by group, the name and the chart of every scalar that has a value."""
     found: dict[str, list[tuple[str, Any]]] = {group: [] for group in (LOSSES, *GROUPS)}
     every = math.ceil(len(images) / POINTS)
     for name, values in columns.items():
@@ -101,7 +101,7 @@ def _last(values: Sequence[float | None]) -> str:
 
 
 def _previews(folder: Path) -> list[tuple[str, str]]:
-    """(caption, picture) of the first preview and the newest ones, in their order."""
+    """Return a caption and a data URL of the first preview and of the newest ones, in their order."""
     pictures = sorted(folder.glob("*.png")) if folder.is_dir() else []
     shown = pictures if len(pictures) <= PREVIEWS else [pictures[0], *pictures[1 - PREVIEWS :]]
     return [

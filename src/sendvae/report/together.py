@@ -1,4 +1,4 @@
-"""Several experiments on one page: their cells in one table."""
+"""The cells of several experiments in one table, on one page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ T = TypeVar("T")
 
 
 def together(experiments: Mapping[str, Experiment]) -> Experiment:
-    """Return the cells of several experiments as one, by the name under which each is to be seen.
+    """Return one experiment with the cells of several.
 
-    A cell that two experiments share, by its name and the addresses of its stages, is taken once. A method that
-    is still in several of them becomes a row for each, with the experiment's name, since its cells were
+    A cell that two experiments share, by its name and the folders of its stages, is taken once. A method that
+    is still in several experiments becomes a row for each, with the experiment's name, since its cells were
     configured differently. Every experiment is a part of the table, and rows of different parts do not compete:
     their data and protocols may differ. Controls, conclusions and verdicts belong to single experiments and are
-    left out; so is what holds all cells against the same images where the data differ.
+    left out. If the data differ, the headline chart and the originals, which compare all cells, are left out, too.
+
+    Args:
+        experiments: the experiments by the names that the page shows.
     """
     if len(experiments) == 1:
         return next(iter(experiments.values()))
@@ -59,7 +62,7 @@ def together(experiments: Mapping[str, Experiment]) -> Experiment:
 
 
 def _without_shared(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
-    """Return each experiment with the cells that none before it has."""
+    """Return each experiment with those of its cells that no experiment before it has."""
     seen: set[str] = set()
     parts = {}
     for name, one in experiments.items():
@@ -72,7 +75,7 @@ def _without_shared(experiments: Mapping[str, Experiment]) -> dict[str, Experime
 
 
 def _address(cell: CellRecord) -> str:
-    """Return the name and the content-addressed stages of a cell."""
+    """Return the name and the stages of a cell as JSON. The folders of the stages are named by their content."""
     return cell.model_dump_json(include={"name", "stages"})
 
 
@@ -81,9 +84,10 @@ def _pictures(cell: CellResult, alike: bool) -> dict[str, Path]:
 
 
 def _about(parts: Mapping[str, Experiment], rows: Mapping[tuple[str, str], str], alike: bool) -> About:
-    """Return what can be said of all of them.
+    """Return the texts and choices that several experiments have in common.
 
     Args:
+        parts: the experiments by name.
         rows: the name of each method's row, by experiment and method.
         alike: whether all experiments have the same data.
     """
@@ -118,12 +122,12 @@ def _flat(abouts: Sequence[About], field: str) -> list[Any]:
 
 
 def _distinct(values: Iterable[T]) -> list[T]:
-    """Return them in their order, each once."""
+    """Return the distinct values in their order."""
     return list(dict.fromkeys(values))
 
 
 def _agreed(documents: Sequence[Mapping[str, str | int]]) -> dict[str, str | int]:
-    """Return every field once; where documents differ, all their values."""
+    """Return every field of some documents once, with all its values where the documents differ."""
     found: dict[str, str | int] = {}
     for key in _distinct(key for document in documents for key in document):
         values = _distinct(document[key] for document in documents if key in document)

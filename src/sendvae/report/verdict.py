@@ -1,4 +1,4 @@
-"""What the cells of an experiment say, in a sentence: of its contender against its control, whichever is better."""
+"""The sentence on the contender of an experiment against its control, whichever of them is better."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sendvae.report.cells import Experiment
 
 
 def verdict(experiment: Experiment) -> str:
-    """Return the sentence; empty where the experiment names no contender, or nothing is measured yet."""
+    """Return the sentence; empty without a headline, a contender and a control, or if nothing is measured yet."""
     about = experiment.about
     if about.headline is None or about.contender is None or about.control is None:
         return ""
