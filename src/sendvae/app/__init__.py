@@ -1,1 +1,1 @@
-"""The local web app: what it computes, one question a module; `interface` wires it to gradio, `serve` starts it."""
+"""The local web app. Each module answers one question; `interface` wires them to gradio and `serve` starts the app."""

@@ -1,4 +1,4 @@
-"""Answers the choices made in the browser with HTML fragments, independently of gradio."""
+"""The answers to choices made in the browser, as HTML fragments, independently of gradio."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Answers:
 
     @property
     def side(self) -> int:
-        """The largest side of the images that the tokenizers were made for, among `SIDES`."""
+        """Return the smallest of `SIDES` that no tokenizer's image size exceeds, or the largest of them."""
         made_for = max(tokenizer.image_size for tokenizer in self.models.tokenizers.values())
         return next((side for side in SIDES if side >= made_for), SIDES[-1])
 
     def header(self) -> str:
-        """Say what is shown."""
+        """Return the header, which names the device and the models."""
         return fragment(
             "header.html",
             device=self.device.type.upper(),
@@ -66,7 +66,7 @@ class Answers:
         """Show what the named tokenizers make of an uploaded picture.
 
         Raises:
-            Refusal: no picture, or one that cannot be taken; no tokenizer.
+            Refusal: the side is not in `SIDES`, there is no picture, it cannot be taken, or no tokenizer is named.
         """
         if side not in SIDES:
             raise Refusal("no such size", given=side, expected=", ".join(map(str, SIDES)))
@@ -87,7 +87,7 @@ class Answers:
         """Yield samples while they are drawn; None where nothing is new.
 
         Raises:
-            Refusal: settings out of range, no model, or models that do not go together.
+            Refusal: no model is named, settings are out of range, or the models have different classes.
         """
         if not order.models:
             raise Refusal("no diffusion model is chosen")
@@ -115,10 +115,13 @@ class Answers:
         """Show which attributes a tokenizer's probe predicts for an uploaded picture.
 
         Args:
-            on_progress: called with the progress of fitting the probe, which happens once.
+            upload: the file of the picture.
+            name: the name of the tokenizer.
+            fit: how the picture becomes square, "crop" or "pad".
+            on_progress: a function that is called with the progress of fitting the probe, which happens once.
 
         Raises:
-            Refusal: no picture, or one that cannot be taken; no such tokenizer.
+            Refusal: there is no picture, it cannot be taken, or there is no such tokenizer.
         """
         tokenizer = self._tokenizer(name, probe.SIDE)
         found = _square(upload, probe.SIDE, fit)
@@ -134,7 +137,7 @@ class Answers:
         """Show the interpolations between two uploaded pictures, at the size that the tokenizers were made for.
 
         Raises:
-            Refusal: a picture is missing or cannot be taken; no tokenizer; too many steps.
+            Refusal: a picture is missing or cannot be taken, no tokenizer is named, or `steps` is out of range.
         """
         if not names:
             raise Refusal("no tokenizer is chosen")

@@ -1,4 +1,4 @@
-"""Samples of diffusion models, with previews while they are drawn; the same images as `sendvae sample` draws."""
+"""Samples of diffusion models, with previews while they are drawn. They are the images that `sendvae sample` draws."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sendvae.evaluation.labels import Labels, choose_labels
 from sendvae.evaluation.sampling import decode_samples, draw_images
 
 PRESET = "sample/paper"  # the default of `sendvae sample`
-PREVIEWS = 8  # of each model
-PATIENCE = 0.5  # seconds without anything new, after which the reader gets a chance to stop
+PREVIEWS = 8  # the fewest of each model, if it takes as many steps
+PATIENCE = 0.5  # seconds without anything new after which the reader gets a chance to stop
 MAX_IMAGES, MAX_STEPS, MAX_GUIDANCE = 64, 1000, 20.0
 MAX_SEED = 2**31 - 1
 
 
 class Panel(NamedTuple):
-    """Images of one model.
+    """The images of one model at a step of sampling.
 
     Attributes:
         images: the estimate of the samples at this step; at the last step the samples.
-        step, steps: number of this step, and of all steps.
+        step, steps: the number of this step, and the number of all steps.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
@@ -40,7 +40,7 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """A request: models by title, class numbers (none: random ones), and the sampler's settings."""
+    """A request for samples: titles of models, class numbers (empty for random ones), and the sampler's settings."""
 
     models: Sequence[str]
     classes: Sequence[int]
@@ -53,7 +53,7 @@ class Order:
         """Return the settings as a configuration of `sendvae sample`.
 
         Raises:
-            Refusal: a number out of range.
+            Refusal: a number is out of range.
         """
         for name, value, low, high in (
             ("number of images", self.images, 1, MAX_IMAGES),
@@ -100,14 +100,14 @@ def labels_of(models: Mapping[str, DiffusionModel], config: SampleConfig) -> Lab
 def draw(
     models: Mapping[str, DiffusionModel], config: SampleConfig, labels: Labels
 ) -> Iterator[dict[str, Panel] | None]:
-    """Yield the panels of all models whenever one has changed; models are drawn one after the other.
+    """Yield the panels of all models by title whenever one has changed. Models are drawn one after the other.
 
-    It yields None from time to time when nothing is new, so that the generator can be closed.
-
-    Where their latents have one shape, image i begins with the same noise in every panel.
+    The generator yields None from time to time when nothing is new, so that it can be closed. If the latents of all
+    models have one shape, image i begins with the same noise in every panel.
 
     Args:
-        models: by title, on their device.
+        models: the models by title, on their device.
+        config: the settings of `sendvae sample`.
         labels: the labels of the images.
     """
     panels: dict[str, Panel] = {}
@@ -119,7 +119,7 @@ def draw(
 
 
 def _draw_one(model: DiffusionModel, config: SampleConfig, labels: Labels) -> Iterator[Panel | None]:
-    """Yield `PREVIEWS` estimates of the samples, then the samples; None after every `PATIENCE` seconds.
+    """Yield estimates of the samples, then the samples, and None after every `PATIENCE` seconds without anything new.
 
     The sampler runs in its own thread, which ends at its next step once this generator is closed.
     """

@@ -1,4 +1,4 @@
-"""HTML fragments with embedded pictures, so that no file is served."""
+"""HTML fragments. Their pictures are embedded, so that no file is served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STYLE = Path(__file__).parent / "templates" / "style.css"
 
 
 def fragment(template: str, **content: Any) -> str:
-    """Fill a template; names and numbers are escaped."""
+    """Return a template filled with content, which is escaped."""
     return _environment().get_template(template).render(**content)
 
 

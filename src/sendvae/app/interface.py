@@ -1,4 +1,4 @@
-"""The page: gradio's components, each connected to its answer."""
+"""The page of the app: gradio's components, each connected to its answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MONOSPACE = ["ui-monospace", "SFMono-Regular", "DejaVu Sans Mono", "monospace"]
 ONE_PICTURE = "Drop a picture, or take an emoji."
 TWO_PICTURES = "Drop two pictures, or take two emoji, and see the way between them."
 UPLOADS_KEPT = 3600  # seconds
-# The page keeps the last preview, and says so until something else is drawn.
+# After a stop the page keeps the last preview, and says so until something else is drawn.
 STOPPED = """() => { document.querySelector("#samples").dataset.stopped = "yes"; }"""
 BEGUN = """(...choices) => { delete document.querySelector("#samples").dataset.stopped; return choices; }"""
 ONE_AT_A_TIME = "one at a time"  # only one computation runs at a time
@@ -40,7 +40,8 @@ def build(answers: Answers, folder: Path) -> gr.Blocks:
     """Return the page.
 
     Args:
-        folder: where gradio keeps uploads; nothing else is opened.
+        answers: the answers that the page shows.
+        folder: the folder in which gradio keeps uploads. No file outside of it is opened.
     """
     page = Page(answers, folder)
     with gr.Blocks(
@@ -95,10 +96,10 @@ def theme() -> gr.themes.Base:
 
 
 class Page:
-    """The four tabs.
+    """The four tabs of the page.
 
     Args:
-        answers: what is asked.
+        answers: the answers that the tabs show.
         folder: the folder of the uploads.
     """
 
@@ -126,7 +127,7 @@ class Page:
         self._follow(changes, answer, [image, names, side, fit], shown)
 
     def sample(self) -> None:
-        """Build the tab of samples."""
+        """Build the tab of samples, or a hint if there is no diffusion model."""
         models = self.answers.models.diffusion
         if not models:
             gr.HTML(_hint(NO_DIFFUSION))
@@ -235,7 +236,7 @@ class Page:
     def _follow(
         self, changes: Sequence[Any], answer: Callable[..., str], inputs: Sequence[Any], shown: gr.HTML
     ) -> None:
-        """Answer each of these events; if several wait, only the last is answered."""
+        """Answer each of some events. If several wait, only the last is answered."""
         gr.on(
             list(changes), lambda *values: _said(lambda: answer(*values)), list(inputs), shown,
             preprocess=False, trigger_mode="always_last", show_progress="minimal", concurrency_limit=1,
@@ -265,7 +266,7 @@ def _said(answer: Callable[[], str]) -> str:
 def _streamed(answer: Callable[..., Iterator[str | None]]) -> Callable[..., Iterator[Any]]:
     """Return a generator function that ends with a message when `answer` raises, and skips updates that are None.
 
-    gradio can end it only where it yields.
+    gradio can end the generator only where it yields.
     """
 
     def stream(*values: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from sendvae.tokenizers import Tokenizer
 
 WAYS = ("linear", "spherical")
 MAX_STEPS = 16
-PARALLEL = 1e-6  # sine of the angle below which the arc is a line
+PARALLEL = 1e-6  # the sine of the angle below which the line takes the place of the arc
 
 
 def linear(a: Float64[Tensor, "*n"], b: Float64[Tensor, "*n"], t: float) -> Float64[Tensor, "*n"]:
@@ -45,18 +45,20 @@ def interpolate(
     way: str,
     device: torch.device,
 ) -> UInt8[Tensor, "N 3 H H"]:
-    """Return the decoded pictures between two, whose ends are the two reconstructions.
+    """Return N decoded pictures from one to another, of which the first and the last are the reconstructions.
 
-    Normalised latents, as a diffusion model sees them, are interpolated if the tokenizer carries its statistics, else
+    If the tokenizer carries its statistics, normalised latents are interpolated, as a diffusion model gets them, else
     raw ones.
 
     Args:
-        tokenizer: on the device.
-        steps: N, from 2.
+        tokenizer: a tokenizer on `device`.
+        first, last: the two pictures.
+        steps: N, from 2 to `MAX_STEPS`.
         way: "linear" or "spherical".
+        device: the device that encodes and decodes.
 
     Raises:
-        Refusal: no such way, or a number of steps out of range.
+        Refusal: there is no such way, or the number of steps is out of range.
     """
     if way not in WAYS:
         raise Refusal("no such way", given=way, expected=" or ".join(WAYS))

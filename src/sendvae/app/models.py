@@ -18,8 +18,8 @@ from sendvae.tokenizers import TOKENIZERS, Tokenizer, load_tokenizer
 from sendvae.weights import Shipped
 
 CHECKPOINTS = "checkpoints"  # the folder inside a run
-RUNS_SHOWN = 6  # of those that nobody named
-RUN_DEPTH = 3  # folders below the common one in which runs are looked for
+RUNS_SHOWN = 6  # the most runs that are shown if no model is named
+RUN_DEPTH = 3  # levels of folders below the common one in which runs are looked for
 EXPORTS = {"tokenizer": "tokenizer", "diffusion": "sit", "joint": "sit"}  # kind -> folder of a finished run
 
 
@@ -28,8 +28,8 @@ class Models:
     """The models that the app shows.
 
     Attributes:
-        tokenizers: by title, those of the diffusion models included.
-        diffusion: by title.
+        tokenizers: the tokenizers by title, including those of the diffusion models.
+        diffusion: the diffusion models by title.
     """
 
     tokenizers: dict[str, Tokenizer]
@@ -40,12 +40,13 @@ def open_models(sources: Sequence[str], device: torch.device, runs: Path = Path(
     """Return the named models, on the device.
 
     Args:
-        sources: names, files, folders and runs, as `load_tokenizer` and `load_model` take them. None: what ships,
-            and the newest finished runs.
-        runs: where those runs lie.
+        sources: names, files, folders and runs, as `load_tokenizer` and `load_model` take them. An empty sequence
+            stands for the models that ship and the newest finished runs.
+        device: the device to which the models are moved.
+        runs: the folder in which finished runs are looked for.
 
     Raises:
-        UserError: a model is given twice, is not there, is unfinished or does not fit; or there is none at all.
+        UserError: a model is given twice, is not there, is unfinished or does not fit, or there is no model at all.
     """
     named = list(sources)
     if not named:
@@ -81,7 +82,7 @@ def draws_images(source: str) -> bool:
 
 
 def titles(sources: Sequence[str]) -> dict[str, str]:
-    """Return the shortest distinct end of each path or name; a checkpoint's begins with its run."""
+    """Return the shortest distinct end of each path or name. That of a checkpoint begins with its run."""
     parts = {source: Path(_place(source)).parts for source in sources}
     lengths = {source: 3 if CHECKPOINTS in part[-2:-1] else 1 for source, part in parts.items()}
     while True:
@@ -95,7 +96,7 @@ def titles(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _opened(sources: Sequence[str], device: torch.device, skip: bool) -> Models:
-    """Open all models; one that cannot be opened is an error, or is left out with a note."""
+    """Return opened models. One that cannot be opened is an error, or with `skip` is left out with a note."""
     tokenizers: dict[str, tuple[str, Tokenizer]] = {}  # by digest of the weights: source and network
     diffusion: dict[str, DiffusionModel] = {}
     for source in sources:

@@ -33,8 +33,8 @@ class Reading(NamedTuple):
     """The probe's prediction of one attribute.
 
     Attributes:
-        probability: that the picture has it.
-        f1: of the probe on the validation images.
+        probability: the probability that the picture has the attribute, in [0, 1].
+        f1: the F1 of the probe on the validation images.
         always: the F1 of predicting the attribute for every validation image; a useful probe is better.
     """
 
@@ -49,10 +49,11 @@ class Probe:
     """Linear probes of the emoji's attributes, for one tokenizer.
 
     Attributes:
-        names: of the attributes.
-        weight, bias, centre: from a raw flattened latent to logits.
-        f1, share: of each attribute in the validation split: the probe's F1, and how many images have it.
-        images: how many trained it and how many it was validated on.
+        names: the names of the attributes.
+        weight, bias, centre: the map from a raw flattened latent to logits.
+        f1: the probe's F1 of each attribute in the validation split.
+        share: the share of the validation images that have each attribute.
+        images: the numbers of training and of validation images.
     """
 
     names: tuple[str, ...]
@@ -80,18 +81,21 @@ class Probe:
 def encode_picture(
     tokenizer: Tokenizer, pixels: UInt8[Tensor, "3 H W"], device: torch.device
 ) -> Float[Tensor, "C ..."]:
-    """Return the posterior mean of a picture as the probe's training images were encoded, on the CPU."""
+    """Return the posterior mean of a picture on the CPU, encoded as the probe's training images were."""
     return _encoder(tokenizer, device).encode(TensorImages(pixels[None]), np.arange(1))[0]
 
 
 def fit_probe(tokenizer: Tokenizer, cache: Path, device: torch.device, on_progress: OnProgress) -> Probe:
-    """Return the probe of a tokenizer, fitted at the first call and read from the cache later.
+    """Return the probe of a tokenizer, which is fitted at the first call and read from the cache later.
 
-    Trained on the training split's latents; the validation split chooses the weight decay and gives the F1.
+    The probe is trained on the latents of the training split. The validation split chooses the weight decay and gives
+    the F1.
 
     Args:
-        cache: folder of the caches; the latents stay there, too.
-        on_progress: called with the progress.
+        tokenizer: a tokenizer on `device`.
+        cache: the folder of the caches, which keeps the latents, too.
+        device: the device that computes.
+        on_progress: a function that is called with the progress.
 
     Raises:
         UserError: the cache cannot be written.

@@ -1,4 +1,4 @@
-"""Reconstructions of a picture by tokenizers."""
+"""Reconstructions of one picture by several tokenizers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ PERCEPTUAL = "effnet-lite1-perceptual"  # the perceptual network that needs no d
 
 
 class Reconstruction(NamedTuple):
-    """A picture that went through a tokenizer.
+    """The reconstruction of a picture by a tokenizer.
 
     Attributes:
         copy: the decoded posterior mean.
-        difference: from the original: grey where they agree.
-        latent: its three principal components as colours, a pixel a position; a stripe a token without a grid.
+        difference: the difference from the original, grey where they agree.
+        latent: the three principal components of the latent as colours, with a pixel for each position, or a stripe
+            for each token without a grid.
         shape: the shape of the latent: channels, height, width; or channels, tokens.
-        psnr: in dB, of the 8-bit pictures; infinite where they are equal.
-        perceptual: distance of `PERCEPTUAL`, from 0.
+        psnr: the PSNR of the 8-bit pictures in dB, infinite where they are equal.
+        perceptual: the distance by `PERCEPTUAL`, from 0.
     """
 
     copy: UInt8[Tensor, "3 H H"]
@@ -49,8 +50,10 @@ def reconstruct(
     """Return every tokenizer's reconstruction of a picture, measured as in `sendvae evaluate reconstruction`.
 
     Args:
-        tokenizers: on the device.
-        perceptual: distance of two batches in [-1, 1], on the device.
+        tokenizers: the tokenizers by name, on `device`.
+        pixels: the picture.
+        perceptual: a function that returns the distance of two batches in [-1, 1], on `device`.
+        device: the device that computes.
     """
     found = {}
     original = to_float(pixels)[None].to(device)

@@ -18,11 +18,11 @@ from sendvae.errors import UserError
 
 HOST = "127.0.0.1"
 PORT = 7860
-PORTS_TRIED = 100  # from `PORT` on, where none is given
-PREFIX = "GRADIO_"  # of environment variables that would open files, ports or tunnels
+PORTS_TRIED = 100  # ports from `PORT` on, if none is given
+PREFIX = "GRADIO_"  # begins the names of environment variables that would open files, ports or tunnels
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False"}  # this also switches off the check for new versions
 HEADERS = {
-    # The browser asks this server only, whatever the page holds.
+    # The browser sends requests to this server only, whatever the page holds.
     "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "worker-src 'self' blob:; frame-ancestors 'none'",
@@ -34,7 +34,7 @@ NOSCRIPT = (
     "and sendvae report writes pages that need none.</p></noscript>"
 )
 BODY = b"<body"
-# Beside gradio's own style sheets, which it scopes: media queries would be lost.
+# This style sheet is added to the page itself: gradio scopes the ones it is given, and would lose media queries.
 ADDED = f"<style>{STYLE.read_text()}</style>{NOSCRIPT}"
 
 
@@ -42,7 +42,7 @@ def free_port(wanted: int | None) -> int:
     """Return the wanted port, or the first free one from `PORT` on.
 
     Raises:
-        UserError: the wanted port is in use, or may not be opened; or all of them are in use.
+        UserError: the wanted port is in use or may not be opened, or no port is free.
     """
     if wanted is not None:
         problem = _fault(wanted)
@@ -63,9 +63,9 @@ def free_port(wanted: int | None) -> int:
 
 @contextmanager
 def quiet_environment() -> Iterator[Path]:
-    """Unset what makes gradio contact other machines; yield the folder of uploads, which is removed at the end.
+    """Unset the variables that make gradio contact other machines; yield the folder of uploads, removed at the end.
 
-    gradio reads its variables when it is imported: that happens inside.
+    gradio reads its variables when it is imported, so it must be imported inside the block.
     """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="sendvae-app-") as folder:
@@ -81,10 +81,11 @@ def quiet_environment() -> Iterator[Path]:
 
 @contextmanager
 def served(build: Callable[[Path], Any], port: int) -> Iterator[str]:
-    """Serve a page, and yield its address.
+    """Serve a page during the block, and yield its address.
 
     Args:
-        build: makes gradio's blocks, given the folder of uploads.
+        build: a function that makes gradio's blocks from the folder of uploads.
+        port: the port, which must be free.
 
     Raises:
         UserError: another program has taken the port meanwhile.
@@ -110,7 +111,7 @@ def served(build: Callable[[Path], Any], port: int) -> Iterator[str]:
 
 
 def wait() -> None:
-    """Return when Ctrl-C or SIGTERM ends the command."""
+    """Wait for Ctrl-C or SIGTERM."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -19,11 +19,11 @@ from sendvae.data.rgb import WHITE, to_rgb
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000  # 120 MB once decoded
 MIN_SIDE = 4
-MAX_ASPECT = 20  # a longer strip would become huge before its middle is cut out
+MAX_ASPECT = 20  # a longer strip would become huge before its centre is cut out
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 READABLE = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 FITS = ("crop", "pad")
-# What the decoders of a damaged file may raise.
+# The errors that decoders may raise for a damaged file.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -38,14 +38,16 @@ DAMAGE = (
 
 
 class Square(NamedTuple):
-    """A square picture, and how it came from the uploaded one."""
+    """A square picture, and a note on how it was made from the uploaded one."""
 
     pixels: UInt8[Tensor, "3 H H"]
     note: str
 
 
 def open_upload(path: Path) -> Image.Image:
-    """Return an uploaded picture, RGB, upright, transparent parts on white; of an animation the first picture.
+    """Return an uploaded picture as RGB, upright, with transparent parts on white.
+
+    Of an animation the first picture is taken.
 
     Raises:
         Refusal: the file is too large, has too many pixels, is damaged, or is no picture.
@@ -59,7 +61,7 @@ def open_upload(path: Path) -> Image.Image:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of metadata that is damaged; the pixels are not
+            warnings.simplefilter("ignore", UserWarning)  # about damaged metadata; the pixels are fine
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
                 _check_size(*picture.size)
@@ -76,11 +78,12 @@ def square(picture: Image.Image, side: int, fit: str) -> Square:
     """Return a picture as `side` x `side` pixels.
 
     Args:
+        picture: the uploaded picture.
         side: a multiple of what the tokenizers downsample by.
-        fit: "crop": the centre square, as ADM crops training images; "pad": all of it, on white.
+        fit: "crop" takes the centre square, as ADM crops training images; "pad" takes the whole picture, on white.
 
     Raises:
-        Refusal: no such way to fit.
+        Refusal: there is no such way to fit.
     """
     if fit not in FITS:
         raise Refusal("no such way to fit", given=fit, expected=" or ".join(FITS))
