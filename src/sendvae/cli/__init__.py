@@ -1,1 +1,1 @@
-"""Commands."""
+"""The commands of the command line, with a module for each."""

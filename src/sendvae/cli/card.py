@@ -1,4 +1,4 @@
-"""What is known about a tokenizer's weights: where they come from, what they were trained on, their metrics."""
+"""The model card of a tokenizer: the source of its weights, their training data, their licence and their metrics."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-EXPORTED, RESULTS = "tokenizer", "results.json"  # in a run folder: its tokenizer, its evaluation
+EXPORTED, RESULTS = "tokenizer", "results.json"  # in a run folder: its tokenizer and an evaluation
 
 
 def gather_card(source: str, licence: str | None = None) -> dict[str, Any]:
-    """Sections of a model card for a tokenizer by name, run, folder, file or hub address.
+    """Return the sections of the model card of a tokenizer.
 
     Args:
-        licence: of the weights; by default that of the tokenizer a run started from, as far as that is known.
+        source: the name, run, folder, file or hub address of the tokenizer.
+        licence: the licence of the weights; by default that of the tokenizer a run started from, if it is known.
     """
     from sendvae.tokenizers import TOKENIZERS
 
@@ -62,7 +63,7 @@ def _of_path(path: Path) -> dict[str, Any]:
         )
     if inherited := gather_card(init).get("licence"):
         card["licence"] = inherited
-    if is_checkpoint:  # what the run's end measured is not of it
+    if is_checkpoint:  # the metrics of the run are those of its end, not of the checkpoint
         card["checkpoint"] = folder.name
         return card | {"configuration": run.config_path.read_text()}
     if run.journal_path.is_file():
@@ -76,7 +77,7 @@ def _of_path(path: Path) -> dict[str, Any]:
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    """The card that `save_tokenizer` left in the configuration of one of our folders."""
+    """Return the card that `save_tokenizer` left in the configuration of one of our folders; empty without one."""
     config = folder / "config.json"
     if not config.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""What a configuration names is looked up when it is read: a slip of the pen costs seconds, not hours."""
+"""Configurations whose names are looked up when they are read, so that a misspelt name costs seconds, not hours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from sendvae.registry import unknown_name
 
 Config = TypeVar("Config", bound=Section)
 FRESH = "fresh:"
-ELSEWHERE = ("hf-hub:", "local-dir:")  # names that say where a tokenizer lies
+ELSEWHERE = ("hf-hub:", "local-dir:")  # beginnings of names that say where a tokenizer lies
 
 
 def read_config(schema: type[Config], source: str, overrides: Sequence[str] = ()) -> Config:
     """Return a configuration whose names all exist and whose sizes fit together.
 
     Raises:
-        UserError: what `load_config` refuses, an unknown name, or heads that do not divide a width.
+        UserError: `load_config` refuses the configuration, a name is unknown, heads do not divide a width, or a
+            depth exceeds the number of the generator's blocks.
     """
     config = load_config(schema, source, overrides)
     for field, kind, value in _names(config):
@@ -46,7 +47,7 @@ def read_config(schema: type[Config], source: str, overrides: Sequence[str] = ()
 
 
 def _names(section: Section, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every (field, kind, value) of a configuration that names something."""
+    """Yield the field, the kind of name and the value of everything that a configuration names."""
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, Section):
@@ -78,7 +79,10 @@ def _check_sizes(config: Section) -> None:
 
 
 def _tokenizer(name: str) -> None:
-    """Of the zoo, or a place: paths may come to exist later, and are looked for when training starts."""
+    """Raise an error for a tokenizer that is neither in the table nor a place.
+
+    A path may come to exist later; it is looked for when training starts.
+    """
     from sendvae.tokenizers import TOKENIZERS
 
     is_place = name.startswith(ELSEWHERE) or "/" in name or Path(name).expanduser().exists()

@@ -1,4 +1,4 @@
-"""What `sendvae train … --dry-run` says."""
+"""The output of `sendvae train … --dry-run`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ PREFIXES = {1e6: "M", 1e9: "G", 1e12: "T", 1e15: "P", 1e18: "E"}
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the hours and the memory of an estimate depend on besides the configuration."""
+    """The quantities besides the configuration on which the hours and the memory of an estimate depend.
+
+    Attributes:
+        processes: the number of processes that train together.
+        images_per_second: the speed of the whole training; None: hours at this speed are not shown.
+        tflops: the sustained TFLOP/s of each process's device; None: hours at this rate are not shown.
+    """
 
     processes: int = 1
     images_per_second: float | None = None
@@ -25,7 +31,7 @@ class Assumptions:
 
 
 def print_costs(config: TrainingConfig, given: Assumptions) -> None:
-    """Parameters, FLOPs, memory, steps, and hours at what is given; loads neither weights nor data."""
+    """Print parameters, FLOPs, memory, steps, and hours at the given rates. Neither weights nor data are loaded."""
     from sendvae.training.estimate import estimate
 
     found = estimate(config)
@@ -70,11 +76,11 @@ def _parts(flops: dict[str, float]) -> str:
 
 
 def flops_text(count: float) -> str:
-    """With three digits and the prefix that fits."""
+    """Return a number of FLOPs as text, with three digits and the prefix that fits."""
     power = max((p for p in PREFIXES if count >= p), default=min(PREFIXES))
     return f"{count / power:.3g} {PREFIXES[power]}FLOP"
 
 
 def time_text(hours: float) -> str:
-    """In hours, or minutes where it is less than one."""
+    """Return a time as text in hours, or in minutes if it is less than one hour."""
     return f"{hours:,.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"

@@ -55,7 +55,7 @@ def demo(
     from sendvae.extras import require
 
     require("demo", "the demo")
-    process.prepare()  # which imports what the stages need while this process does the same for itself
+    process.prepare()  # the server imports what the stages need while this process does the same for itself
     config = read_config(DemoConfig, "demo/quick" if quick else "demo/full", overrides or [])
     if minutes is not None:
         factor = minutes / FULL_MINUTES

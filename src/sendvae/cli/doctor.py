@@ -14,16 +14,16 @@ import typer
 
 from sendvae.cli.cache import CacheOption
 
-ENOUGH = 2 * 2**30  # bytes free that a demo's run and caches fit into, with room
+ENOUGH = 2 * 2**30  # free bytes, more than a demo's run and caches take
 SHOWN = ("torch", "torchvision", "timm", "transformers", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One fact of the machine.
+    """A line with one fact about the machine.
 
     Attributes:
-        fault: what is wrong with it, with the way out; empty where nothing is.
+        fault: what is wrong, and how to mend it; empty where nothing is wrong.
     """
 
     group: str
@@ -60,7 +60,7 @@ def doctor(
 
 
 def _packages() -> Iterator[Line]:
-    """Yield Python, this package, what people ask for first, and every requirement that is not met."""
+    """Yield lines on this package, Python, the packages in `SHOWN`, and every requirement that is not met."""
     from sendvae.runs import describe_environment
 
     yield Line("versions", "sendvae", f"{version('sendvae')} (commit {describe_environment()['commit']})")
@@ -71,7 +71,7 @@ def _packages() -> Iterator[Line]:
 
 
 def _requirements() -> dict[str, tuple[str, str]]:
-    """Return the installed version of every requirement, and what is wrong with it."""
+    """Return, by name of the requirement, its installed version and what is wrong with it (empty for nothing)."""
     from packaging.requirements import Requirement
 
     found: dict[str, tuple[str, str]] = {}
@@ -118,7 +118,7 @@ def _extras() -> Iterator[Line]:
 
 
 def _networks() -> Iterator[Line]:
-    """Yield, for every kind of network, those whose weights are here."""
+    """Yield a line for every kind of network, with the names of those whose weights are on this machine."""
     from sendvae.cli.models import networks
 
     kinds: dict[str, dict[str, bool]] = {}

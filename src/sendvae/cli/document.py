@@ -25,7 +25,14 @@ LEAD = (
 
 
 def write_document(chosen: Sequence[Experiment], scale: Scale, committed: Path | None, output: Path) -> None:
-    """Write what committed results say, at the scale and at whichever other one has any."""
+    """Write the document of experiments from committed results, at a scale and at all others that have results.
+
+    Args:
+        chosen: the experiments.
+        scale: the first scale of the document.
+        committed: the folder of committed results, with a folder for each scale; None: there is none.
+        output: the Markdown file to write.
+    """
     from sendvae.experiments.predictor_words import load_score_costs
     from sendvae.experiments.scale import load_scale, scale_names
     from sendvae.experiments.study import Study

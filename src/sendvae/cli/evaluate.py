@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Measure samples, reconstructions and latent spaces; compare results.", no_args_is_help=True
 )
 
-SAMPLING = "sampling."  # before changes of how a run is sampled
+SAMPLING = "sampling."  # begins the changes of how a run is sampled
 FEATURES_HELP = (
     "Feature network: inception, inception-pytorch-fid, mobilenet-v2 (works offline), dinov2-b or dinov2-l."
     " Default: the protocol's."
@@ -106,7 +106,7 @@ def generation(
         if from_run:
             from sendvae.evaluation.sample_job import samples_of_run
 
-            network = load_network(config.features, device)  # what may be missing, before what takes long
+            network = load_network(config.features, device)  # may fail, so it comes before long work
             check_reference(reference, config)
             source = str(samples_of_run(samples, drawn, device))
         result = measure_generation(source, reference, config, device, cache=cache, network=network)

@@ -129,10 +129,10 @@ def latents(
 
 
 def _known(names: list[str], gfid: list[str] | None, published: str | None) -> list[float | None]:
-    """Return the gFIDs that are known, as given or as published.
+    """Return the gFIDs of tokenizers, as given or as published, None where one is unknown.
 
     Raises:
-        UserError: both are asked for; or what is given is no number; or none is published.
+        UserError: both options are given, a given gFID is no number, or none of the tokenizers has a published one.
     """
     if published is None:
         return [_gfid(value) for value in gfid] if gfid else [None] * len(names)

@@ -1,4 +1,4 @@
-"""What the commands of `sendvae evaluate` share: their options, and how they end."""
+"""The options that the commands of `sendvae evaluate` share, and the way in which they end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEPT = f"statistics, latents and samples that were finished are kept, a result o
 
 
 def finish(result: Result | None, folder: Path) -> None:
-    """Save a result and print its table, in the one process that has it."""
+    """Save a result and print its table. Processes that have no result do nothing."""
     if result is None:
         return
     from rich.console import Console
@@ -39,5 +39,5 @@ def finish(result: Result | None, folder: Path) -> None:
 
 
 def folder_name(source: str) -> str:
-    """Return what a folder of results is called by: the last part of a path or name."""
+    """Return the last part of a path or name, without its suffix, as a part of the name of a folder."""
     return Path(source.rstrip("/")).stem.replace(":", "-")

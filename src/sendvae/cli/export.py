@@ -14,7 +14,7 @@ from sendvae.cli.hub import CARD, check_hub, push
 from sendvae.cli.names import short_name
 
 DEFAULT_FOLDER = Path("exports")
-# What an export may consist of; a folder with anything else is never replaced.
+# The files that an export may consist of. A folder with any other file is never replaced.
 OURS = (".md", ".json", ".safetensors", ".pt")
 PIPELINE, PIPELINE_CODE, PIPELINE_PARTS = "pipeline", "pipeline.py", ("generator", "vae")
 
@@ -117,7 +117,11 @@ def _export_pipeline(source: str, folder: Path, licence: str | None, half: bool)
 
 
 def _export_generator(source: Path, folder: Path, to: str, licence: str | None, half: bool) -> bool:
-    """Exports the generator of a diffusion run; False where `source` is none."""
+    """Export the generator of a diffusion run; return False if `source` is no such run.
+
+    Raises:
+        UserError: the generator is asked for in another layout, or in half precision.
+    """
     if not source.is_dir():
         return False
     from sendvae.errors import UserError
@@ -140,7 +144,11 @@ def _export_generator(source: Path, folder: Path, to: str, licence: str | None, 
 
 
 def _check_free(folder: Path, force: bool) -> None:
-    """Refuses to overwrite, and even with `force` replaces nothing but an earlier export."""
+    """Raise an error for a folder that holds something, unless it is an earlier export and `force` is given.
+
+    Raises:
+        UserError: the folder may not be written to.
+    """
     from sendvae.errors import UserError
 
     if folder.is_file():
@@ -165,7 +173,7 @@ def _check_free(folder: Path, force: bool) -> None:
 
 
 def _is_ours(entry: Path) -> bool:
-    """Whether a file or folder can be part of an export."""
+    """Return whether a file or folder can be part of an export."""
     if entry.is_dir() and not entry.is_symlink():
         return entry.name in PIPELINE_PARTS and all(map(_is_ours, entry.iterdir()))
     return entry.suffix in OURS or entry.name == PIPELINE_CODE
@@ -173,7 +181,7 @@ def _is_ours(entry: Path) -> bool:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Warnings about weights, without the line of code that Python prints beside them."""
+    """Print warnings of the block as lines, without the line of code that Python shows with them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield

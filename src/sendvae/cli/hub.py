@@ -1,4 +1,4 @@
-"""What `sendvae export` checks, lists and uploads for --push-to-hub."""
+"""The checks and the upload of `sendvae export --push-to-hub`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ CARD = "README.md"
 
 
 def check_hub(repository: str | None, private: bool, dry_run: bool) -> None:
-    """Say what would hinder an upload before anything is written.
+    """Check that an upload can work before anything is written.
 
     Raises:
-        UserError: no name of a repository, nobody logged in, no hub; or options without a repository.
+        UserError: the repository's name is none, nobody is logged in, the hub does not answer, or options of the
+            upload are given without a repository.
     """
     if repository is None:
         if private or dry_run:
@@ -30,10 +31,10 @@ def check_hub(repository: str | None, private: bool, dry_run: bool) -> None:
 
 
 def push(folder: Path, repository: str | None, private: bool, dry_run: bool) -> None:
-    """Upload an export that states its licence, or list what would be uploaded; nothing without a repository.
+    """Upload an export that states its licence, or with `dry_run` only list its files. Do nothing without a repository.
 
     Raises:
-        UserError: no licence, or the hub refuses.
+        UserError: the export states no licence, or the hub refuses the upload.
     """
     if repository is None:
         return
@@ -57,7 +58,7 @@ def push(folder: Path, repository: str | None, private: bool, dry_run: bool) -> 
 
 
 def _states_licence(card: Path) -> bool:
-    """Whether the header of a model card names a licence, as the hub reads it."""
+    """Return whether the header of a model card names a licence, as the hub reads it."""
     lines = card.read_text().splitlines()
     header = lines[1 : lines.index("---", 1)] if lines[:1] == ["---"] and "---" in lines[1:] else []
     return any(line.startswith("license:") for line in header)

@@ -33,7 +33,7 @@ from sendvae.errors import UserError
 
 
 class _Commands(TyperGroup):
-    """All commands, of which none ends without a word when it is interrupted."""
+    """All commands. Each of them ends with a message when it is interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command that is asked for."""

@@ -41,14 +41,14 @@ UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 @dataclass(frozen=True)
 class Row:
-    """One network of any of the registries.
+    """A network of one of the registries.
 
     Attributes:
-        parameters: of the network.
-        files: of its weights, as their makers name them.
-        size: bytes; on this machine if they are there, else as published, None if neither is known.
-        here: where the weights are on this machine, if they are.
-        abilities: of a tokenizer: "score" (and generate in it), "train", "export".
+        parameters: the number of the network's parameters.
+        files: the files of its weights, as their makers name them.
+        size: the bytes of the weights on this machine, else the published ones; None if neither is known.
+        here: the path of the first file of the weights on this machine; None if they are not here.
+        abilities: what can be done with a tokenizer: "score" (and generate in it), "train", "export".
     """
 
     kind: str
@@ -124,10 +124,10 @@ def networks() -> Iterator[tuple[str, str, tuple[Weights, ...]]]:
 
 
 def _weights_of(name: str) -> tuple[Weights, ...]:
-    """Return what there is to fetch of a network.
+    """Return the weights of a network to fetch.
 
     Raises:
-        UserError: unknown name.
+        UserError: there is no network of this name.
     """
     from sendvae.registry import unknown_name
     from sendvae.tokenizers.sources import weights_of
@@ -175,7 +175,7 @@ def _show(rows: list[Row]) -> None:
             text.rjust(width) if i in (1, 2) else text.ljust(width)
             for i, (text, width) in enumerate(zip(_cells(row), widths, strict=True))
         )
-        # The source comes last and may run over: addresses are for copying.
+        # The source comes last and is never shortened, since people copy it.
         typer.echo(f"  {name}  {parameters}  {size}  {here}  {licence}  {row.source}")
     typer.echo(
         "\nsizes: on this machine, else as published; ~ is the network in float32, files may hold more"

@@ -1,4 +1,4 @@
-"""What to call something that a path, a name or a hub address stands for."""
+"""Short names for the things that paths, names or hub addresses stand for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ EXPORTED = "tokenizer"  # the folder inside a run; the run gives the name
 
 
 def short_name(source: str) -> str:
-    """Return the last part of a name or address; of a run's inner folder or checkpoint, with the run's name."""
+    """Return the last part of a name or address.
+
+    The folder of the tokenizer inside a run has the run's name, and a checkpoint has both its run's and its own.
+    """
     path = Path(source)
     if not path.exists():
         return source.rstrip("/").rpartition("/")[2].rpartition(":")[2]

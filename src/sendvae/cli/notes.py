@@ -1,4 +1,4 @@
-"""Warnings as lines for people: without the place in the code that Python prints beside them."""
+"""Warnings as notes for users, without the place in the code that Python prints with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Write every warning inside as "note: ..." to stderr, each of them once."""
+    """Write every warning of the block once to stderr, as "note: ..."."""
 
     def show(
         message: Warning | str,

@@ -1,4 +1,4 @@
-"""Where a result of `sendvae evaluate` goes: named by its inputs, never over a result of others."""
+"""The folder of a result of `sendvae evaluate`. Its name depends on the inputs, and results of others stay."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def output_folder(
     force: bool,
     also: Sequence[str] = (),
 ) -> Iterator[Path]:
-    """Yield the folder of a result after it was tried; leave it named by what went into the result.
+    """Yield the folder of a result, which can be written. After the block, record the inputs beside the result.
+
+    Without `force`, an earlier result that was measured on data which have changed since is kept beside the new one.
 
     Args:
         kind: the kind of the evaluation.
-        name: readable, for the default folder.
-        sources: paths and names of everything that is read.
+        name: a readable part of the name of the default folder.
+        sources: the paths and names of everything that is read.
         config: the protocol.
-        output: as the user gave it.
-        force: whether a result of other inputs there may be replaced.
-        also: what else the result depends on.
+        output: the folder that the user gave; None: a default folder below `runs/evaluate`.
+        force: whether a result of other inputs in the folder may be replaced.
+        also: further values that the result depends on.
 
     Raises:
         UserError: the folder cannot be written, or it holds a result of other inputs.
@@ -49,7 +51,7 @@ def output_folder(
     }
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
     folder = output or DEFAULT / f"{kind}-{name}-{digest}"
-    if os.environ.get("RANK", "0") != "0":  # of processes that evaluate together the main one writes
+    if os.environ.get("RANK", "0") != "0":  # only the main one of processes that evaluate together writes
         yield folder
         return
     from sendvae.runs import remove_empty, say, try_folder
@@ -94,14 +96,14 @@ def _text(path: Path) -> str | None:
 
 
 def _content(result: str) -> list[str]:
-    """The digests of everything that a result was measured on."""
+    """Return the digests of everything that a result was measured on."""
     document = json.loads(result)
     inputs = [*document["inputs"].values(), *(subject["input"] for subject in document["subjects"])]
     return [given["digest"] for given in inputs]
 
 
 def _located(source: str) -> str:
-    """The same for a file or folder wherever the command is given."""
+    """Return the absolute path of a file or folder, so that the working folder makes no difference; a name as it is."""
     return str(Path(source).resolve()) if Path(source).exists() else source
 
 

@@ -1,4 +1,4 @@
-"""What `sendvae reproduce --dry-run` says."""
+"""The output of `sendvae reproduce --dry-run`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def print_plan(study: Study, tflops: float) -> None:
-    """Print cells, what they cost, what is there and what is missing; computes and fetches nothing.
+    """Print the cells of a study, their costs, and what is there or missing. Nothing is computed or fetched.
 
     Args:
-        tflops: sustained TFLOP/s of one device.
+        study: the study.
+        tflops: the sustained TFLOP/s of one device.
     """
     from sendvae.experiments.study import lacking_texts
 
@@ -46,7 +47,7 @@ def print_plan(study: Study, tflops: float) -> None:
 
 
 def _print_costs(study: Study, tflops: float) -> None:
-    """By kind of stage, of those that are not finished."""
+    """Print the costs of the stages that are not finished, by kind of stage."""
     from sendvae.experiments.costs import Costs, stages_of
 
     config, costs, done = study.scale.config, Costs(), study.finished_stages()

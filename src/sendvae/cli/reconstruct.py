@@ -71,7 +71,11 @@ def reconstruct(
 
 
 def _titles(sources: list[str]) -> dict[str, str]:
-    """What to write over each tokenizer's column: its short name, or all of it where two have the same."""
+    """Return the source of each tokenizer by its title: the short name, or the whole one where two are the same.
+
+    Raises:
+        UserError: a tokenizer is given twice.
+    """
     from sendvae.errors import UserError
 
     repeated = [source for source, count in Counter(sources).items() if count > 1]

@@ -160,10 +160,10 @@ def reproduce(
 
 
 def _hold(run: Path | None, scale: str, pause: bool, resume: bool) -> None:
-    """Pause what runs in a folder, or let it go on.
+    """Pause the stages that run in a folder, or let them go on.
 
     Raises:
-        UserError: both are asked for; no such scale, or no experiment in the folder.
+        UserError: both options are given, there is no such scale, or the folder holds no experiment.
     """
     from sendvae.experiments import runner
     from sendvae.experiments.scale import load_scale
@@ -188,7 +188,11 @@ def _run(
     publish: bool,
     launcher: Callable[[Path], AbstractContextManager[Launcher]],
 ) -> None:
-    """Run what is wanted, draw the page, and say what came out."""
+    """Run the wanted cells of a study, draw the page, and print the results.
+
+    Raises:
+        UserError: no cell can be run, and none has a result.
+    """
     from sendvae.cli.stopping import AGAIN, graceful
     from sendvae.experiments.schedule import StagesFailed
     from sendvae.experiments.study import lacking_texts
@@ -244,10 +248,12 @@ def _run(
 
 
 def _committed(results: Path | None, scale: str) -> Path | None:
-    """The folder of committed results: the one that is named, else that of a clone, from inside or outside of it.
+    """Return the folder of committed results: the named one, else that of the clone; None if there is none.
+
+    The clone is the working folder, or the one that holds this package.
 
     Raises:
-        UserError: the named one is no folder, or that of a scale in it.
+        UserError: the named folder, or that of the scale in it, is a file.
     """
     if results is not None:
         for folder in (results, results / scale):
@@ -263,10 +269,10 @@ def _committed(results: Path | None, scale: str) -> Path | None:
 
 
 def _seconds(text: str) -> float:
-    """Of "90m" or "2h".
+    """Return the seconds of a duration such as "90m" or "2h".
 
     Raises:
-        UserError: it is no duration.
+        UserError: the text is no duration.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
     if found is None or float(found[1]) == 0:

@@ -1,4 +1,4 @@
-"""The roof over every command: whatever is raised below it ends as a message, an exit code, and never a traceback."""
+"""The roof over every command. An error that reaches it ends the process with a message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sendvae import __version__
 from sendvae.errors import UserError
 from sendvae.faults import fault_of
 
-UNKNOWN = 1  # exit code of what nobody has thought of
+UNKNOWN = 1  # the exit code of errors that nobody has thought of
 
 
 @dataclass
 class Roof:
-    """What an error is shown as.
+    """The way in which an error is shown.
 
     Attributes:
-        traceback: whether Python's own account is shown, too.
-        tried: the command, as "sendvae data prepare".
+        traceback: whether Python's traceback is shown, too.
+        tried: the command, such as "sendvae data prepare".
     """
 
     traceback: bool = False
     tried: str = "sendvae"
 
     def cover(self, command: Callable[[], None]) -> None:
-        """Call the command; end the process with a message where it raises.
+        """Call a command, and end the process with a message if it raises an error.
 
-        Exit codes: 2 for what the user can mend, 1 for the machine's faults and for what is unknown.
+        The exit code is 2 for errors that the user can mend, and 1 for faults of the machine and for unknown errors.
         """
         _print_any_name()
         try:
@@ -45,7 +45,7 @@ class Roof:
             sys.exit(self._say(error))
 
     def _say(self, error: Exception) -> int:
-        """Write the message; return the exit code."""
+        """Write the message of an error, and return the exit code."""
         full = "".join(traceback.format_exception(error))
         known = fault_of(error, self.tried)
         if self.traceback:
@@ -57,7 +57,7 @@ class Roof:
         return UNKNOWN
 
     def _unknown(self, error: Exception, full: str) -> UserError:
-        """One line, and where the rest is."""
+        """Return a message for an unknown error: its first line, and where the whole text is."""
         line = str(error).strip().partition("\n")[0]
         try:
             kept = _save(full)
@@ -73,10 +73,10 @@ class Roof:
 
 
 def _save(full: str) -> str:
-    """Write the account of an error into the temporary folder, or the user's own; return where.
+    """Write the full text of an error into the temporary folder, or the user's state folder; return where it is.
 
     Raises:
-        OSError: neither can be written.
+        OSError: neither folder can be written.
     """
     text = f"sendvae {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
     text += f"{sys.argv}\n\n{full}"
@@ -97,7 +97,7 @@ def _write(folder: Path, text: str) -> str:
 
 
 def _print_any_name() -> None:
-    """Let a name that the terminal's encoding lacks be printed with escapes instead of ending the command."""
+    """Print characters that the terminal's encoding lacks with escapes from now on, instead of ending the command."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

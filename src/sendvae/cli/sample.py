@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sendvae.evaluation.diffusion_model import DiffusionModel
 
 NPZ, PICTURE = ".npz", ".png"
-FILES = (".png", ".jpg", ".jpeg", ".webp", ".npy", ".zip", ".tar")  # no names of folders
+FILES = (".png", ".jpg", ".jpeg", ".webp", ".npy", ".zip", ".tar")  # a name of a folder ends in none of these
 
 
 def sample(
@@ -160,14 +160,18 @@ def sample(
 
 
 def _yaml(value: object) -> str:
-    """A value as it stands in YAML: a class number stays a string."""
+    """Return a value as YAML, in quotes if it is a string, so that a class number stays a string."""
     import json
 
     return json.dumps(value)
 
 
 def _rows_of_grid(grid: str | None, changes: list[str]) -> int | None:
-    """Return the rows of the grid, and add its number of images to the changes."""
+    """Return the rows of the grid, and add its number of images to the changes; None without a grid.
+
+    Raises:
+        UserError: the grid is no size, or the number of images is given, too.
+    """
     if grid is None:
         return None
     found = re.fullmatch(r"([1-9]\d*)[xX×]([1-9]\d*)", grid)
@@ -180,7 +184,7 @@ def _rows_of_grid(grid: str | None, changes: list[str]) -> int | None:
 
 
 def _with_file_length(config: SampleConfig, changes: Sequence[str]) -> SampleConfig:
-    """Where labels are a file and nobody said how many images, as many as it has labels."""
+    """Return the settings with as many images as a file of labels has, if labels are a file and no number is given."""
     path = Path(config.labels)
     if any(change.startswith("images=") for change in changes) or not path.is_file():
         return config

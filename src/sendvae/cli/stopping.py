@@ -1,4 +1,4 @@
-"""Turns a command that a signal ended into a message and an exit code."""
+"""The messages and exit codes of commands that a signal ends."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ AGAIN = "run the same command again to go on"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as Python raises it for Ctrl-C."""
+    """The exception that is raised at SIGTERM, as Python raises its parent at Ctrl-C."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM, and `KeyboardInterrupt` at SIGINT, so that files that are half written are removed.
+    """Raise `Terminated` at SIGTERM and `KeyboardInterrupt` at SIGINT, so that half-written files are removed.
 
-    The latter also where SIGINT was ignored when the process began, as shells without job control do for what they
-    start in the background.
+    `KeyboardInterrupt` is raised even if SIGINT was ignored when the process began: shells without job control ignore
+    it for what they start in the background.
 
-    Not in one of several processes: it may wait for another one that is gone, where Python cannot raise. Once the
-    command has ended, neither signal disturbs how Python ends.
+    Nothing is changed in one of several processes: it may wait for another one that is gone, where Python cannot raise.
+    Once the command has ended, neither signal disturbs how Python ends.
     """
     if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
         yield
@@ -38,7 +38,7 @@ def terminable() -> Iterator[None]:
     own = os.getpid()
 
     def end(_signum: int, _frame: FrameType | None) -> NoReturn:
-        if os.getpid() != own:  # a child that was forked; its parent says what there is to say
+        if os.getpid() != own:  # a forked child ends without a message, which its parent prints
             os._exit(TERMINATED)
         raise Terminated
 
@@ -53,7 +53,7 @@ def terminable() -> Iterator[None]:
 
 
 def _end_undisturbed(own: int) -> None:
-    """Ignore both signals from here on: all is done, and unloading what was imported takes a second."""
+    """Ignore both signals from here on: the work is done, and unloading the imported modules takes a second."""
     if os.getpid() == own:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -61,10 +61,10 @@ def _end_undisturbed(own: int) -> None:
 
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """End the process at Ctrl-C (130) and SIGTERM (143), with what was kept and how to go on.
+    """End the process at Ctrl-C (exit code 130) or SIGTERM (143) with a message.
 
     Args:
-        kept: what lies on the disk then, as the second half of a sentence.
+        kept: what was kept and how to go on, as the second half of a sentence.
     """
     try:
         yield
@@ -76,12 +76,13 @@ def interruptible(kept: str) -> Iterator[None]:
 
 @contextmanager
 def graceful(kept: str = f"checkpoints and caches that were finished are kept; {AGAIN}") -> Iterator[None]:
-    """Of work with checkpoints: 143 for SIGTERM, 130 for Ctrl-C, 0 at the end of its time, once they are written.
+    """End the process after work that was stopped and has written its checkpoints.
 
-    A training that learned nothing ends with 1.
+    The exit code is 143 for SIGTERM, 130 for Ctrl-C and 0 at the end of the given time. A training that learned
+    nothing ends with 1.
 
     Args:
-        kept: of a signal before the training has begun, or of a second one.
+        kept: the message for a signal before the training has begun, or for a second one, as in `interruptible`.
     """
     from sendvae.training import NothingTrained, Stopped
 

@@ -11,10 +11,10 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def limit_threads(threads: int) -> None:
-    """Let this process, and those that it starts, compute with so many threads each.
+    """Limit the threads of this process, and of each that it starts.
 
     Raises:
-        UserError: there are fewer cores.
+        UserError: there are fewer cores than threads.
     """
     check_threads(threads, "--threads")
     os.environ.update(dict.fromkeys(VARIABLES, str(threads)))  # libraries read them when they are loaded

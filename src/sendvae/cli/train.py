@@ -210,7 +210,11 @@ def _shown(
     dry_run: bool,
     assumptions: Assumptions,
 ) -> bool:
-    """Print the configuration, or what it costs, if that is all that was asked for; return whether it was."""
+    """Print the configuration or its costs if only these are asked for; return whether they are.
+
+    Raises:
+        UserError: assumptions are given without `dry_run`.
+    """
     from sendvae.config import to_yaml
 
     if print_config:
@@ -226,7 +230,7 @@ def _shown(
 
 
 def _default_run(config: str, tokenizer: str | None = None) -> Path:
-    """runs/PRESET; of a generator runs/PRESET-TOKENIZER, so that those of several tokenizers lie apart."""
+    """Return `runs/PRESET`, or for a generator `runs/PRESET-TOKENIZER`, so that each tokenizer has a folder."""
     path = Path(config)
     name = path.stem if path.suffix in (".yaml", ".yml") else path.name
     return Path("runs") / path.parent / (name if tokenizer is None else f"{name}-{short_name(tokenizer)}")
