@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def download(package: str, folder: Path) -> Path:
-    """Fetches one pinned npm archive, unless it is there, and checks its hash."""
+    """Fetch one pinned npm archive unless it is there, check its SHA-512, and return its path."""
     version, expected = PACKAGES[package]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{package.lstrip('@').replace('/', '-')}-{version}.tgz"
@@ -123,7 +123,7 @@ def download(package: str, folder: Path) -> Path:
 
 
 def read_art(archives: dict[str, Path]) -> list[dict]:
-    """One record per maker and emoji variant: pixels and what emoji-datasource says of it."""
+    """Return a record for each maker and emoji variant, with its pixels and its entry of emoji-datasource."""
     with tarfile.open(archives["emoji-datasource-google"]) as tar:
         entries = json.loads(read(tar, "package/emoji.json"))
     variants = {}
@@ -156,13 +156,13 @@ def read(tar: tarfile.TarFile, name: str) -> bytes:
 
 
 def normalise(unified: str) -> str:
-    """One spelling of a code point sequence: upper case, no padding, no presentation selector."""
+    """Return one spelling of a code point sequence: upper case, without padding and presentation selectors."""
     parts = [part.lstrip("0") for part in unified.upper().split("-")]
     return "-".join(part for part in parts if part != "FE0F")
 
 
 def concept(entry: dict) -> str:
-    """What all skin-tone, gender and direction variants of an emoji share."""
+    """Return the code points that all skin-tone, gender and direction variants of an emoji share."""
     parts = [
         PEOPLE.get(part, part) for part in entry["unified"].upper().split("-") if part not in VARIANT_MARKS
     ]
@@ -170,14 +170,14 @@ def concept(entry: dict) -> str:
 
 
 def compose(data: bytes) -> Image.Image:
-    """On white, 64x64 RGB."""
+    """Return artwork on white as 64x64 RGB."""
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
     return image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
 def splits_of(records: list[dict]) -> dict[str, str]:
-    """Concept -> split, 60 / 20 / 20 of the images of every subcategory; which concepts, a hash decides."""
+    """Return the split of each concept. Splits have 60 / 20 / 20 % of every subcategory's images, drawn by a hash."""
     sizes = Counter(concept(r["entry"]) for r in records)
     stratum = {concept(r["entry"]): r["entry"]["subcategory"] for r in records}
     splits: dict[str, str] = {}
@@ -194,7 +194,10 @@ def splits_of(records: list[dict]) -> dict[str, str]:
 
 
 def describe(records: list[dict]) -> list[dict]:
-    """Encodes each image, then adds key, split, class and attributes (measured on the encoded pixels)."""
+    """Encode each image, and add key, split, class and attributes, which are measured on the encoded pixels.
+
+    Return the records by split, in an order that a hash gives.
+    """
     errors = []
     splits = splits_of(records)
     for record in records:
@@ -227,7 +230,7 @@ def attributes(record: dict, pixels: np.ndarray) -> dict[str, bool]:
 
 
 def colours(pixels: np.ndarray) -> dict[str, bool]:
-    """Which colours cover at least a fifth of the artwork (pixels that are not background white)."""
+    """Return, for each colour, whether it covers at least a fifth of the artwork (the pixels that are not white)."""
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV"), float)
     hue, saturation, value = hsv[..., 0] * 360 / 255, hsv[..., 1] / 255, hsv[..., 2] / 255
     art = ~((saturation < 0.06) & (value > 0.94))
@@ -255,7 +258,7 @@ def colours(pixels: np.ndarray) -> dict[str, bool]:
 
 
 def write(records: list[dict], output: Path) -> None:
-    """Shards, attribute table and licences."""
+    """Write the shards, the table of attributes and the licences."""
     counts = {split: Counter() for split in ("train", "val", "test")}
     for record in records:
         counts[record["split"]].update(name for name, value in record["attributes"].items() if value)

@@ -3,8 +3,9 @@
     python -m tools.curves --control RUN... --contender RUN... --at IMAGES... [--images N] [--to FOLDER]
 
 The first kept checkpoint from each number of training images on is sampled with and without guidance, from the same
-noise and labels, and held against the embedded images; what a run has not reached is left out. A point that is in the file already is not measured again, and
-the file is written after every point. Runs of one model are told apart by their seeds.
+noise and labels, and held against the embedded images; what a run has not reached is left out. A point that is in the
+file already is not measured again, and the file is written after every point. Runs of one model are told apart by
+their seeds.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ CACHE = Path("runs/cache")
 
 
 def measure(control: list[Path], contender: list[Path], at: list[int], images: int, folder: Path) -> Curves:
-    """Measure what is missing; return all curves.
+    """Measure the points that are missing; return all curves.
 
     Args:
-        control, contender: runs, a seed each.
-        at: numbers of training images, in the order in which they are measured.
-        images: samples of a point.
+        control, contender: the runs of the two models, one for each seed.
+        at: the numbers of training images, in the order in which they are measured.
+        images: the number of samples of a point.
         folder: the folder of the file.
     """
     sampling = load_config(SampleConfig, "sample/paper", _sampling(images))
@@ -75,12 +76,12 @@ def _empty(
 
 
 def _model(run: Path) -> str:
-    """The name without the seed: "demo-sit-send-0" is a run of "demo-sit-send"."""
+    """Return the name of a run without its seed: "demo-sit-send-0" is a run of "demo-sit-send"."""
     return run.name.rpartition("-")[0]
 
 
 def _milestone(run: Path, reached: int) -> list[Checkpoint]:
-    """Return the first checkpoint from so many images on; nothing where there is none."""
+    """Return a list of the first checkpoint that has seen at least so many images; empty if there is none."""
     checkpoints = map(open_checkpoint, sorted(RunFolder(run).checkpoints.glob("step-*")))
     return [one for one in checkpoints if one.images_seen >= reached][:1]
 

@@ -13,7 +13,7 @@ TOGETHER = re.compile(
 
 
 def apart(text: str) -> str:
-    """Give each name of such a line its own line, with the same text."""
+    """Return a docstring in which each name of an "a, b: text" line has its own line, with the same text."""
     return TOGETHER.sub(
         lambda found: "\n".join(
             f"{found['indent']}{name}:{found['text']}" for name in found["names"].split(", ")
@@ -23,7 +23,7 @@ def apart(text: str) -> str:
 
 
 class DocstringLists(Extension):
-    """Part the lines of every docstring that is collected."""
+    """The extension, which rewrites every docstring that is collected."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Rewrite the docstring of an object before it is parsed."""

@@ -36,8 +36,8 @@ def ship(source: Path, name: str, package: Path = PACKAGE) -> Path:
     """Write the folder of shipped weights of a finished run, whole or not at all; return it.
 
     Raises:
-        ValueError: another kind of run.
-        FileExistsError: weights of that name are there.
+        ValueError: the run is of another kind.
+        FileExistsError: weights of that name are there already.
     """
     run = RunFolder(source)
     config = run.configuration()
@@ -63,7 +63,7 @@ def ship(source: Path, name: str, package: Path = PACKAGE) -> Path:
 
 @contextmanager
 def _saved(run: RunFolder, config: dict[str, Any], card: dict[str, Any]) -> Iterator[Path]:
-    """Yield a folder with the weights in half precision, which is gone afterwards."""
+    """Yield a folder with the weights in half precision, which is removed after the block."""
     folder = run.path / "shipped"
     try:
         if config["kind"] == "tokenizer":

@@ -69,7 +69,7 @@ def generator_rows() -> list[Sequence[str]]:
 
 
 def write(readme: Path = README) -> None:
-    """Replace what stands between the marks."""
+    """Replace the text between the marks of the README."""
     before, _, rest = readme.read_text().partition(BEGIN)
     readme.write_text(before + tables() + rest.partition(END)[2])
 

@@ -1,4 +1,4 @@
-"""A deliberate fault, and the file with it."""
+"""Deliberate faults, and the files with them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault.
+    """A deliberate fault.
 
     Attributes:
-        name: the name of the command line.
+        name: the name on the command line.
         fault: what the changed code does, as a sentence.
-        file: below `src/sendvae`.
-        old, new: the text and what takes its place.
+        file: the path of the file below `src/sendvae`.
+        old, new: a text that the file has exactly once, and the text that takes its place.
         tests: files or node ids below `tests`, of which one must fail.
     """
 

@@ -19,7 +19,7 @@ from tools.mutants.mutant import ROOT, Mutant, mutated
 PARTS = ("src", "tests", "tools", "pyproject.toml")  # of the copy
 TIMEOUT = 900  # seconds of a mutant's tests
 TESTS_FAILED = 1  # pytest's exit code; higher ones are mistakes in the call
-# What most tests import is imported once: every process of tests is a copy of one that has done so.
+# What most tests import is imported once, by the process that all processes of tests are forked from.
 WARM = ("torch", "torchvision", "scipy.stats", "sklearn", "PIL.Image", "pydantic", "yaml")
 FORKS = get_context("forkserver")
 
@@ -42,7 +42,7 @@ def run_tests(root: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> tup
 
 
 def _pytest(root: Path, tests: Sequence[str], output: Path) -> None:
-    """Become a run of pytest in `root`, whose package comes before the installed one."""
+    """Run pytest in `root` and end this process with its exit code. The package of `root` hides the installed one."""
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -52,7 +52,7 @@ def _pytest(root: Path, tests: Sequence[str], output: Path) -> None:
     sys.path[:0] = [str(root / "src"), str(root)]
     import pytest
 
-    named = all("::" in test for test in tests)  # then slow ones run, too
+    named = all("::" in test for test in tests)  # slow tests run, too, if all tests are named one by one
     marks = ["-m", ""] if named else []
     code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *marks, *(f"tests/{test}" for test in tests)])
     sys.stdout.flush()
@@ -61,7 +61,7 @@ def _pytest(root: Path, tests: Sequence[str], output: Path) -> None:
 
 @contextmanager
 def copy_of(root: Path) -> Iterator[Path]:
-    """Give a copy of the tree that may be changed."""
+    """Yield the folder of a copy of the tree, which may be changed and is removed after the block."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         for part in PARTS:
             source, target = root / part, Path(folder) / part
@@ -82,11 +82,12 @@ def run(mutants: Sequence[Mutant], timeout: float = TIMEOUT, jobs: int = 1) -> l
     """Run every mutant's tests on a copy with its fault; print each one's fate, and return the survivors' names.
 
     Args:
-        timeout: seconds of a mutant's tests.
-        jobs: mutants at a time.
+        mutants: the mutants.
+        timeout: the seconds that a mutant's tests may take.
+        jobs: the number of mutants at a time.
 
     Raises:
-        ValueError: a mutant is stale, names no test, or breaks the import; its tests fail without it.
+        ValueError: a mutant is stale, names no test, or breaks the import; or tests fail without any fault.
     """
     FORKS.set_forkserver_preload(list(WARM))
     survivors = []

@@ -1,4 +1,4 @@
-"""Runs what the record lacks; see the package."""
+"""Runs the trials that the record lacks (see the package)."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ TOLD = "failures.txt"
 
 
 class Harness:
-    """What is left to try.
+    """The trials that are left.
 
     Args:
-        record: of what was tried.
-        folder: where commands work.
-        only: text in the names of stages, mishaps and kinds that are tried.
+        record: the record of all trials.
+        folder: the folder in which commands work.
+        only: a text; trials whose stage, mishap or kind of input has it in its name are made.
     """
 
     def __init__(self, record: Record, folder: Path, only: str) -> None:
         self.record, self.folder, self.only = record, folder, only
 
     def run(self, jobs: int) -> None:
-        """Try all of it, so many stages or kinds of input side by side."""
+        """Make all trials that are left, with `jobs` stages or kinds of input side by side."""
         made = given(self.folder / "given")
         with (
             ThreadPoolExecutor(jobs) as pool,
-            # A process for each kind: its commands run in that, and change its working folder.
+            # Each kind of input has a process: its commands run in that process, and change its working folder.
             ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as apart,
         ):
             unbroken = functools.cache(lambda stage: Unbroken(stage, made, self._place(stage, "unbroken")))
@@ -59,7 +59,7 @@ class Harness:
                 one.result()
 
     def befall(self, stage: Stage, mishaps: Iterable[Mishap], unbroken: Callable[[Stage], Unbroken]) -> None:
-        """Let mishaps that are left befall a stage."""
+        """Try some mishaps with a stage, those that are left."""
         for mishap in mishaps:
             if not mishap.meets(stage) or not self._wants(mishap.name, stage.name, mishap.cases):
                 continue

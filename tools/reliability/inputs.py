@@ -10,7 +10,7 @@ from tests.faults.kinds import KINDS
 
 MEMORY = (
     16 * 2**30
-)  # bytes of addresses, so that an input that asks for all memory fails before the machine does
+)  # bytes of address space, so that an input that asks for all memory fails before the machine does
 
 
 def tried_inputs(name: str, folder: Path) -> tuple[int, int, list[str]]:

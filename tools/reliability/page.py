@@ -17,7 +17,7 @@ NONE = "–"
 
 
 def figures(path: Path = RECORD) -> str:
-    """Return Markdown: what was tried in a sentence, the mishaps, their cases in each stage, the inputs."""
+    """Return the figures as Markdown: a sentence on all trials, the mishaps, their cases in each stage, the inputs."""
     document = json.loads(path.read_text())
     rows = {(row["what"], row["stage"]): Row(**row) for row in document["rows"]}
     parts = [
@@ -53,7 +53,7 @@ def _sentence(rows: Sequence[Row], machines: Sequence[Machine]) -> str:
 
 
 def _mishaps(rows: dict[tuple[str, str], Row]) -> list[str]:
-    """A row for each mishap: its promise, and the sums over the stages."""
+    """Return the table of mishaps, with a row for each: its promise, and the sums over the stages."""
     lines = [
         "",
         "| what happens | what is promised | cases | left finished parts | broken |",
@@ -69,7 +69,7 @@ def _mishaps(rows: dict[tuple[str, str], Row]) -> list[str]:
 
 
 def _stages(rows: dict[tuple[str, str], Row]) -> list[str]:
-    """A row for each stage, a column for each mishap: its cases."""
+    """Return the table of cases, with a row for each stage and a column for each mishap."""
     lines = [
         "",
         "Cases of each stage; in brackets those in which a promise was broken:",
@@ -90,7 +90,7 @@ def _cell(row: Row | None) -> str:
 
 
 def _inputs(rows: dict[tuple[str, str], Row]) -> list[str]:
-    """A row for each kind of damaged input."""
+    """Return the table of damaged inputs, with a row for each kind."""
     lines = [
         "",
         "Damaged inputs, all different:",

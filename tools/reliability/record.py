@@ -1,4 +1,4 @@
-"""What the harness has tried, and what came of it: docs/results/reliability.json."""
+"""The record of the harness's trials and their outcomes: docs/results/reliability.json."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ FACTS = ("processor", "cores", "memory_gib", "python", "torch")  # of the machin
 
 @dataclass(frozen=True)
 class Row:
-    """One mishap to one stage, or one kind of damaged input.
+    """The trials of one mishap with one stage, or of one kind of damaged input.
 
     Attributes:
         what: the mishap, or the kind of input.
-        stage: that it befell; empty for an input.
-        cases: that were tried.
+        stage: the stage; empty for an input.
+        cases: the number of cases that were tried.
         good: of a mishap, the cases that left finished parts to go on from; of an input, those that were refused.
-        files: that were compared with the undisturbed ones after each case.
-        failures: cases in which what is promised did not hold.
-        date, version: when, and of which version.
-        machine: on which of the record's machines.
+        files: the number of files that were compared with the undisturbed ones after each case.
+        failures: the number of cases in which a promise did not hold.
+        date, version: the date of the trials, and the version of the package.
+        machine: the number of the machine among those of the record.
     """
 
     what: str
@@ -45,18 +45,19 @@ class Row:
 
 
 class Record:
-    """The rows so far; several threads may add some.
+    """The rows so far, to which several threads may add.
 
     Args:
         path: the path of the record.
-        anew: forget the rows that are there.
-        beside: keep the rows of other machines, and name their machines.
+        anew: whether to forget the rows that are there.
+        beside: whether to keep the rows of other machines.
 
     Attributes:
-        machines: on which rows were made; each row says on which one.
+        machines: the machines on which the rows were made.
+        rows: the rows by mishap or kind of input, and stage.
 
     Raises:
-        ValueError: there are rows of another machine, which were neither to be forgotten nor to be kept.
+        ValueError: there are rows of another machine, and neither `anew` nor `beside` is given.
     """
 
     def __init__(self, path: Path = RECORD, anew: bool = False, beside: bool = False) -> None:
@@ -77,12 +78,12 @@ class Record:
         self._here = self.machines.index(here)
 
     def holds(self, what: str, stage: str, cases: int) -> bool:
-        """Whether so many cases were tried, and none failed."""
+        """Return whether at least so many cases were tried, and none failed."""
         row = self.rows.get((what, stage))
         return row is not None and row.cases >= cases and not row.failures
 
     def add(self, row: Row) -> None:
-        """Keep a row of this machine, in place of an older one, on the disk at once."""
+        """Add a row of this machine in place of an older one, and write the record at once."""
         with self._lock:
             self.rows[row.what, row.stage] = replace(row, machine=self._here)
             rows = [asdict(self.rows[key]) for key in sorted(self.rows)]
