@@ -29,7 +29,7 @@ def modules() -> dict[str, ModuleType]:
 
 
 def answer(name: str, module: ModuleType, quick: bool) -> Report:
-    """Measure one."""
+    """Measure one benchmark."""
     torch.manual_seed(0)
     report = Report(name, (module.__doc__ or "").partition("\n")[0], quick)
     module.measure(report)

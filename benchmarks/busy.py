@@ -15,7 +15,7 @@ from sendvae.nn.precision import autocast, resolve_precision
 from sendvae.tokenizers import build_tokenizer
 
 BUSY, QUICK = (0, 2, 8), (0, 1)  # processes
-# Ends with the process that started it, too.
+# The program of such a process, which also ends when the one that started it does.
 WORK = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
 CPU = torch.device("cpu")
 
@@ -55,7 +55,7 @@ def measure(report: Report) -> None:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Let so many processes compute meanwhile."""
+    """Keep so many other processes computing during the block."""
     others = [subprocess.Popen([sys.executable, "-c", WORK]) for _ in range(count)]
     try:
         yield

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.harness import GIGA, Report, Row
 from sendvae.runs import CheckpointWriter, save_checkpoint
 
-SIDE = 1024  # of the matrices that the state is made of
+SIDE = 1024  # the side of the matrices that the state consists of
 REPEATS = 5
 
 

@@ -16,7 +16,7 @@ from sendvae.data.prepare import Preparation
 from sendvae.data.prepare_shard import Recipe
 
 SIDE = 256
-COUNT = 1024  # photographs: with few of them the start of the processes is what is timed
+COUNT = 1024  # photographs; with few of them the start of the processes would be timed
 
 
 def measure(report: Report) -> None:

@@ -36,11 +36,11 @@ QUICK = (("SiT-Tiny/2 with REPA", "demo/sit-tiny"),)
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a GPU sends in a step.
+    """The traffic of a GPU in a step.
 
     Attributes:
-        sent: bytes.
-        hidden: share of the computation beside which it is sent.
+        sent: the bytes that the GPU sends.
+        hidden: the share of the computation during which they can be sent.
     """
 
     sent: float
@@ -62,15 +62,19 @@ class Traffic:
 
 
 def ddp(found: Estimate, gpus: int) -> Traffic:
-    """All gradients are summed by a ring: every GPU sends 2 (n - 1) / n of them, beside the backward pass.
+    """Return the traffic of DDP, which sums all gradients in a ring during the backward pass.
 
-    Patarasu and Yuan (2009), Bandwidth optimal all-reduce algorithms.
+    Every one of n GPUs sends 2 (n - 1) / n of the bytes: Patarasu and Yuan (2009), Bandwidth optimal all-reduce
+    algorithms.
     """
     return Traffic(2 * _passed(gpus) * FLOAT * sum(network.trained for network in found.networks), BACKWARD)
 
 
 def fsdp(found: Estimate, gpus: int) -> Traffic:
-    """The generator's weights are gathered for either pass, and its gradients scattered: 3 (n - 1) / n, beside both passes."""
+    """Return the traffic of FSDP2, which gathers the generator's weights for either pass and scatters its gradients.
+
+    Every one of n GPUs sends 3 (n - 1) / n of the weights' bytes, during both passes.
+    """
     sent = 3 * _passed(gpus) * FLOAT * sum(n.parameters for n in found.networks if n.name == GENERATOR)
     return Traffic(sent, 1.0)
 
@@ -79,7 +83,7 @@ WAYS = {"DDP": ddp, "FSDP2": fsdp}
 
 
 def measure(report: Report) -> None:
-    """Count every step; joint training and tokenizers are not sharded."""
+    """Count the traffic of every step. Joint training and tokenizers are not sharded."""
     rows: list[list[str | float]] = []
     for what, preset in QUICK if report.quick else STEPS:
         config = load_step(preset, 1)
@@ -115,7 +119,7 @@ def measure(report: Report) -> None:
 
 
 def state_of(found: Estimate, way: str, gpus: int) -> float:
-    """Return the bytes of a GPU for weights, gradients, moments and averages."""
+    """Return the bytes that weights, gradients, moments and averages take on a GPU."""
     memory = replace(found, sharded=way == "FSDP2").memory(gpus)
     return sum(size for name, size in memory.items() if name != "activations")
 

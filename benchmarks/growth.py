@@ -36,15 +36,15 @@ CROPPED = ("data.size=64", "alignment.grid=4", JUDGES)
 
 @dataclass(frozen=True)
 class Curve:
-    """What is computed at growing values.
+    """A computation at growing values of one quantity.
 
     Attributes:
-        what: is computed.
-        axis: what grows.
-        arguments: of `cost` and `estimated` at a value.
-        measured, computed: values on a CPU, small ones first.
-        cost: measures one in this process.
-        estimated: counts it.
+        what: the computation, in words.
+        axis: the quantity that grows.
+        arguments: returns the arguments of `cost` and `estimated` at a value.
+        measured, computed: the values that are measured, and those that are computed, on a CPU; small ones first.
+        cost: measures the computation at a value, in the current process.
+        estimated: counts its FLOPs and bytes at a value.
     """
 
     what: str
@@ -196,7 +196,7 @@ def draw(curve: Curve, repeats: int) -> Drawn:
 
 
 def computed(estimated: Estimated, rate: float, share: float) -> Cost:
-    """Return what an estimate comes to at a rate in FLOP/s and a share of its bytes."""
+    """Return the seconds and bytes of an estimate, at a rate in FLOP/s and a share of its bytes."""
     return Cost(estimated.flops / rate, estimated.memory * share)
 
 

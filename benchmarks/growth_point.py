@@ -22,14 +22,14 @@ FLOAT = 4  # bytes
 
 
 class Cost(NamedTuple):
-    """Seconds, and bytes at the most."""
+    """The seconds of a computation, and the most bytes of memory that it takes."""
 
     seconds: float
     memory: float
 
 
 class Estimated(NamedTuple):
-    """FLOPs of what is timed, bytes that it needs, and the parameters of a network."""
+    """The FLOPs of a computation, the bytes that it needs, and the parameters of its network."""
 
     flops: float
     memory: float
@@ -37,7 +37,7 @@ class Estimated(NamedTuple):
 
 
 def take_threads(count: int) -> None:
-    """Let this process compute with so many threads."""
+    """Let this process compute with `count` threads."""
     torch.set_num_threads(count)
 
 
@@ -57,7 +57,7 @@ def cost_of_step(preset: str, batch: int, overrides: Sequence[str], repeats: int
 
 
 def estimated_step(preset: str, batch: int, overrides: Sequence[str]) -> Estimated:
-    """Return what `--dry-run` says of it."""
+    """Return the estimate of a training step, as `--dry-run` prints it."""
     found = estimate(load_step(preset, batch, overrides))
     trained = sum(network.trained for network in found.networks)
     return Estimated(found.flops_per_step, sum(found.memory().values()), trained)
@@ -71,7 +71,7 @@ def cost_of_precision_recall(images: int, repeats: int) -> Cost:
 
 
 def estimated_precision_recall(images: int) -> Estimated:
-    """Return the products of three matrices of distances, and the bytes of the features."""
+    """Return the FLOPs of three matrices of distances, and the bytes of the features."""
     return Estimated(3 * 2.0 * images**2 * FEATURES, 2.0 * images * FEATURES * FLOAT)
 
 
@@ -90,13 +90,16 @@ def cost_of_ridge(images: int, repeats: int) -> Cost:
 
 
 def estimated_ridge(images: int) -> Estimated:
-    """Return the products of a Gram matrix and of the targets, and that matrix in float64: any number of images needs it."""
+    """Return the FLOPs of a Gram matrix and of the targets, and the bytes of that matrix in float64.
+
+    The bytes do not depend on the number of images.
+    """
     flops = 2.0 * images * RIDGE_FEATURES * (RIDGE_FEATURES + ATTRIBUTES)
     return Estimated(flops, 2.0 * FLOAT * RIDGE_FEATURES**2)
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:
-    """Return the median seconds of so many calls, after one that warms up."""
+    """Return the median seconds of `repeats` calls, after one that warms up."""
     work()
     times = []
     for _ in range(repeats):
@@ -107,13 +110,16 @@ def timed(work: Callable[[], object], repeats: int) -> float:
 
 
 def begin() -> int:
-    """Return the bytes of memory that this process has now, and forget how many it had before (Linux)."""
+    """Return the bytes of memory that this process has now, and reset its peak to them (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")  # man 5 proc_pid_clear_refs
     return _of_status("VmRSS")
 
 
 def peak() -> int:
-    """Return the most bytes since then. (What getrusage says goes back to before the process was this one.)"""
+    """Return the most bytes of memory since `begin`.
+
+    The peak that getrusage gives may be from before this process became what it is.
+    """
     return _of_status("VmHWM")
 
 

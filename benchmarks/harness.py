@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved timing, the machine's facts and ceilings, a table and JSON."""
+"""The parts that all benchmarks share: interleaved timing, the machine's facts and ceilings, a table and JSON."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sendvae.runs import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 7
-SIDE = {False: 2048, True: 256}  # of the matrices of the ceilings; quick: True
+SIDE = {False: 2048, True: 256}  # the side of the matrices of the ceilings, by whether the benchmark is quick
 GIGA = 1e9
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """A comparison of our code with other code.
 
     Attributes:
-        what: is computed.
-        against: the library or straightforward code.
-        seconds, theirs: medians of interleaved repeats.
-        note: how close the two results are, or on what the comparison stands.
+        what: the computation, in words.
+        against: the library or the straightforward code that it is compared with.
+        seconds, theirs: the median seconds of our code and of the other, over interleaved repeats.
+        note: how close the two results are, or under which conditions the comparison holds.
     """
 
     what: str
@@ -44,18 +44,18 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is."""
+        """Return how many times faster our code is."""
         return self.theirs / self.seconds
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Numbers that are no comparison of two sides.
+    """A table of numbers that do not compare two sides.
 
     Attributes:
-        title: what they are, and how to read them.
-        head: of the columns.
-        rows: cells are text, or numbers, of which three digits are shown.
+        title: what the numbers are, and how to read them.
+        head: the headings of the columns.
+        rows: the rows of cells, which are texts, or numbers of which three digits are shown.
     """
 
     title: str
@@ -69,14 +69,14 @@ class Figures:
 
 @dataclass
 class Report:
-    """Answer to a question.
+    """The answer of a benchmark to its question.
 
     Attributes:
         name: the name of the module.
-        question: its first line.
+        question: the first line of its docstring.
         quick: whether sizes are those of a test, whose times mean nothing.
-        rows: comparisons.
-        figures: tables of their own.
+        rows: the comparisons.
+        figures: further tables.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Report:
         note: str = "",
         repeats: int = REPEATS,
     ) -> Row:
-        """Time both in turns, and add a row."""
+        """Time our code and the other in turns, and add a row."""
         taken = interleaved({"ours": ours, "theirs": theirs}, 1 if self.quick else repeats)
         row = Row(what, against, taken["ours"], taken["theirs"], note)
         self.rows.append(row)
@@ -170,7 +170,7 @@ def machine() -> dict[str, str | int | float]:
 
 def ceilings(quick: bool = False) -> dict[str, float]:
     """Return the GFLOP/s of a large matrix product in float32 and bf16, with the threads in use."""
-    # What the processor has no instructions for takes a hundred times as long, and is as slow in small.
+    # A format without instructions takes a hundred times as long, so it is measured with small matrices.
     bf16 = SIDE[quick or not bf16_is_native(torch.device("cpu"))]
     found = {}
     for name, dtype, side in (("fp32", torch.float32, SIDE[quick]), ("bf16", torch.bfloat16, bf16)):

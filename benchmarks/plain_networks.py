@@ -1,6 +1,6 @@
 """The networks of a step as an ordinary script has them: timm's blocks, diffusers' VAE, torch's layers; our weights.
 
-They share no code with ours, so that what is done for speed there is not done here.
+They share no code with our networks, so that nothing that we do for speed is done here.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class LPIPS(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return a distance an image."""
+        """Return a distance for each image."""
         pairs = zip(self._features(a), self._features(b), self.heads, strict=True)
         return sum(F.conv2d((x - y) ** 2, head).mean(dim=(2, 3)) for x, y, head in pairs)
 
@@ -162,7 +162,7 @@ def plain_vae(ours: Autoencoder) -> AutoencoderKL:
 
 
 def _perceptron(*widths: int) -> nn.Sequential:
-    """Linear layers with SiLU between them."""
+    """Return linear layers with SiLU between them."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.SiLU()]

@@ -20,7 +20,7 @@ Losses = dict[str, Tensor]
 
 
 class Draws(Protocol):
-    """Where a step's random numbers come from; a test gives those of our stages."""
+    """The source of a step's random numbers. A test gives the numbers of our stages."""
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Tensor: ...
     def uniform(self, name: str) -> Tensor: ...
@@ -28,7 +28,7 @@ class Draws(Protocol):
 
 @dataclass(frozen=True)
 class Fresh:
-    """Numbers of torch's own generator, for so many rows."""
+    """Random numbers of torch's own generator, for a number of rows."""
 
     rows: int
 
@@ -106,8 +106,8 @@ class PlainGenerator:
     """A step of SiT with REPA on cached latents and tokens.
 
     Args:
-        stage: whose weights it begins with.
-        precision: "bf16" for autocast, "fp32".
+        stage: the stage of ours whose weights it begins with.
+        precision: "bf16" for autocast, or "fp32".
     """
 
     def __init__(self, stage: DiffusionStage, precision: str) -> None:
@@ -129,7 +129,7 @@ class PlainGenerator:
 
 
 class _PlainVAE:
-    """What the steps of a tokenizer and of joint training share."""
+    """The parts that the steps of a tokenizer and of joint training share."""
 
     def __init__(self, stage: TokenizerStage | JointStage, precision: str) -> None:
         self.bf16, self.losses = precision == "bf16", stage.config.losses
@@ -162,7 +162,7 @@ class _PlainVAE:
         return z, reconstruction, terms
 
     def total(self, terms: Losses) -> Tensor:
-        """Return the weighted sum."""
+        """Return the weighted sum of loss terms."""
         o = self.losses
         pixels = o.reconstruction_weight * terms["reconstruction"] + o.perceptual_weight * terms["perceptual"]
         return pixels + o.kl_weight * terms["kl"] + o.adversarial_weight * terms["adversarial"]

@@ -9,7 +9,7 @@ from benchmarks.harness import Report
 from sendvae.metrics import precision_recall
 
 K = 3
-SHIFT = 0.25  # of the generated set, so that neither number is 0 or 1
+SHIFT = 0.25  # by which the generated set is shifted, so that neither number is 0 or 1
 
 
 def measure(report: Report) -> None:

@@ -48,7 +48,7 @@ class Operand:
         return cls(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
 
     def tensor(self) -> Tensor:
-        """Return one like it, of noise."""
+        """Return a tensor of noise with this place in memory."""
         last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         values = torch.randn(last + 1).to(self.dtype)
         return values.as_strided(self.shape, self.strides)
@@ -56,24 +56,24 @@ class Operand:
 
 @dataclass(frozen=True)
 class Call:
-    """One operation and what it is called with; lists are tuples, so that equal calls are found."""
+    """An operation with its arguments. Lists are made tuples, so that equal calls are found."""
 
     function: Callable[..., object]
     arguments: tuple[Any, ...]
     options: tuple[tuple[str, Any], ...]
 
     def ready(self) -> Callable[[], object]:
-        """Return the call with operands of its own."""
+        """Return a function that makes the call with operands of its own."""
         arguments = [_thawed(one) for one in self.arguments]
         options = {name: _thawed(value) for name, value in self.options}
         return lambda: self.function(*arguments, **options)
 
 
 class Recorded(TorchDispatchMode):
-    """Collect the operations of `COUNTED` that run inside, forward and backward.
+    """A mode that collects the operations of `COUNTED` that run inside, forward and backward.
 
     Attributes:
-        calls: how often each ran.
+        calls: the number of times that each operation ran with equal arguments.
     """
 
     def __init__(self) -> None:
@@ -93,12 +93,12 @@ class Recorded(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Roofline:
-    """What is left of a step.
+    """The operations of a step that bound its time.
 
     Attributes:
-        calls: its operations, ready to run, and how often each does.
-        moved: bytes that a pass over the optimiser's memory reads and writes.
-        source, target: memory for that pass.
+        calls: the operations, ready to run, each with the number of its calls.
+        moved: the bytes that a pass over the optimiser's memory reads and writes.
+        source, target: the memory for that pass.
     """
 
     calls: Sequence[tuple[Callable[[], object], int]]
@@ -108,14 +108,14 @@ class Roofline:
 
     @torch.no_grad()
     def __call__(self) -> None:
-        """Run it."""
+        """Run all operations, and the pass over the optimiser's memory."""
         for call, count in self.calls:
             for _ in range(count):
                 call()
         self._pass()
 
     def _pass(self) -> None:
-        """Copy half as many bytes as are moved: each is read and written."""
+        """Copy half as many bytes as are moved, since each is read and written."""
         floats = self.moved // (2 * FLOAT)
         while floats > 0:
             self.target[:floats].copy_(self.source[:floats])
@@ -127,7 +127,7 @@ def roofline_of(step: Callable[[], object], state: State) -> Roofline:
     with Recorded() as recorded:
         step()
     moved = moved_by(state)
-    # Of ones: pages that were never written would be mapped while they are timed.
+    # The memory is filled with ones: pages that were never written would be mapped while they are timed.
     source, target = (torch.ones(min(moved // (2 * FLOAT), PASS)) for _ in range(2))
     return Roofline([(call.ready(), count) for call, count in recorded.calls.items()], moved, source, target)
 

@@ -20,7 +20,7 @@ def measure(report: Report) -> None:
     name, batch, steps = ("SiT-Tiny/2", 2, 3) if report.quick else ("SiT-B/1", 4, 6)
     network = build_generator(name, latent_channels=32, latent_size=16, num_classes=1000).eval()
     for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)  # else a fresh generator answers zero
+        torch.nn.init.normal_(parameter, std=0.02)  # a fresh generator would answer zero
     noise, labels = torch.randn(batch, *network.latent_shape), torch.randint(1000, (batch,))
     half = copy.deepcopy(network).to(torch.bfloat16)
 

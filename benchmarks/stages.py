@@ -33,7 +33,7 @@ KINDS: dict[str, type[TrainingConfig]] = {
 GIVEN = ("loop.accumulate=1", "data.tokens=cached", "optimizer.warmup=0", "optimizer.schedule=constant")
 EMBEDDED = 64  # pixels a side of the images that ship
 CLASSES = 1000
-POSITION = 10_000  # images seen before the step: every loss of these presets is on, and no gradient share is measured
+POSITION = 10_000  # images seen before the step; every loss of these presets is on then, and no gradient share measured
 
 
 def load_step(preset: str, batch: int, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -100,5 +100,5 @@ def _random_tokenizer(source: str) -> Autoencoder:
 
 
 def _noise(count: int, size: int) -> torch.Tensor:
-    """Return uint8 images."""
+    """Return uint8 images of noise."""
     return torch.randint(256, (count, 3, size, size), dtype=torch.uint8)

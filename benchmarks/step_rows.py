@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class PlainStep(Protocol):
-    """Straightforward code of a step."""
+    """A step in straightforward code."""
 
     def step(self, batch: Batch) -> dict[str, Tensor]: ...
 

@@ -24,7 +24,7 @@ from sendvae.training import default_device
 from sendvae.training.estimate import estimate
 
 WARM_UP = 3  # steps
-PRODUCT = {"cuda": 8192, "cpu": 2048}  # side of the matrices of the ceiling
+PRODUCT = {"cuda": 8192, "cpu": 2048}  # the side of the matrices of the ceiling
 TERA = 1e12
 
 
