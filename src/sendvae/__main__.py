@@ -1,4 +1,4 @@
-"""`python -m sendvae`, where the command is not on the path."""
+"""Run the command line by `python -m sendvae`, for where `sendvae` is not on the path."""
 
 from sendvae.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The cores of this machine that a process may use."""
+"""How many CPU cores a process may use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from sendvae.errors import UserError
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: int, field: str) -> None:
-    """Refuse more threads than cores, which would wait for one another.
+    """Refuse more threads than cores, since such threads would wait for one another.
+
+    Args:
+        threads: the number of threads asked for.
+        field: the configuration field that asks for them, for the error message.
 
     Raises:
-        UserError: there are more.
+        UserError: `threads` exceeds the number of cores.
     """
     if threads > cores():
         raise UserError(

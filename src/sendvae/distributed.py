@@ -1,7 +1,7 @@
-"""Processes that train together; one process is the plain case and needs no process group.
+"""Processes that train together. A single process is the plain case and needs no process group.
 
-A launcher (`torchrun`, `accelerate launch`, a cluster's own) starts the processes and tells each its place in
-environment variables. Without them everything here answers for a single process, and nothing communicates.
+A launcher (`torchrun`, `accelerate launch`, or that of a cluster) starts the processes and tells each its rank in
+environment variables. Without them every function here answers for a single process, and nothing communicates.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ NEEDED = (RANK, LOCAL_RANK, "MASTER_ADDR", "MASTER_PORT")
 
 @contextmanager
 def process_group() -> Iterator[torch.device]:
-    """Join the launcher's process group, if there is one, and leave it at the end.
+    """Join the launcher's process group, if there is one, and leave it at the end of the block.
 
-    Yields the device of this process: its own GPU, or the CPU. Tensors on GPUs travel by NCCL, others by gloo.
+    The block gets the device of this process: its own GPU, or the CPU. Tensors on GPUs travel by NCCL, others by gloo.
 
     Raises:
         UserError: the launcher's variables are incomplete or not numbers, or it started more processes on this
@@ -72,7 +72,7 @@ def process_group() -> Iterator[torch.device]:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, counted from 0."""
     return dist.get_rank() if _grouped() else 0
 
 
@@ -87,11 +87,14 @@ def is_main() -> bool:
 
 
 def second_group() -> dist.ProcessGroup | None:
-    """Return a second group of all processes, for threads beside the training; every process must call this."""
+    """Return a second group of all processes, for threads that run beside the training.
+
+    Every process must call this. A single process gets None.
+    """
     if not _grouped():
         return None
     group = dist.new_group(backend="gloo")
-    assert isinstance(group, dist.ProcessGroup)  # others than its members get a number
+    assert isinstance(group, dist.ProcessGroup)  # processes outside a group get a number instead
     return group
 
 
@@ -102,7 +105,7 @@ def barrier(group: dist.ProcessGroup | None = None) -> None:
 
 
 def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return the mean over processes, equal on all of them, without gradient; the argument is not changed."""
+    """Return the mean of a tensor over all processes, equal on each, without gradient. The argument is not changed."""
     total = tensor.detach().clone(memory_format=torch.contiguous_format)
     if _grouped():
         dist.all_reduce(total)  # a sum: gloo has no mean
@@ -110,9 +113,9 @@ def all_reduce_mean(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def all_gather(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "world ..."]:
-    """Return the tensors of all processes by rank; gradients flow back to the process that each came from.
+    """Return the tensors of all processes, stacked by rank. Gradients flow back to the process each tensor came from.
 
-    The gradient is that of the *sum* of all processes' losses. Every process calls this, with one shape.
+    The gradient is that of the *sum* of all processes' losses. Every process must call this with the same shape.
     """
     return _Gather.apply(tensor)
 
@@ -138,7 +141,7 @@ class _Gather(torch.autograd.Function):
 
 
 def broadcast(tensor: Shaped[Tensor, "*shape"], source: int = 0) -> Shaped[Tensor, "*shape"]:
-    """Return the tensor of process `source` on every process. The others pass one of its shape and type."""
+    """Return the tensor of process `source` on every process. The others pass a tensor of the same shape and type."""
     received = tensor.detach().clone(memory_format=torch.contiguous_format)
     if _grouped():
         dist.broadcast(received, source)
@@ -164,31 +167,31 @@ def main_value(value: Value, group: dist.ProcessGroup | None = None) -> Value:
 
 
 def is_sharded(tensor: Tensor) -> bool:
-    """Return whether FSDP has spread a tensor over the processes.
+    """Return whether FSDP has sharded a tensor over the processes.
 
-    No tensor is a DTensor before its module is imported, which takes a second.
+    The module of DTensor takes a second to import, so it is not imported here: before it is, no tensor is a DTensor.
     """
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
 
 
 def any_sharded(tensors: Iterable[Tensor]) -> bool:
-    """Return whether FSDP has spread one of some tensors over the processes."""
+    """Return whether FSDP has sharded at least one of the tensors over the processes."""
     return any(map(is_sharded, tensors))
 
 
 def local(tensor: Any) -> Tensor:
-    """Return this process's part of a tensor that FSDP may have sharded; it shares memory with the tensor."""
+    """Return this process's part of a tensor that FSDP may have sharded. The part shares memory with the tensor."""
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 def whole(tensor: Any) -> Tensor:
-    """Return the whole of a tensor that may be sharded; every process must call this."""
+    """Return the whole of a tensor that FSDP may have sharded. Every process must call this."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
 def sharded_like(target: Any, tensor: Tensor) -> Tensor:
-    """Return a whole tensor on the device of `target`, sharded like it."""
+    """Return a whole tensor on the device of `target`, sharded as `target` is."""
     if not is_sharded(target):
         return tensor.to(target.device)
     from torch.distributed.tensor import distribute_tensor
@@ -215,7 +218,7 @@ def _grouped() -> bool:
 
 
 def _is_of_others(error: RuntimeError) -> bool:
-    """Return whether an error means that processes lost each other; gloo's errors are known by its source path only."""
+    """Return whether an error means that another process is lost. Only a source path marks gloo's errors."""
     return isinstance(error, dist.DistError) or "/gloo/" in str(error)
 
 

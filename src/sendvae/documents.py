@@ -1,4 +1,4 @@
-"""JSON documents whose fields pydantic checks, and how people are told what does not fit."""
+"""How people are told what does not fit in a JSON document that pydantic checks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import ValidationError
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return "FIELD: MESSAGE" of the first field of a document that does not fit; "MESSAGE" of a text that is no JSON."""
+    """Return "FIELD: MESSAGE" for the first field that does not fit, or "MESSAGE" for a text that is not JSON."""
     fault = error.errors()[0]
     return ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])

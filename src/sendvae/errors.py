@@ -1,16 +1,16 @@
-"""The errors meant for people: what was given, what was expected, what to do next."""
+"""Errors for people, which say what was given, what was expected and what to do next."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake the user can mend. The command line prints it without a traceback and exits with 2.
+    """A mistake that the user can correct. The command line prints it without a traceback and exits with 2.
 
     Args:
         problem: what is wrong, naming the field or file.
         given: the offending value, if there is one.
         expected: what would have been accepted.
-        next_step: the command or edit that mends it.
+        next_step: the command or edit that corrects it.
     """
 
     exit_code = 2
@@ -35,6 +35,9 @@ class UserError(Exception):
 
 
 class MachineError(UserError):
-    """A fault of the machine: a full disk, a network that is down. No other command line helps; exits with 1."""
+    """A fault of the machine, such as a full disk or a network that is down.
+
+    No other command line would have helped. The command line exits with 1.
+    """
 
     exit_code = 1

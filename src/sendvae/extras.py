@@ -1,4 +1,4 @@
-"""Optional parts of the package: what each is for, and the modules that it brings."""
+"""Optional parts of the package (extras): what each is for, and which distributions it installs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sendvae.errors import UserError
 
 @dataclass(frozen=True)
 class Extra:
-    """What `pip install 'sendvae[NAME]'` adds.
+    """The part of the package that `pip install 'sendvae[NAME]'` adds.
 
     Attributes:
-        purpose: in words.
-        modules: distributions by the module that shows whether they are there.
+        purpose: what needs the extra, in words.
+        modules: the distributions of the extra, each under the name of a module that is there once it is installed.
     """
 
     purpose: str
@@ -52,15 +52,16 @@ def absent(extra: str) -> list[str]:
 
 
 def installing(extra: str) -> str:
-    """Return the command that installs an extra, as shells take it."""
+    """Return the shell command that installs an extra."""
     return f"pip install 'sendvae[{extra}]'"
 
 
 def require(extra: str, what: str) -> None:
-    """Refuse what needs an extra that is not installed; nothing is imported.
+    """Raise an error if a distribution of an extra is not installed. Nothing is imported.
 
     Args:
-        what: is refused, in words that begin a sentence.
+        extra: a key of `EXTRAS`.
+        what: the thing that needs the extra, in words that begin a sentence.
 
     Raises:
         UserError: a distribution is missing.

@@ -1,4 +1,4 @@
-"""What the operating system refuses, in words: which file, why, and what to do about it."""
+"""Errors of the operating system, the network and the memory in words: which file, why, and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sendvae.errors import MachineError, UserError
 
 @dataclass(frozen=True)
 class _Words:
-    """What an error number means.
+    """The words for an error number.
 
     Attributes:
-        problem: with a place for the path.
-        next_step: what to do.
-        of_machine: whether no other command line would have helped.
+        problem: what is wrong, with the field {path} for the path.
+        next_step: what to do about it.
+        of_machine: whether the machine is at fault, so that no other command line would have helped.
     """
 
     problem: str
@@ -73,18 +73,18 @@ WORDS = {
     errno.EILSEQ: _Words("{path} is no name for this file system", "choose another name", of_machine=False),
     errno.EXDEV: _Words("{path} lies on another disk", "keep both on one disk", of_machine=False),
 }
-# The same numbers in the messages of libraries that raise errors of their own.
+# Libraries that raise errors of their own give the same numbers in their messages.
 NUMBER = re.compile(r"(?:os error |\[Errno )(\d+)")
 CLIENTS = {"aiohttp", "httpcore", "httpx", "requests", "urllib", "urllib3"}
 SHOWN = 120  # characters of a path
 
 
 def fault_of(error: BaseException, tried: str) -> UserError | None:
-    """Return an error of the operating system, the network or the memory in words; None for any other.
+    """Return an error of the operating system, the network or the memory in words, or None for any other error.
 
     Args:
-        error: as it was raised.
-        tried: what was being done, for errors that name no file: "sendvae data prepare".
+        error: the error as it was raised.
+        tried: the command that ran, such as "sendvae data prepare", for errors that name no file.
 
     Returns:
         A `MachineError` where the machine is at fault, else a `UserError`.
@@ -135,26 +135,26 @@ def _of_system(error: OSError, tried: str, said: str | None = None) -> UserError
 
 
 def _of_network(error: OSError) -> bool:
-    """By kind, or by whose it is: clients of HTTP derive their errors from OSError."""
+    """Return whether an OSError comes from the network, by its class, or by its module (HTTP clients derive theirs)."""
     own = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
     return own or type(error).__module__.partition(".")[0] in CLIENTS
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of the machine, or of its GPU, is used up."""
+    """Return whether an error says that the memory of the machine, or of its GPU, is used up."""
     refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return refused or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _shown(name: str | bytes | int) -> str:
-    """A path in a message: printable, and not longer than a line."""
+    """Return a path for a message: printable, and shortened in the middle if it is longer than 120 characters."""
     text = os.fsdecode(name) if isinstance(name, str | bytes) else f"file {name}"
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def _dangling(name: str | bytes | int) -> str | None:
-    """Return where a link leads that leads nowhere."""
+    """Return the target of a symbolic link, or None if the path is not a link."""
     try:
         return None if isinstance(name, int) else _shown(str(Path(os.fsdecode(name)).readlink()))
     except OSError:
@@ -162,7 +162,7 @@ def _dangling(name: str | bytes | int) -> str | None:
 
 
 def _free(name: str | bytes | int | None) -> str:
-    """What is free where the file is, or, if nobody said which, where one works and in the temporary folder."""
+    """Return in words how much disk is free at a file, or in the working and the temporary folder if none is named."""
     places = [Path(os.fsdecode(name))] if isinstance(name, str | bytes) else [Path.cwd(), _temporary()]
     found = []
     for place in dict.fromkeys(places):
@@ -174,7 +174,7 @@ def _free(name: str | bytes | int | None) -> str:
 def _temporary() -> Path:
     try:
         return Path(tempfile.gettempdir())
-    except OSError:  # nowhere can a file be written
+    except OSError:  # no folder can be written
         return Path("/tmp")
 
 

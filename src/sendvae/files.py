@@ -12,20 +12,20 @@ from typing import BinaryIO
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes beside `path`, then renames."""
+    """Write a text as UTF-8 to a temporary file beside `path`, then rename that file to `path`."""
     with new_file(path) as file:
         file.write(text.encode())
 
 
 def flush_file(path: Path) -> None:
-    """Wait until a file is on the disk, so that a power cut after it is renamed finds it whole."""
+    """Wait until a file is on the disk, so that it is whole even if the power fails after it is renamed."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file, on the disk before it takes the name `path`, which it does if the block ends well."""
+    """Open a temporary file beside `path`. If the block ends well, flush it to the disk and rename it to `path`."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     with _naming(path, temporary):
         try:
@@ -40,7 +40,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `path` if the block ends well; an old one is replaced."""
+    """Make a temporary folder beside `path`. If the block ends well, rename it to `path`, replacing an old folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     with _naming(path, temporary):
@@ -56,7 +56,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """Let what the system refuses name `path`: a write into an open file names none, others the temporary one."""
+    """Make an OSError of the block name `path` where it names the temporary one, or none (a write to an open file)."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A measured number and what is to be known to read it, whichever room measured it."""
+"""Measured numbers, and how tables and reports show them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Estimate(NamedTuple):
-    """A number with its interval of 95 % and how that came about; None where there is no interval."""
+    """A number with its 95 % interval and the method of that interval; both are None where there is no interval."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -16,14 +16,14 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantity:
-    """How a number is shown: every table and report reads it here.
+    """How every table and report shows a number.
 
     Attributes:
-        label: the label of a column; may hold fields in braces, which `fill` replaces.
+        label: the title of its column; it may hold fields in braces, which `fill` replaces.
         group: what it is a property of: "reconstruction", "latent space" or "generation".
-        higher_is_better: the direction of better.
-        digits: after the point.
-        explanation: one line; may hold fields too.
+        higher_is_better: whether higher values are better.
+        digits: the number of digits after the decimal point.
+        explanation: one line for people; it may hold fields in braces, too.
     """
 
     label: str
@@ -34,11 +34,11 @@ class Quantity:
 
     @property
     def arrow(self) -> str:
-        """Points where better is."""
+        """Return an arrow in the direction of better values, "↑" or "↓"."""
         return "↑" if self.higher_is_better else "↓"
 
     def fill(self, prefix: str = "", **fields: str) -> Quantity:
-        """The same with its fields filled in, and something before the label."""
+        """Return the quantity with the fields in braces filled in and `prefix` before the label."""
         return replace(
             self,
             label=prefix + self.label.format(**fields),

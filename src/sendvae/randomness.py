@@ -1,4 +1,4 @@
-"""The one scheme of randomness: a function of a seed, a position (images seen, or an image's number) and a name."""
+"""The one scheme of randomness: numbers depend on a seed, a position (images seen, or an image's number) and a name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def stream(seed: int, position: int, name: str, device: torch.device | None = None) -> torch.Generator:
-    """Return a generator of its own for every (seed, position, name), on `device` (the CPU by default)."""
+    """Return a generator on `device` (the CPU by default), with a stream of its own for each (seed, position, name)."""
     words = np.random.SeedSequence([seed, position, *name.encode()]).generate_state(2)
     return torch.Generator(device or "cpu").manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 def resample(seed: int, number: int, count: int) -> Tensor:
-    """Return which of `count` things resample `number` of a bootstrap draws, with replacement: (count,) int64."""
+    """Return the indices (count,) int64 that bootstrap resample `number` draws from `count` items, with replacement."""
     return torch.randint(count, (count,), generator=stream(seed, number, "resample"))
 
 
@@ -29,10 +29,10 @@ class Draws:
 
     Args:
         seed: the seed of the run.
-        images_seen: before this step.
-        batch_size: the batch size of all processes together.
-        rows: which of them these draws are for.
-        device: where the numbers are drawn.
+        images_seen: the number of images seen before this step.
+        batch_size: the global batch size, of all processes together.
+        rows: the rows of the global batch that these draws are for.
+        device: the device on which the numbers are drawn.
     """
 
     def __init__(
@@ -42,31 +42,31 @@ class Draws:
         self.batch_size, self.rows = batch_size, rows
 
     def draw(self, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        """Return these rows of `function(batch size, generator)`; each name is a stream of its own."""
+        """Return these rows of `function(batch_size, generator)`. Each name has a stream of its own."""
         held = HeldDraws.active
         return self.drawn(name, function) if held is None else held.take(self, name, function)
 
     def drawn(self, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        """Return what `draw` returns, made anew."""
+        """Return what `draw` returns, drawn anew even where `HeldDraws` holds the tensor."""
         generator = stream(self.seed, self.images_seen, name, self.device)
         return function(self.batch_size, generator)[self.rows]
 
     def uniform(self, name: str) -> Tensor:
-        """Return one number in [0, 1) a row."""
+        """Return one uniform number in [0, 1) per row: (rows,)."""
         return self.draw(name, lambda n, generator: torch.rand(n, device=self.device, generator=generator))
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
-        """Return standard normal numbers (rows, *shape)."""
+        """Return standard normal numbers of shape (rows, *shape)."""
         return self.draw(
             name, lambda n, generator: torch.randn(n, *shape, device=self.device, generator=generator)
         )
 
 
 class HeldDraws:
-    """Random numbers that keep their places in memory: a recorded step reads them there each time that it is replayed.
+    """Random numbers that stay at one place in memory, where a recorded step reads them each time it is replayed.
 
     Attributes:
-        active: whose tensors `Draws` gives at present; None: everything is drawn anew.
+        active: the instance whose tensors `Draws` returns at present; None if everything is drawn anew.
     """
 
     active: HeldDraws | None = None
@@ -76,7 +76,7 @@ class HeldDraws:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Let every `Draws` inside give the tensors that are held; a name that is new is drawn, and held from then on."""
+        """Make every `Draws` in the block return the held tensors. A new name is drawn once and held from then on."""
         HeldDraws.active = self
         try:
             yield
@@ -84,12 +84,12 @@ class HeldDraws:
             HeldDraws.active = None
 
     def take(self, draws: Draws, name: str, function: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        """Return the tensor of a name."""
+        """Return the held tensor of a name; draw it first if the name is new."""
         if name not in self._made:
             self._made[name] = draws.drawn(name, function), function
         return self._made[name][0]
 
     def refill(self, draws: Draws) -> None:
-        """Draw every number that is held anew, for the position of `draws`."""
+        """Draw the held tensors anew and in place, for the position of `draws`."""
         for name, (tensor, function) in self._made.items():
             tensor.copy_(draws.drawn(name, function))

@@ -1,4 +1,4 @@
-"""A registry is a dict whose "unknown name" error says which names exist and which one was probably meant."""
+"""A dict whose error for an unknown name says which names exist and which one was probably meant."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from sendvae.errors import UserError
 
 Entry = TypeVar("Entry")
 
-ALL_SHOWN, NEAREST_SHOWN = 25, 10  # names in an error: all of a short table, else the nearest
+ALL_SHOWN, NEAREST_SHOWN = 25, 10  # an error lists all names of a short table, else the nearest ones
 
 
 class Registry(dict[str, Entry]):
-    """Mapping of names to entries.
+    """A mapping of names to entries.
 
     Args:
         kind: what an entry is, in the singular, for the error message ("tokenizer", "sampler").
-        entries: the rows.
+        entries: the entries by name.
 
     Raises:
-        UserError: on lookup of an unknown name.
+        UserError: an unknown name is looked up.
     """
 
     def __init__(self, kind: str, entries: dict[str, Entry]) -> None:
@@ -32,9 +32,9 @@ class Registry(dict[str, Entry]):
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> UserError:
-    """Return the error for a name that is not in a table, with the nearest known one as advice.
+    """Return the error for a name that is not in a table, with the nearest known name as advice.
 
-    Of a long table it names the nearest entries alone.
+    It lists all names of a table of at most 25, and only the 10 nearest of a longer one.
     """
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     shown = (

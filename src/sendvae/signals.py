@@ -1,4 +1,4 @@
-"""Handlers and masks of signals, each of which is put back at the end of a block."""
+"""Signal handlers and masks that last for a block; the former ones are restored at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END = 0  # no signal has this number
 
 @contextmanager
 def handled_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Handle signals by these handlers within the block, and by the former ones again after it.
+    """Install signal handlers for the block, and restore the former ones after it.
 
     Only the main thread may set handlers.
     """
@@ -32,7 +32,7 @@ def handled_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None
 
 @contextmanager
 def blocked_signals(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Let signals to this thread wait until the end of the block; then restore the mask that was there before."""
+    """Block signals to this thread until the end of the block, then restore the former mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -42,11 +42,11 @@ def blocked_signals(numbers: Iterable[signal.Signals]) -> Iterator[None]:
 
 @contextmanager
 def collected_signals(interrupt_at_second: bool = False) -> Iterator[list[int]]:
-    """Yield the list into which SIGTERM and SIGINT are put as they come; outside the main thread it stays empty.
+    """Yield a list that collects every SIGTERM and SIGINT as it arrives. Outside the main thread it stays empty.
 
     Args:
-        interrupt_at_second: a SIGINT after another signal raises `KeyboardInterrupt`: a second Ctrl-C does not wait,
-            while schedulers repeat SIGTERM.
+        interrupt_at_second: whether a SIGINT after another signal raises `KeyboardInterrupt`, so that a second Ctrl-C
+            takes effect at once. A repeated SIGTERM, as schedulers send, is only collected.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -64,7 +64,7 @@ def collected_signals(interrupt_at_second: bool = False) -> Iterator[list[int]]:
 
 @contextmanager
 def answered_signals(answer: Callable[[int], None]) -> Iterator[None]:
-    """Call `answer` at once with the first SIGTERM or SIGINT, from a thread of its own.
+    """Call `answer` with the number of the first SIGTERM or SIGINT at once, from a thread of its own.
 
     Python runs a handler only after the main thread has left the C code that it is in, such as a backward pass.
     Outside the main thread this does nothing.
