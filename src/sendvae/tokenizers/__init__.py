@@ -1,4 +1,4 @@
-"""Images <-> latents."""
+"""Tokenizers, which encode images to latents and decode latents to images."""
 
 from sendvae.tokenizers.architecture import ARCHITECTURES, Architecture
 from sendvae.tokenizers.autoencoder import Autoencoder, build_tokenizer

@@ -1,4 +1,4 @@
-"""Shapes of latent-diffusion's VAE, and the published ones by name."""
+"""Architectures of latent-diffusion's VAE, and the published ones by name."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from sendvae.registry import Registry
 
 @dataclass(frozen=True)
 class Architecture:
-    """Shape of a VAE.
+    """The shape of a VAE.
 
     Attributes:
-        z_channels: latent channels C.
-        ch, ch_mult: channels of level i are ch * ch_mult[i]; each level but the last halves the resolution.
-        num_res_blocks: residual blocks per encoder level (the decoder has one more).
-        attn_resolutions: levels at these *nominal* resolutions have attention; nominal because the test
-            counts down from `resolution`, whatever the size of the image.
-        norm_groups: groups of every GroupNorm.
-        quant_conv, post_quant_conv: whether a 1x1 convolution follows the encoder, and precedes the decoder; SD3
-            and FLUX.1 have none.
-        packing: side of the squares of positions whose channels are put together (FLUX.2 has 2): diffusion models
-            see packing^2 * z_channels channels.
+        z_channels: the number of latent channels C, before packing.
+        ch, ch_mult: level i has ch * ch_mult[i] channels; each level but the last halves the resolution.
+        num_res_blocks: the number of residual blocks per encoder level (the decoder has one more).
+        attn_resolutions: the *nominal* resolutions of the levels that have attention. Level i has the nominal
+            resolution `resolution` / 2^i, whatever the size of the image.
+        resolution: the nominal side of the images, in pixels.
+        norm_groups: the number of groups of every GroupNorm.
+        quant_conv: whether a 1x1 convolution follows the encoder; SD3 and FLUX.1 have none.
+        post_quant_conv: whether a 1x1 convolution precedes the decoder; SD3 and FLUX.1 have none.
+        packing: the side of the squares of positions whose channels are put together (FLUX.2 has 2). Diffusion
+            models see packing^2 * z_channels channels.
     """
 
     z_channels: int
@@ -37,12 +38,12 @@ class Architecture:
 
     @property
     def downsampling(self) -> int:
-        """Return the pixels per latent position along one side (the 8 of "f8"), of packed ones where it packs."""
+        """Return the pixels per latent position along one side (the 8 of "f8"), after packing."""
         return self.packing * 2 ** (len(self.ch_mult) - 1)
 
     @property
     def latent_channels(self) -> int:
-        """Return the channels of a latent as diffusion models see it."""
+        """Return the number of channels of a latent as diffusion models see it."""
         return self.packing**2 * self.z_channels
 
     @property
@@ -55,7 +56,7 @@ class Architecture:
 
 
 def _demo(channels: int) -> Architecture:
-    """Return one of ours, for 64-pixel images on a CPU."""
+    """Return one of the demo's architectures, which are made for 64-pixel images on a CPU."""
     return Architecture(channels, ch=16, ch_mult=(1, 2, 4, 8), num_res_blocks=1, resolution=64, norm_groups=8)
 
 

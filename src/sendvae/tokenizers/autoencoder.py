@@ -23,12 +23,12 @@ NORM_EPS = 1e-6  # GroupNorm epsilon of latent-diffusion
 
 
 def normalized(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-    """Return SiLU of the normalised tensor; without gradients one tensor fewer is alive."""
+    """Return SiLU of the normalised tensor. It is computed in place where no gradient is needed, to save memory."""
     return F.silu(norm(x), inplace=not torch.is_grad_enabled())
 
 
 class ResnetBlock(nn.Module):
-    """GN-SiLU-conv twice, plus a skip (1x1 convolution where the channels change)."""
+    """A residual block: GroupNorm, SiLU and convolution, twice, plus a skip (a 1x1 convolution to other channels)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm_groups: int) -> None:
         super().__init__()
@@ -40,23 +40,23 @@ class ResnetBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
-        """Return the features, as many channels as `conv2` gives."""
+        """Return the features, with `out_channels` channels."""
         y = self.conv1(normalized(self.norm1, x))
-        y = normalized(self.norm2, y)  # one name and small statements: inference frees what is replaced
+        y = normalized(self.norm2, y)  # one name for all tensors: inference frees each as it is replaced
         y = self.conv2(y)
-        return self.shortcut(x) + y  # where strides are ambiguous the first one's stay
+        return self.shortcut(x) + y  # where strides are ambiguous, the first operand's are kept
 
     def shortcut(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
-        """Return what the block adds its output to."""
+        """Return the skip, to which the block adds its output."""
         return self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
 
 
 class AttnBlock(nn.Module):
     """Single-head self-attention over positions; its projections are 1x1 convolutions.
 
-    Without gradients, what leaves it, and the blocks after it, lies channels-last, as diffusers' does: less
-    memory, and equal rounding, which is what random weights in a deep decoder make visible. With gradients it
-    keeps the layout of its input, because on CPUs the backward pass of GroupNorm is many times slower
+    Without gradients its output, and that of the blocks after it, is channels-last, as in diffusers. This takes less
+    memory and rounds as diffusers does; random weights in a deep decoder make other rounding visible. With gradients
+    the output keeps the layout of the input, because on CPUs the backward pass of GroupNorm is many times slower
     channels-last (`benchmarks/group_norm_layout.py`).
     """
 
@@ -69,7 +69,7 @@ class AttnBlock(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        """Return the features plus what each position read off all others."""
+        """Return the features plus the attention of each position to all positions."""
         y = self.norm(x.flatten(2)).transpose(1, 2)
         q, k, v = (_on_tokens(to, y).unsqueeze(1) for to in (self.q, self.k, self.v))
         y = attend(q, k, v).squeeze(1)
@@ -78,12 +78,12 @@ class AttnBlock(nn.Module):
 
 
 def _on_tokens(projection: nn.Conv2d, tokens: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
-    """Return a 1x1 convolution of tokens that lie one after the other."""
+    """Return a 1x1 convolution of positions that are given as tokens."""
     return F.linear(tokens, projection.weight.flatten(1), projection.bias)
 
 
 class Downsample(nn.Module):
-    """Stride-2 convolution after padding one row and column at the bottom right."""
+    """A stride-2 convolution after zero padding by one row at the bottom and one column at the right."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution."""
+    """A nearest-neighbour upsampling by 2, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Level(nn.Module):
             self.upsample = Upsample(channels)
 
     def steps(self) -> list[nn.Module]:
-        """Return the modules in the order they run."""
+        """Return the modules in the order in which they run."""
         steps: list[nn.Module] = []
         for i, block in enumerate(self.block):
             steps += [block, self.attn[i]] if self.attn else [block]
@@ -134,7 +134,7 @@ def _steps(levels: Iterable[nn.Module]) -> list[nn.Module]:
 
 
 class Middle(nn.Module):
-    """Two residual blocks with an attention between them, at the lowest resolution."""
+    """Two residual blocks with an attention block between them, at the lowest resolution."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -143,14 +143,14 @@ class Middle(nn.Module):
         self.block_2 = ResnetBlock(channels, channels, groups)
 
     def steps(self) -> list[nn.Module]:
-        """Return the modules in the order they run."""
+        """Return the modules in the order in which they run."""
         return [self.block_1, self.attn_1, self.block_2]
 
 
 class Half(nn.Module):
-    """What encoder and decoder share: modules one after the other, then GroupNorm, SiLU, convolution.
+    """The base of encoder and decoder: modules one after the other, then GroupNorm, SiLU and a convolution.
 
-    They run from one flat list: a nested call would keep its input alive for as long as it lasts.
+    The modules run from one flat list, because a nested call would keep its input in memory until it returns.
     """
 
     norm_out: nn.GroupNorm
@@ -168,7 +168,7 @@ class Half(nn.Module):
 
 
 class Encoder(Half):
-    """Images to moments (2 * z_channels)."""
+    """The encoder, from images to moments (2 * z_channels channels)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class Encoder(Half):
 
 
 class Decoder(Half):
-    """Latents to images; `up[i]` is resolution level i, so the last entry runs first."""
+    """The decoder, from latents to images; `up[i]` is resolution level i, so the last entry runs first."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -213,11 +213,11 @@ class Decoder(Half):
 
 
 class Autoencoder(TrainableTokenizer):
-    """VAE whose `state_dict` keys are latent-diffusion's, so published files load strictly.
+    """A VAE whose `state_dict` keys are latent-diffusion's, so that published files load strictly.
 
     Args:
-        architecture: shape of the network.
-        latent_stats: per-channel statistics of its latents, if known.
+        architecture: the shape of the network.
+        latent_stats: the per-channel statistics of its latents, if they are known.
     """
 
     def __init__(self, architecture: Architecture, latent_stats: LatentStats | None = None) -> None:
@@ -231,7 +231,7 @@ class Autoencoder(TrainableTokenizer):
         self.post_quant_conv = nn.Conv2d(z, z, 1) if a.post_quant_conv else None
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return q(z|x) of images in [-1, 1], whose sides `downsampling` must divide."""
+        """Return the posterior q(z|x) of images in [-1, 1], whose sides must be multiples of `downsampling`."""
         self.check_size(images)
         return self.posterior(self.encoder(images))
 
@@ -240,13 +240,13 @@ class Autoencoder(TrainableTokenizer):
         return self.decoder(self.decoder_input(z))
 
     def posterior(self, moments: Float[Tensor, "B C2 h w"]) -> Posterior:
-        """Return the posterior that the encoder's output stands for."""
+        """Return the posterior of the encoder's output, packed where the architecture packs."""
         moments = moments if self.quant_conv is None else self.quant_conv(moments)
         posterior, side = Posterior.from_moments(moments), self.architecture.packing
         return posterior if side == 1 else pack_posterior(posterior, side)
 
     def decoder_input(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
-        """Return what the decoder takes for raw latents."""
+        """Return the decoder's input for raw latents: unpacked and after the 1x1 convolution, where there are such."""
         side = self.architecture.packing
         z = z if side == 1 else unpack(z, side)
         return z if self.post_quant_conv is None else self.post_quant_conv(z)
@@ -258,35 +258,35 @@ class Autoencoder(TrainableTokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The fields of the architecture."""
+        """Return the fields of the architecture."""
         return asdict(self.architecture)
 
     @property
     def image_size(self) -> int:
-        """The architecture's nominal resolution."""
+        """Return the architecture's nominal resolution, in pixels."""
         return self.architecture.resolution
 
     @property
     def downsampling(self) -> int:
-        """That of the architecture."""
+        """Return the pixels per latent position along one side."""
         return self.architecture.downsampling
 
     @property
     def encoder_out(self) -> Tensor:
-        """The weight of the encoder's last 3x3 convolution, as VA-VAE."""
+        """Return the weight of the encoder's last 3x3 convolution, as VA-VAE does."""
         return self.encoder.conv_out.weight
 
     @property
     def decoder_out(self) -> Tensor:
-        """The weight of the convolution that gives pixels, as latent-diffusion."""
+        """Return the weight of the convolution that gives pixels, as latent-diffusion does."""
         return self.decoder.conv_out.weight
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield those of the encoder and of the convolution after it."""
+        """Return the parameters of the encoder and of the 1x1 convolution after it."""
         return _parameters(self.encoder, self.quant_conv)
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield those of the decoder and of the convolution before it."""
+        """Return the parameters of the decoder and of the 1x1 convolution before it."""
         return _parameters(self.decoder, self.post_quant_conv)
 
 

@@ -1,4 +1,4 @@
-"""The statistics of FLUX.2's latents, which its checkpoints keep as those of a BatchNorm."""
+"""The statistics of FLUX.2's latents, which its checkpoints keep as buffers of a BatchNorm."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ NORM_EPS = 1e-4  # AutoencoderKLFlux2's default batch_norm_eps, and that of Blac
 
 
 def statistics_of(weights: Mapping[str, Tensor], eps: float = NORM_EPS) -> LatentStats | None:
-    """Return the statistics that weights keep, as the pipelines apply them: (z - mean) / sqrt(variance + eps).
+    """Return the statistics among weights, as the pipelines apply them: (z - mean) / sqrt(variance + eps).
+
+    None is returned where the weights hold no statistics.
 
     Raises:
-        UserError: half of them is missing.
+        UserError: the weights hold a mean without a variance, or a variance without a mean.
     """
     missing = {NORM_MEAN, NORM_VARIANCE} - weights.keys()
     if len(missing) == 2:
@@ -30,10 +32,10 @@ def statistics_of(weights: Mapping[str, Tensor], eps: float = NORM_EPS) -> Laten
 
 
 def to_batch_norm(stats: LatentStats, eps: float = NORM_EPS) -> dict[str, Tensor]:
-    """Return the tensors of which `statistics_of` makes the statistics.
+    """Return the tensors from which `statistics_of` reads these statistics.
 
     Raises:
-        UserError: a standard deviation so small that no variance gives it.
+        UserError: a standard deviation is less than sqrt(eps), so that no variance gives it.
     """
     variance = stats.std.square() - eps
     if bool((variance < 0).any()):
@@ -50,5 +52,5 @@ def to_batch_norm(stats: LatentStats, eps: float = NORM_EPS) -> dict[str, Tensor
 
 
 def without_statistics(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the network alone."""
+    """Return the weights of the network without the statistics."""
     return {name: tensor for name, tensor in weights.items() if not name.startswith(BATCH_NORM)}

@@ -11,25 +11,25 @@ from torch import Tensor
 from sendvae.tokenizers.diffusers_keys import from_diffusers_state_dict, is_diffusers
 from sendvae.tokenizers.statistics import LatentStats
 
-WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+WRAPPERS = ("module.", "_orig_mod.")  # the prefixes of DistributedDataParallel and torch.compile
 FIRST_STAGE = "first_stage_model."  # the VAE in a whole latent-diffusion (Stable Diffusion) model
-# What VAE training leaves beside the VAE (latent-diffusion, LightningDiT).
+# The prefixes of what the training of a VAE saves beside the VAE (latent-diffusion, LightningDiT).
 TRAINING_STATE = ("loss.", "foundation_model.", "linear_proj.")
-# Parts worth keeping for a warm start, and their prefix in a Lightning checkpoint.
+# The parts that a warm start can use, and their prefixes in a Lightning checkpoint.
 PARTS = {"discriminator": "loss.discriminator.", "linear_proj": "linear_proj."}
 # Where Black Forest Labs' code of FLUX.2 has the 1x1 convolutions.
 NESTED = {"encoder.quant_conv.": "quant_conv.", "decoder.post_quant_conv.": "post_quant_conv."}
-PATCHGAN_FIRST = "main.0.weight"  # tells a file that holds a discriminator alone
+PATCHGAN_FIRST = "main.0.weight"  # the key by which a file is known to hold a discriminator alone
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What was found.
+    """The contents of a checkpoint.
 
     Attributes:
-        vae: weights under latent-diffusion's names; empty if there is no VAE.
-        parts: "discriminator" and "linear_proj" (VA-VAE's alignment projection), where present.
-        latent_stats: those of REPA-E's joint training, from its running batch statistics.
+        vae: the weights of the VAE under latent-diffusion's names; empty if there is no VAE.
+        parts: the weights of "discriminator" and "linear_proj" (VA-VAE's alignment projection), where present.
+        latent_stats: the latent statistics of REPA-E's joint training, from its running batch statistics.
     """
 
     vae: dict[str, Tensor]
@@ -40,7 +40,7 @@ class Contents:
 def contents_of(checkpoint: Mapping[str, Any]) -> Contents:
     """Return what a checkpoint holds: the VAE and its parts, whatever container they were published in.
 
-    Known are flat state dicts (latent-diffusion's and diffusers' names), Lightning checkpoints
+    The containers are flat state dicts (with latent-diffusion's or diffusers' names), Lightning checkpoints
     (`state_dict`), whole latent-diffusion models (`first_stage_model.`) and REPA-E's training checkpoints
     (`vae`, `discriminator`, `ema`).
     """
@@ -65,7 +65,7 @@ def _unnested(key: str) -> str:
 
 
 def _tensors(state: Any) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the prefixes of wrappers round the model."""
+    """Return the tensors of a state dict, without the key prefixes of wrappers around the model."""
     if not isinstance(state, Mapping):
         return {}
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
@@ -80,7 +80,7 @@ def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _batch_statistics(sit: Mapping[str, Tensor]) -> LatentStats | None:
-    """REPA-E normalises with the averaged running statistics of the SiT's BatchNorm (no epsilon)."""
+    """Return the running statistics of the BatchNorm in REPA-E's averaged SiT, by which it normalises (no epsilon)."""
     if "bn.running_mean" not in sit or "bn.running_var" not in sit:
         return None
     return LatentStats(sit["bn.running_mean"].float(), sit["bn.running_var"].float().sqrt())

@@ -1,4 +1,4 @@
-"""Any autoencoder class of diffusers as a tokenizer to score and to generate in, computed by diffusers itself."""
+"""Autoencoder classes of diffusers as tokenizers to score and to generate in. diffusers itself computes them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sendvae.tokenizers.diffusers_layout import PACKED_CLASS
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.protocol import Tokenizer
 
-DEFAULT_SIZE = 256  # pixels, where a configuration names no size
-# Fields of published configurations from which no class is built: AutoencoderTiny and AsymmetricAutoencoderKL save the
-# first two beside their own; Wan 2.2's has the last, and diffusers clips whatever it says.
+DEFAULT_SIZE = 256  # pixels of a side, where a configuration names no size
+# Published configurations may hold these fields although the constructor does not take them: AutoencoderTiny and
+# AsymmetricAutoencoderKL save the first two beside their own; Wan 2.2's has the last, but diffusers clips in any case.
 NOT_BUILT_FROM = {"block_out_channels", "force_upcast", "clip_output"}
 
 
 class DiffusersTokenizer(Tokenizer):
-    """A network of diffusers, frozen and in evaluation mode for good.
+    """A network of diffusers, which is frozen and always in evaluation mode.
 
     Args:
-        network: a network of one of the classes of `FAMILIES`, with its weights.
-        packed: False takes FLUX.2's latents as they are before packing, of which no statistics are known.
+        network: a network of one of the classes in `FAMILIES`, with its weights.
+        packed: whether FLUX.2's latents are packed. No statistics are known for the latents before packing.
     """
 
     def __init__(self, network: Network, packed: bool = True) -> None:
@@ -42,7 +42,7 @@ class DiffusersTokenizer(Tokenizer):
         self.eval().requires_grad_(False)
 
     def read_statistics(self) -> None:
-        """Take over the statistics that the configuration or the weights declare."""
+        """Set `latent_stats` to the statistics that the configuration or the weights declare, or None."""
         statistics = self.family.statistics
         self.latent_stats = None if statistics is None else statistics(self.network)
 
@@ -52,7 +52,7 @@ class DiffusersTokenizer(Tokenizer):
         return super().train(False)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return q(z|x) of images in [-1, 1], of fitting sides; its std is 0 where the class gives one latent."""
+        """Return the posterior q(z|x) of images in [-1, 1]; its std is 0 where the class is deterministic."""
         self.check_size(images)
         return self.family.encode(self.network, images)
 
@@ -67,13 +67,13 @@ class DiffusersTokenizer(Tokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The class, its configuration, and whether latents are packed."""
+        """Return the class, its configuration, and whether latents are packed."""
         config = {key: _plain(value) for key, value in self.network.config.items() if key[0] != "_"}
         return {"class": self.name, "config": config, "packed": self.packed}
 
     @property
     def image_size(self) -> int:
-        """The size that the configuration names, else 256."""
+        """Return the side of the images in pixels that the class or its configuration names, else 256."""
         if self.family.only_size is not None:
             return self.family.only_size(self.network)
         size = self.network.config.get("sample_size", DEFAULT_SIZE)
@@ -81,17 +81,17 @@ class DiffusersTokenizer(Tokenizer):
 
     @property
     def downsampling(self) -> int:
-        """Pixels per latent position along one side."""
+        """Return the pixels per latent position along one side."""
         return self.family.downsampling(self.network.config)
 
     @property
     def one_size(self) -> bool:
-        """Whether the class takes images of one size only."""
+        """Return whether the class takes images of one size only."""
         return self.family.only_size is not None
 
     @property
     def untrainable(self) -> str:
-        """Why it cannot be fine-tuned."""
+        """Return why the class cannot be fine-tuned."""
         return reason_of(self.name)
 
 
@@ -101,20 +101,20 @@ def reason_of(name: str) -> str:
 
 
 def build_tokenizer_of(name: str, fields: Mapping[str, Any]) -> DiffusersTokenizer:
-    """Return a freshly initialised tokenizer of a class, whose statistics are not those of any weights."""
+    """Return a freshly initialised tokenizer of a class of diffusers, without latent statistics."""
     return DiffusersTokenizer(build_network({"_class_name": name, **fields}, name))
 
 
 def build_network(config: Mapping[str, Any], source: object) -> Network:
-    """Return a network of diffusers, freshly initialised; the state of the random generator stays as it was.
+    """Return a freshly initialised network of diffusers. The state of the random generator stays as it was.
 
     Args:
-        config: the configuration of a diffusers folder, its class among those of `FAMILIES`.
-        source: the source of the configuration, for errors.
+        config: the configuration of a diffusers folder, whose class is in `FAMILIES`.
+        source: where the configuration comes from, for errors.
 
     Raises:
-        UserError: diffusers is not installed or too old for the class; the class has no such field; the network
-            cannot be built, or is not one of RGB images.
+        UserError: diffusers is not installed or too old for the class, the class does not know a field, or the
+            network cannot be built, gives latents without a grid or is not one of RGB images.
     """
     name = config["_class_name"]
     kind = _class(name, source)
@@ -136,7 +136,7 @@ def build_network(config: Mapping[str, Any], source: object) -> Network:
     try:
         with torch.random.fork_rng(devices=[]):
             network = kind(**{key: value for key, value in fields.items() if key in known})
-    except Exception as error:  # a stranger's configuration: constructors raise whatever they stumble over
+    except Exception as error:  # constructors raise errors of any kind for a bad configuration
         raise UserError(
             f"{name} cannot be built from {source}", given=f"{type(error).__name__}: {error}"
         ) from None
@@ -153,9 +153,10 @@ def build_network(config: Mapping[str, Any], source: object) -> Network:
 
 
 def fitted(network: Network, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights of a file under today's names, without what the class ignores; makes room for statistics.
+    """Return the weights of a file under today's names, without those that the class ignores.
 
-    AutoencoderRAE keeps its statistics among the weights, of a shape that its configuration need not tell.
+    The network gets statistics buffers of the file's shape: AutoencoderRAE keeps its statistics among the weights, and
+    its configuration need not tell their shape.
     """
     expected = network.state_dict().keys()
     ignored = [re.compile(pattern) for pattern in network._keys_to_ignore_on_load_unexpected or ()]
@@ -171,10 +172,10 @@ def fitted(network: Network, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def check_class(name: str, source: object) -> None:
-    """Refuse a class that no row is about.
+    """Raise an error for a class of diffusers that is not in `FAMILIES`.
 
     Raises:
-        UserError: names the class, and those that work.
+        UserError: the class is not in `FAMILIES`; the error names those that are.
     """
     if name not in FAMILIES:
         raise UserError(

@@ -1,6 +1,6 @@
-"""diffusers' autoencoder classes: what each calls its latents, how it takes images, what it says of its statistics.
+"""The autoencoder classes of diffusers: how each takes images, names its latents and declares their statistics.
 
-One row a class. Which convention a class has was read off diffusers' pipelines and conversion scripts.
+There is one row per class. The conventions were read off diffusers' pipelines and conversion scripts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sendvae.tokenizers.packing import pack_posterior, unpack
 from sendvae.tokenizers.posterior import Posterior
 from sendvae.tokenizers.statistics import LatentStats
 
-Network = Any  # a module of diffusers, whose classes share no type with these methods
-Config = Mapping[str, Any]  # of a network: with the defaults of its class
+Network = Any  # a module of diffusers; its classes share no type that has these methods
+Config = Mapping[str, Any]  # the configuration of a network, with the defaults of its class
 
 RGB = 3
 RAE_EPS = 1e-5  # AutoencoderRAE adds it to the standard deviations
@@ -45,7 +45,7 @@ def _packed(network: Network, images: Tensor) -> Posterior:
 
 
 def _representation(network: Network, images: Tensor) -> Posterior:
-    """Images in [0, 1]; the latents of the network are normalised, raw ones are wanted."""
+    """Return raw latents of AutoencoderRAE, which takes images in [0, 1] and gives normalised latents."""
     z, stats = network.encode((images + 1.0) / 2.0).latent, _normalisation(network)
     return Posterior.at(z if stats is None else stats.denormalize(z))
 
@@ -78,7 +78,7 @@ def _batch_norm(network: Network) -> LatentStats:
 
 
 def _normalisation(network: Network) -> LatentStats | None:
-    """Return what AutoencoderRAE normalises by, per channel or per channel and position; None if by nothing."""
+    """Return the statistics, per channel or per channel and position, by which AutoencoderRAE normalises, or None."""
     mean, std, scale = network._latents_mean, network._latents_std, network.config.scaling_factor
     if mean.numel() == 1 and std.numel() == 1 and scale == 1.0:
         return None
@@ -92,7 +92,7 @@ def _normalisation(network: Network) -> LatentStats | None:
 
 
 def _by_channel(values: Tensor) -> Tensor:
-    """Return (C, h, w) of (C,), (C, h, w) or (1, C, h, w)."""
+    """Return values of shape (C,), (C, h, w) or (1, C, h, w) as (C, h, w), with h = w = 1 for (C,)."""
     return values[:, None, None] if values.ndim == 1 else values.reshape(values.shape[-3:])
 
 
@@ -122,18 +122,19 @@ def _rae_size(network: Network) -> int:
 
 @dataclass(frozen=True)
 class Family:
-    """How a class is used.
+    """How a class of diffusers is used.
 
     Attributes:
         description: one line for people, with what differs from a plain VAE.
         since: the first version of diffusers that has the class.
-        channels, downsampling: of latents as they are used here, from the configuration.
-        encode: images in [-1, 1] to a posterior of raw latents.
-        decode: raw latents to images in [-1, 1].
-        statistics: those that the weights or the configuration declare; None if neither does.
-        image_fields: of the configuration, which tell how many channels images have.
-        image_patch: side of the squares of pixels that these channels are of, where they are of squares.
-        only_size: side of the only images that it takes, where there is one.
+        channels: computes the latent channels, as latents are used here, from the configuration.
+        downsampling: computes the pixels per latent position along one side from the configuration.
+        encode: encodes images in [-1, 1] to a posterior of raw latents.
+        decode: decodes raw latents to images in [-1, 1].
+        statistics: reads the statistics that the weights or the configuration declare; None if neither can.
+        image_fields: the fields of the configuration that tell the number of image channels.
+        image_patch: computes the side of the squares of pixels that count as channels; None if pixels are not grouped.
+        only_size: computes the side in pixels of the only images that a network takes; None if it takes any.
     """
 
     description: str

@@ -1,4 +1,4 @@
-"""Renames between latent-diffusion's keys (ours) and those of diffusers' AutoencoderKL, in both directions."""
+"""Renaming between latent-diffusion's keys (ours) and those of diffusers' AutoencoderKL, in both directions."""
 
 from __future__ import annotations
 
@@ -37,18 +37,21 @@ RULES = (
     *((f"{ours}.{a}", f"{theirs}.{b}") for ours, theirs in ATTENTIONS for a, b in PROJECTIONS),
     *OTHERS,
 )
-# What diffusers called the projections before 0.18; files of that time are still about.
+# The names of the projections in diffusers before 0.18, which older files still have.
 FORMER_PROJECTIONS = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 def to_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return our weights under diffusers' names; 1x1 convolutions of the attention become matrices (C, C)."""
+    """Return our weights under diffusers' names. The 1x1 convolutions of the attention become matrices (C, C)."""
     rename = _renamer(RULES, _levels(weights, "encoder.down"))
     return {rename(key): _squeeze(key, tensor) for key, tensor in weights.items()}
 
 
 def from_diffusers_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return diffusers' weights under our names, the reverse of `to_diffusers_state_dict`; keys without a counterpart stay as they are."""
+    """Return diffusers' weights under our names, the reverse of `to_diffusers_state_dict`.
+
+    Keys without a counterpart stay as they are.
+    """
     rename = _renamer([(theirs, ours) for ours, theirs in RULES], _levels(weights, "encoder.down_blocks"))
     renamed = {rename(current_name(key)): tensor for key, tensor in weights.items()}
     return {key: _unsqueeze(key, tensor) for key, tensor in renamed.items()}
@@ -86,14 +89,14 @@ def _levels(keys: Iterable[str], prefix: str) -> int:
 
 
 def current_name(key: str) -> str:
-    """Return what diffusers calls a projection today; other keys stay as they are."""
+    """Return the key of a projection under its present name in diffusers; other keys are returned as they are."""
     head, _, leaf = key.rpartition(".")
     place, _, name = head.rpartition(".")
     return f"{place}.{FORMER_PROJECTIONS[name]}.{leaf}" if name in FORMER_PROJECTIONS else key
 
 
 def _is_projection(key: str) -> bool:
-    """Return whether one of our keys is the weight of an attention's q, k, v or proj_out."""
+    """Return whether one of our keys is the weight of q, k, v or proj_out in an attention."""
     return re.search(r"\.attn(_1|\.\d+)\.(q|k|v|proj_out)\.weight$", key) is not None
 
 

@@ -1,4 +1,4 @@
-"""Configurations of diffusers' AutoencoderKL and AutoencoderKLFlux2: written, checked and read for statistics."""
+"""Configurations of diffusers' AutoencoderKL and AutoencoderKLFlux2: writing, checking and reading their statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sendvae.tokenizers.statistics import LatentStats
 CLASS, PACKED_CLASS = "AutoencoderKL", "AutoencoderKLFlux2"
 DEFAULT_CHANNELS = 4  # AutoencoderKL's own default
 DEFAULT_SCALING = 0.18215  # AutoencoderKL's own default, Stable Diffusion's value
-# What our VAE computes, by the fields that say so; each may be absent, which means its first value.
+# The values of each field that our VAE computes. A field that is absent has its first value.
 COMPUTED: dict[str, tuple[object, ...]] = {
     "in_channels": (3,),
     "out_channels": (3,),
@@ -29,8 +29,8 @@ BLOCKS = {
     "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
     "up_block_types": ("UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
 }
-# Fields that are read here, that the shapes of the weights repeat, or that change no number of ours (force_upcast
-# keeps half precision from overflowing: weights are float32 here).
+# Fields that are read here, that repeat the shapes of the weights, or that do not affect what is computed here
+# (force_upcast keeps half precision from overflowing, but weights are float32 here).
 KNOWN = {
     "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "sample_size", "scaling_factor",
     "shift_factor", "latents_mean", "latents_std", "force_upcast",
@@ -44,8 +44,8 @@ KNOWN_PACKED = {
 def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> dict[str, Any]:
     """Return the `config.json` of a diffusers folder.
 
-    Statistics equal in all channels become `scaling_factor` and `shift_factor`, which every pipeline applies;
-    others go into `latents_mean` and `latents_std`. Those of packed latents lie among the weights.
+    Statistics that are equal in all channels become `scaling_factor` and `shift_factor`, which every pipeline applies;
+    others become `latents_mean` and `latents_std`. Statistics of packed latents are stored among the weights.
     """
     a = architecture
     attention = [attends for _, attends in architecture.levels]
@@ -71,12 +71,12 @@ def diffusers_config(architecture: Architecture, stats: LatentStats | None) -> d
 
 
 def diffusers_class(architecture: Architecture) -> str:
-    """Return the name of the class that computes this architecture."""
+    """Return the name of the diffusers class that computes this architecture."""
     return CLASS if architecture.packing == 1 else PACKED_CLASS
 
 
 def configured(architecture: Architecture, config: Mapping[str, Any]) -> Architecture:
-    """Return an architecture that was read off weights, with what a checked configuration says and shapes do not."""
+    """Return an architecture read off weights, with what shapes do not tell taken from a checked configuration."""
     side = config.get("patch_size", (2, 2))[0] if config["_class_name"] == PACKED_CLASS else 1
     return replace(
         architecture,
@@ -87,7 +87,7 @@ def configured(architecture: Architecture, config: Mapping[str, Any]) -> Archite
 
 
 def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
-    """Return the fields that declare statistics; none for None."""
+    """Return the configuration fields that declare statistics; an empty dict for None."""
     if stats is None:
         return {}
     if bool((stats.mean == stats.mean[0]).all()) and bool((stats.std == stats.std[0]).all()):
@@ -97,12 +97,12 @@ def diffusers_statistics(stats: LatentStats | None) -> dict[str, Any]:
 
 
 def is_diffusers_config(config: Mapping[str, Any]) -> bool:
-    """Return whether it is one of diffusers at all, of whatever class."""
+    """Return whether a configuration is one of diffusers, of any class."""
     return "_class_name" in config
 
 
 def is_native(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration is of a network that this library computes itself, and so can train."""
+    """Return whether a configuration describes a network that this library computes itself, and so can train."""
     name = config["_class_name"]
     if name not in (CLASS, PACKED_CLASS):
         return False
@@ -119,10 +119,10 @@ def _computed(field: str, value: Any, known: set[str]) -> bool:
 
 
 def check_statistics(config: Mapping[str, Any], source: object) -> None:
-    """Refuse statistics of which no pipeline says what they mean together.
+    """Raise an error for declared statistics whose combination has no meaning in any pipeline.
 
     Raises:
-        UserError: names the field, its value and what goes with the others.
+        UserError: a shift_factor stands beside latents_mean, or one of latents_mean and latents_std is missing.
     """
     mean, std, shift = (config.get(name) for name in ("latents_mean", "latents_std", "shift_factor"))
     if mean is not None and shift:
@@ -140,14 +140,15 @@ def _contradiction(source: object, field: str, value: object, expected: str) -> 
 
 
 def latent_stats_of(config: Mapping[str, Any], channels: int) -> LatentStats | None:
-    """Return the statistics that a configuration declares; a scaling factor of 1 or none, without shift, is no declaration.
+    """Return the statistics that a configuration declares, or None.
 
     Pipelines normalise by (z - shift_factor) * scaling_factor; where `latents_mean` and `latents_std` are there,
     by (z - latents_mean) * scaling_factor / latents_std (diffusers' StableDiffusionXLPipeline, for Playground 2.5).
+    A scaling factor of 1 or none, without a shift, declares nothing.
 
     Args:
-        config: with the defaults of its class.
-        channels: of a latent.
+        config: the configuration, with the defaults of its class.
+        channels: the number of channels of a latent.
     """
     scale, shift = config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0
     mean, std = config.get("latents_mean"), config.get("latents_std")
@@ -159,7 +160,7 @@ def latent_stats_of(config: Mapping[str, Any], channels: int) -> LatentStats | N
 
 
 def native_statistics(config: Mapping[str, Any]) -> LatentStats | None:
-    """Return the statistics that a configuration of AutoencoderKL declares; AutoencoderKLFlux2's lie in its weights."""
+    """Return the statistics that a configuration of AutoencoderKL declares. Those of AutoencoderKLFlux2 are weights."""
     if config["_class_name"] == PACKED_CLASS:
         return None
     full = {"scaling_factor": DEFAULT_SCALING, **config}

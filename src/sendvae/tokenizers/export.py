@@ -1,4 +1,4 @@
-"""Handing a tokenizer on: to diffusers, to latent-diffusion's scripts, or as our own folder, with a card."""
+"""Exporting a tokenizer for diffusers, for latent-diffusion's scripts or as our own folder, with a model card."""
 
 from __future__ import annotations
 
@@ -38,17 +38,20 @@ def export_tokenizer(
     card: Card | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a folder in another project's layout, with a model card; it appears whole or not at all.
+    """Write a folder in the layout of another project or ours, with a model card. It appears whole or not at all.
 
     Args:
+        tokenizer: the tokenizer, of latent-diffusion's architecture.
+        folder: the folder to write; an old one is replaced.
         layout: "diffusers" (for `AutoencoderKL.from_pretrained`), "ldm" (FOLDER.pt and
             FOLDER-latents-stats.pt, as latent-diffusion's and REPA-E's scripts read them) or "safetensors"
             (ours).
-        card: what the weights were trained from and on, metrics, "licence"; one section each.
-        dtype: storage format.
+        card: sections of the model card by title, such as what the weights were trained on, metrics and "licence".
+        dtype: the number format in which weights are stored.
 
     Raises:
-        UserError: unknown layout, or a network that other layouts have no place for.
+        UserError: the layout is unknown, the tokenizer is not of latent-diffusion's architecture, or it packs its
+            latents and their statistics are unknown or do not fit the layout.
     """
     write, network = LAYOUTS[layout], _exportable(tokenizer)
     with new_folder(folder) as temporary:
@@ -86,10 +89,10 @@ def _ldm(tokenizer: Autoencoder, folder: Path, name: str, card: Card, dtype: tor
 
 
 def _packed_statistics(tokenizer: Autoencoder) -> dict[str, Tensor]:
-    """Return the statistics that lie among the weights of a tokenizer that packs its latents; nothing of others.
+    """Return the statistics as weights for a tokenizer that packs its latents; an empty dict for any other.
 
     Raises:
-        UserError: there are none, or such a file cannot hold them.
+        UserError: the statistics are not known, or FLUX.2's layout cannot hold them.
     """
     if tokenizer.architecture.packing == 1:
         return {}
@@ -115,10 +118,11 @@ LAYOUTS: Registry[Callable[[Autoencoder, Path, str, Card, torch.dtype], None]] =
 def write_component(tokenizer: Tokenizer, folder: Path) -> None:
     """Write a tokenizer of any kind into an existing folder, from which `load_tokenizer` reads it.
 
-    What diffusers has a class for is in diffusers' layout. Of other kinds the latent statistics are not kept.
+    A tokenizer that diffusers has a class for is written in diffusers' layout, any other in ours. `load_tokenizer` does
+    not read the latent statistics of MAETok and SoftVQ back from ours.
 
     Raises:
-        UserError: a network that packs its latents has no statistics.
+        UserError: the tokenizer packs its latents but has no statistics.
     """
     if isinstance(tokenizer, Autoencoder):
         _diffusers(tokenizer, folder, folder.name, {}, torch.float32)
@@ -129,7 +133,7 @@ def write_component(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> str:
-    """Return a README.md with the hub's front matter: shape of the network, statistics, and the given sections."""
+    """Return a README.md with the hub's front matter, the network's shape, its statistics and the card's sections."""
     architecture = tokenizer.architecture
     licence = next((card[key] for key in LICENCE_FIELDS if key in card), None)
     front = ["library_name: " + ("diffusers" if layout == "diffusers" else "sendvae")]
@@ -155,9 +159,9 @@ def model_card(tokenizer: Autoencoder, name: str, layout: str, card: Card) -> st
 
 
 def usage(tokenizer: Tokenizer, folder: Path, layout: str) -> str:
-    """Return Python that loads an exported folder and takes `images` to normalised latents and back, to paste.
+    """Return Python code that loads an exported folder, encodes `images` to normalised latents and decodes them.
 
-    `images` is (B, 3, H, W) in [-1, 1].
+    The code takes `images` of shape (B, 3, H, W) in [-1, 1].
     """
     if layout == "diffusers":
         return "\n".join(_diffusers_usage(_exportable(tokenizer), folder))

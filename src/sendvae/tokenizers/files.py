@@ -1,4 +1,4 @@
-"""Which files make up a tokenizer: the weights, their configuration, statistics and discriminator."""
+"""The files that make up a tokenizer: weights, configuration, statistics and discriminator."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sendvae.errors import UserError
 from sendvae.weights import SUFFIXES, read_weight_file
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"  # as our own folders call them
-INDEX = ".index"  # in the name of a file that lists the shards of others
-# In order of preference; those after the first are diffusers', the last ones its half-precision variants.
+WEIGHTS = "model.safetensors"  # the name in our own folders
+INDEX = ".index"  # part of the name of a file that lists the shards of the weights
+# The usual names of weights, in order of preference. Those after the first are diffusers', the fp16 ones its variants
+# in half precision.
 USUAL = (
     WEIGHTS,
     "diffusion_pytorch_model.safetensors",
@@ -24,20 +25,23 @@ USUAL = (
     "diffusion_pytorch_model.fp16.safetensors",
     "diffusion_pytorch_model.safetensors.index.fp16.json",
 )
-DESCRIBED = ("model.", "diffusion_pytorch_model.")  # files that the config.json beside them is about
-# Folders in which a training run, and a diffusers pipeline, keep their VAE.
+DESCRIBED = ("model.", "diffusion_pytorch_model.")  # a config.json beside such files describes them
+# The folders in which a training run and a diffusers pipeline keep their VAE.
 INNER = ("tokenizer", "vae")
 STATISTICS, DISCRIMINATOR = "-latents-stats", "-discriminator-ckpt"  # REPA-E's side files: STEM + this + .pt
-COMMON_STATISTICS = "latents_stats.pt"  # LightningDiT's name, whatever the weights are called
+COMMON_STATISTICS = "latents_stats.pt"  # LightningDiT's name, for weights of any name
 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """The files of one tokenizer; only the weights must exist.
+    """The files of one tokenizer, of which only the weights must exist.
 
     Attributes:
-        weights: the file, or the index of several.
-        shards: those that the index is about.
+        weights: the weight file, or the index of several shards.
+        shards: the shards that the index lists.
+        config: the `config.json` that describes the weights.
+        statistics: the side file with the statistics of the latents.
+        discriminator: the side file with the discriminator.
     """
 
     weights: Path
@@ -48,13 +52,13 @@ class TokenizerFiles:
 
     @property
     def present(self) -> tuple[Path, ...]:
-        """Everything that is there."""
+        """Return all files that are there, the weights first."""
         found = (self.weights, *self.shards, self.config, self.statistics, self.discriminator)
         return tuple(path for path in found if path is not None)
 
 
 def files_beside(weights: Path) -> TokenizerFiles:
-    """Return a weight file with what belongs to it: its shards, the configuration of its folder, side files."""
+    """Return a weight file with the files that belong to it: shards, the configuration of its folder, side files."""
     found = {
         role: next((path for name in names if (path := weights.with_name(name)).is_file()), None)
         for role, names in _companions(weights.name).items()
@@ -65,12 +69,12 @@ def files_beside(weights: Path) -> TokenizerFiles:
 
 
 def choose_files(names: list[str], main: str | None = None) -> list[str]:
-    """Return the names that make up a tokenizer, the weights first; none if there are no weights.
+    """Return the names of the files that make up a tokenizer, the weights first; an empty list without weights.
 
     Args:
-        names: of the files of a folder, and of files in its folders as "FOLDER/NAME".
-        main: name of the weights, if it is known; else they are looked for, first where a run or a pipeline
-            keeps its VAE.
+        names: the names of the files of a folder, and of files in its folders as "FOLDER/NAME".
+        main: the name of the weights, if it is known. Otherwise they are looked for, first where a run or a
+            pipeline keeps its VAE.
 
     Raises:
         UserError: several files could be the weights.
@@ -89,7 +93,7 @@ def choose_files(names: list[str], main: str | None = None) -> list[str]:
 
 
 def _shards(weights: str, names: Iterable[str]) -> list[str]:
-    """Return those names that are shards of the index `weights`; none if it is no index."""
+    """Return the names that are shards of the index `weights`; an empty list if `weights` is no index."""
     stem, found, rest = weights.partition(f".safetensors{INDEX}")
     if not found:
         return []
@@ -99,7 +103,7 @@ def _shards(weights: str, names: Iterable[str]) -> list[str]:
 
 
 def _companions(weights: str) -> dict[str, tuple[str, ...]]:
-    """Return the names that the other files of a tokenizer may have, by their role."""
+    """Return the possible names of the other files of a tokenizer, by role."""
     stem = Path(weights).stem
     return {
         "config": (CONFIG,) if weights.startswith(DESCRIBED) else (),
@@ -109,10 +113,10 @@ def _companions(weights: str) -> dict[str, tuple[str, ...]]:
 
 
 def _main_file(names: Iterable[str]) -> str | None:
-    """Return the one with the VAE among the files of a folder.
+    """Return the name of the file that holds the VAE among the files of a folder, or None.
 
     Raises:
-        UserError: several could be meant.
+        UserError: several files could be the weights.
     """
     names = list(names)
     for usual in USUAL:
@@ -158,7 +162,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file.
 
     Raises:
-        UserError: it is damaged, or holds something else.
+        UserError: the file is damaged, or holds something other than an object.
     """
     try:
         content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""The architecture of a VAE, read off the shapes of its weights."""
+"""Inference of the architecture of a VAE from the shapes of its weights."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.batch_norm import NORM_MEAN
 
 Shapes = Mapping[str, tuple[int, ...]]
-NORM_GROUPS = 32  # of latent-diffusion; shapes do not tell it
+NORM_GROUPS = 32  # latent-diffusion's number of groups; shapes do not tell it
 
 
 def infer_architecture(weights: Mapping[str, Tensor], norm_groups: int | None = None) -> Architecture:
     """Return the architecture to which weights under latent-diffusion's names belong.
 
     Incomplete weights get the known architecture that has most tensors in common with them, so that loading
-    can say what is missing. Whether latents are packed is read off the statistics among the weights; without
-    them it is that of the known architecture of this shape.
+    can say what is missing. The statistics among the weights tell whether latents are packed; without them the
+    known architecture of this shape does.
 
     Args:
-        norm_groups: groups of the GroupNorms, if known; else those of the known architecture of this shape,
-            else 32.
+        weights: the weights of the VAE.
+        norm_groups: the number of groups of the GroupNorms, if it is known. Otherwise it is that of the known
+            architecture of this shape, or 32 if there is none.
 
     Raises:
-        UserError: these are no weights of such a VAE.
+        UserError: the weights are not those of such a VAE, or do not allow 32 groups.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
     try:
@@ -77,7 +78,7 @@ def _has(shapes: Shapes, prefix: str) -> bool:
 
 
 def _packing(shapes: Shapes) -> int:
-    """Return the side of packed squares: FLUX.2's statistics are of that many times as many channels."""
+    """Return the side of packed squares: FLUX.2's statistics have side^2 times as many channels as the latents."""
     if NORM_MEAN not in shapes:
         return 1
     return math.isqrt(shapes[NORM_MEAN][0] // shapes["decoder.conv_in.weight"][1])

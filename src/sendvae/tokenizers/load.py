@@ -1,4 +1,4 @@
-"""Loading whatever was published as a tokenizer, strictly."""
+"""Strict loading of published tokenizers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from sendvae.tokenizers.statistics import LatentStats, read_latent_stats
 from sendvae.tokenizers.zoo import TOKENIZERS
 from sendvae.weights import read_weight_file
 
-SHOWN_KEYS = 8  # of each kind, in the error about weights that do not fit
+SHOWN_KEYS = 8  # the number of keys of each kind that the error about weights that do not fit shows
 
 
 def load_tokenizer(
@@ -54,23 +54,23 @@ def load_tokenizer(
     latent_stats: str | Path | None = None,
     latent_space: Literal["diffusion", "raw"] = "diffusion",
 ) -> Tokenizer:
-    """Return a tokenizer by zoo name, file, folder, run or hub repository; float32, in evaluation mode.
+    """Return a tokenizer by zoo name, file, folder, run or hub repository, in float32 and evaluation mode.
 
-    Understood are our own folders and runs; flat state dicts, Lightning checkpoints, whole
-    latent-diffusion models and REPA-E's training checkpoints, as .safetensors or .pt / .ckpt; diffusers
-    folders of the classes in `FAMILIES`, in shards and half-precision variants, too. Loading is strict: training state known to lie beside a VAE is left out, anything else that does
-    not fit is an error.
+    It loads our own folders and runs; flat state dicts, Lightning checkpoints, whole latent-diffusion models and
+    REPA-E's training checkpoints, as .safetensors or .pt / .ckpt; and diffusers folders of the classes in `FAMILIES`,
+    in shards and half-precision variants, too. Loading is strict: training state that is known to lie beside a VAE is
+    left out, and anything else that does not fit is an error.
 
     Args:
         source: "demo-f8d16", "weights.pt", "runs/my-run", "local-dir:FOLDER", "hf-hub:OWNER/REPO[/PATH]", ...
-        architecture: name in `ARCHITECTURES`; by default that of the configuration, else of the shapes.
-        latent_stats: side file with statistics (`latents_scale`, `latents_bias` or `mean`, `std`); by default
-            those of the configuration, of the side file next to the weights, or of the checkpoint.
-        latent_space: "raw" for the latents of FLUX.2's VAE before they are packed; of others there is only one.
+        architecture: a name in `ARCHITECTURES`; by default the configuration names it, or the shapes tell it.
+        latent_stats: a side file with statistics (`latents_scale`, `latents_bias` or `mean`, `std`); by default
+            the statistics of the configuration, of the side file next to the weights, or of the checkpoint.
+        latent_space: "raw" for the latents of FLUX.2's VAE before they are packed. Others have one latent space.
 
     Raises:
-        UserError: unknown name, missing, damaged or untrusted file, weights that do not fit, or a class of
-            diffusers that cannot be used here.
+        UserError: the name is unknown, a file is missing, damaged or not trusted, the weights or statistics do not
+            fit, or a class of diffusers cannot be used here.
     """
     files = locate(source)
     config = _read_config(files.config)
@@ -111,7 +111,7 @@ def _native(
 def _of_tokens(
     files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> MAETok | SoftVQ:
-    """Return MAETok's or SoftVQ's tokenizer, whatever of its training lies beside it."""
+    """Return MAETok's or SoftVQ's tokenizer, without the training state beside it."""
     if is_softvq(weights):
         own = softvq_files.used(weights)
         tokenizer: MAETok | SoftVQ = SoftVQ(softvq_files.shape_of(own, config))
@@ -128,7 +128,7 @@ def _of_tokens(
 def _patches(
     files: TokenizerFiles, config: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> PatchTokenizer:
-    """Return a control without a network."""
+    """Return a `PatchTokenizer`, a control without a network."""
     tokenizer = patch_tokenizer(weights)
     load_strictly(tokenizer, weights, files.weights)
     tokenizer.latent_stats = _statistics(config, files)
@@ -138,7 +138,7 @@ def _patches(
 def _of_diffusers(
     files: TokenizerFiles, config: Mapping[str, Any], architecture: str | None, packed: bool
 ) -> DiffusersTokenizer:
-    """Return any other network of diffusers."""
+    """Return a tokenizer that diffusers computes."""
     if architecture is not None:
         raise UserError(
             f"the configuration of {files.weights} names its network",
@@ -155,10 +155,10 @@ def _of_diffusers(
 
 
 def check_trainable(source: str | Path) -> None:
-    """Refuse a tokenizer that cannot be fine-tuned by its configuration alone, before any work.
+    """Raise an error, before any other work, for a tokenizer whose configuration shows that it cannot be fine-tuned.
 
     Raises:
-        UserError: it cannot; or it cannot be found.
+        UserError: the tokenizer cannot be fine-tuned, or cannot be found.
     """
     if str(source) in TOKENIZERS and (reason := TOKENIZERS[str(source)].untrainable) is not None:
         raise not_trainable(source, reason)
@@ -169,11 +169,11 @@ def check_trainable(source: str | Path) -> None:
 
 
 def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
-    """Return what lies beside the VAE and is worth a warm start, as state dicts on the CPU.
+    """Return the state dicts of the parts beside the VAE that a warm start can use, on the CPU.
 
-    "discriminator" (PatchGAN, keys `main.*`), from a Lightning or REPA-E checkpoint, a file of its own or the
-    side file next to the weights; "linear_proj" (VA-VAE's projection, key `weight`). Absent parts are not in
-    the dict.
+    "discriminator" (PatchGAN, keys `main.*`) comes from a Lightning or REPA-E checkpoint, a file of its own or the
+    side file next to the weights. "linear_proj" is VA-VAE's projection (key `weight`). Absent parts are not in the
+    dict.
     """
     files = locate(source)
     parts = contents_of(read_weights(files)).parts
@@ -183,10 +183,10 @@ def load_parts(source: str | Path) -> dict[str, dict[str, Tensor]]:
 
 
 def load_strictly(network: nn.Module, weights: Mapping[str, Tensor], source: object) -> None:
-    """Load weights whose names and shapes fit exactly, in whatever precision; warn of NaN and infinity.
+    """Load weights whose names and shapes must fit exactly, of any precision, and warn of NaN and infinite values.
 
     Raises:
-        UserError: one error that lists missing, unexpected and mis-shaped keys.
+        UserError: weights do not fit; one error lists the missing, unexpected and mis-shaped keys.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -225,10 +225,10 @@ def _contents(files: TokenizerFiles) -> Contents:
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
-    """Return a configuration, whose class is known and whose statistics go together if it is one of diffusers.
+    """Return a configuration, empty without a file. One of diffusers must have a known class and fitting statistics.
 
     Raises:
-        UserError: it is damaged, or is not that.
+        UserError: the file is damaged, or a diffusers configuration fails `check_class` or `check_statistics`.
     """
     config = {} if path is None else read_json(path)
     if is_diffusers_config(config):
@@ -287,7 +287,7 @@ def _check_statistics(tokenizer: Tokenizer, source: object) -> None:
 
 
 def _empty(architecture: Architecture) -> Autoencoder:
-    """Return a tokenizer without the time and random numbers of an initialisation; all of it is loaded later."""
+    """Return an uninitialised tokenizer, which takes no time and no random numbers; all weights are loaded later."""
     with torch.device("meta"):
         tokenizer = Autoencoder(architecture)
     return tokenizer.to_empty(device="cpu")

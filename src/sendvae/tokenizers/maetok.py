@@ -1,6 +1,6 @@
-"""MAETok's tokenizer: a ViT that writes an image into tokens without a grid, and one that reads it back.
+"""MAETok's tokenizer: a ViT encodes an image into tokens without a grid, and another decodes it.
 
-Source: Hhhhhhao/continuous_tokenizer (Chen et al., 2025); key names are those of its released files.
+Source: Hhhhhhao/continuous_tokenizer (Chen et al., 2025). The key names are those of its released files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ UNTRAINABLE = "MAETok's training (masks, decoders of other features) is not part
 
 @dataclass(frozen=True)
 class MAETokShape:
-    """Sizes of the two transformers; those of maetok-b-128 by default.
+    """The sizes of the two transformers, by default those of maetok-b-128.
 
     Attributes:
-        tokens, dims: N and C of a latent.
-        size, patch: pixels of an image's side and of a patch's.
-        width, depth, heads: of both transformers.
+        tokens: the number N of tokens of a latent.
+        dims: the number C of dimensions of a token.
+        size: the side of an image, in pixels.
+        patch: the side of a patch, in pixels.
+        width, depth, heads: the width, the blocks and the attention heads of each transformer.
     """
 
     tokens: int = 128
@@ -41,14 +43,14 @@ class MAETokShape:
 
     @property
     def grid(self) -> int:
-        """Patches along one side."""
+        """Return the number of patches along one side."""
         return self.size // self.patch
 
 
 class MixedRotary(nn.Module):
-    """Learned rotary positions of image tokens: a frequency of x and one of y for each pair of channels.
+    """Learned rotary positions of image tokens, with a frequency in x and one in y for each pair of channels.
 
-    Pairs are adjacent channels; each block and head has frequencies of its own.
+    The pairs are adjacent channels. Each block and each head has frequencies of its own.
     """
 
     freqs_t_x: Tensor
@@ -57,7 +59,7 @@ class MixedRotary(nn.Module):
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__()
         pairs = shape.width // shape.heads // 2
-        half = ROTARY_THETA ** -(torch.arange(0, pairs, 2) / pairs)  # each twice: a pair of directions
+        half = ROTARY_THETA ** -(torch.arange(0, pairs, 2) / pairs)  # each for two directions at right angles
         angle = torch.rand(shape.depth, shape.heads, 1) * 2 * torch.pi
         x = torch.cat([half * angle.cos(), half * (angle + torch.pi / 2).cos()], -1)
         y = torch.cat([half * angle.sin(), half * (angle + torch.pi / 2).sin()], -1)
@@ -67,7 +69,7 @@ class MixedRotary(nn.Module):
         self.register_buffer("freqs_t_y", place.div(shape.grid, rounding_mode="floor").float())
 
     def turn(self, x: Float[Tensor, "B heads N d"], block: int, first: int) -> Float[Tensor, "B heads N d"]:
-        """Return queries or keys of a block, of which the image's tokens, from `first` on, are rotated."""
+        """Return the queries or keys of a block, in which the image's tokens, which start at `first`, are rotated."""
         heads = x.shape[1]
         along_x, along_y = self.freqs[:, block].float().unflatten(-1, (heads, -1))
         angles = self.freqs_t_x[:, None] * along_x[:, None] + self.freqs_t_y[:, None] * along_y[:, None]
@@ -79,13 +81,14 @@ class MixedRotary(nn.Module):
 
 
 class ModulatedNorm(nn.Module):
-    """LayerNorm without weights, whose output is modulated for latent tokens by their own latent ("MoVQ").
+    """A LayerNorm without weights, whose output for a latent token is modulated by the token's own latent ("MoVQ").
 
-    y = norm(x) * scale + shift, where shift and scale start at 0: a latent token says nothing at first. Tokens of
-    the image pass norm(x).
+    Latent tokens become y = norm(x) * scale + shift. Shift and scale start at 0, so latent tokens are 0 at first.
+    Tokens of the image become norm(x).
 
     Args:
-        pairs: of shift and scale that one latent gives.
+        shape: the sizes of the networks.
+        pairs: the number of pairs of shift and scale that are computed from one latent.
     """
 
     def __init__(self, shape: MAETokShape, pairs: int = 1) -> None:
@@ -97,13 +100,13 @@ class ModulatedNorm(nn.Module):
         nn.init.zeros_(self.adaLN_modulation[1].bias)  # type: ignore[arg-type]
 
     def modulations(self, z: Float[Tensor, "B M C"]) -> tuple[Float[Tensor, "B M D"], ...]:
-        """Return shift and scale of every pair, one pair after the other."""
+        """Return the shift and scale of every pair, one pair after the other."""
         return self.adaLN_modulation(z).chunk(2 * self.pairs, -1)
 
     def modulated(
         self, x: Float[Tensor, "B N D"], shift: Float[Tensor, "B M D"], scale: Float[Tensor, "B M D"]
     ) -> Float[Tensor, "B N D"]:
-        """Return the normalised tokens, the last M of them modulated."""
+        """Return the normalised tokens, of which the last M, the latent tokens, are modulated."""
         image, latent = self.norm(x).split([x.shape[1] - shift.shape[1], shift.shape[1]], 1)
         return torch.cat([image, latent * scale + shift], 1)
 
@@ -119,14 +122,14 @@ class DecoderBlock(ModulatedNorm):
     def forward(
         self, x: Float[Tensor, "B N D"], z: Float[Tensor, "B M C"], rotary: MixedRotary, block: int
     ) -> Float[Tensor, "B N D"]:
-        """Transform all tokens; the image's come first."""
+        """Return all tokens transformed; the tokens of the image come first."""
         shift_a, scale_a, shift_m, scale_m = self.modulations(z)
         x = x + self.attn(self.modulated(x, shift_a, scale_a), lambda q: rotary.turn(q, block, 0))
         return x + self.mlp(self.modulated(x, shift_m, scale_m))
 
 
 class Encoder(MixedRotary):
-    """Image patches and learned latent tokens through one transformer; the latent tokens are kept."""
+    """A transformer of image patches and learned latent tokens, of whose output the latent tokens are kept."""
 
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__(shape)
@@ -143,7 +146,7 @@ class Encoder(MixedRotary):
 
 
 class DecoderTrunk(nn.Module):
-    """Blocks and final norm of the decoder."""
+    """The blocks and the final norm of the decoder."""
 
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class DecoderTrunk(nn.Module):
 
 
 class Decoder(MixedRotary):
-    """Mask tokens, one a patch, and the latent tokens through one transformer; the former become pixels."""
+    """A transformer of one mask token per patch and the latent tokens; the mask tokens become pixels."""
 
     def __init__(self, shape: MAETokShape) -> None:
         super().__init__(shape)
@@ -162,7 +165,7 @@ class Decoder(MixedRotary):
         self.to_pixel = ToPixels(shape.width, shape.patch)
 
     def forward(self, tokens: Float[Tensor, "B M D"], z: Float[Tensor, "B M C"]) -> Float[Tensor, "B 3 H W"]:
-        """Return the image of latent tokens that were widened, and of the latents themselves."""
+        """Return the images of latents `z` and of `tokens`, which are the latents projected to the width D."""
         count = len(self.freqs_t_x)
         x = torch.cat([self.mask_token.expand(len(z), count, -1), tokens + self.latent_pos_embed], 1)
         for number, block in enumerate(self.model.blocks):
@@ -172,10 +175,10 @@ class Decoder(MixedRotary):
 
 
 class MAETok(Tokenizer):
-    """Images of one size to N tokens of C dimensions, deterministic, and back.
+    """A deterministic tokenizer of images of one size, with latents of N tokens of C dimensions.
 
     Args:
-        shape: the shape of the networks.
+        shape: the sizes of the networks.
     """
 
     def __init__(self, shape: MAETokShape | None = None) -> None:
@@ -187,7 +190,7 @@ class MAETok(Tokenizer):
         self.post_quant_conv = nn.Linear(shape.dims, shape.width)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return the latent (B, C, N) of images in [-1, 1] as a posterior of standard deviation 0."""
+        """Return the latents (B, C, N) of images in [-1, 1] as a posterior of standard deviation 0."""
         return Posterior.at(self.quant_conv(self.encoder(images)).transpose(1, 2))
 
     def decode(self, z: Float[Tensor, "B C N"]) -> Float[Tensor, "B 3 H W"]:
@@ -196,36 +199,36 @@ class MAETok(Tokenizer):
         return self.decoder(self.post_quant_conv(tokens), tokens)
 
     def latent_shape(self, size: int) -> tuple[int, ...]:
-        """Return (C, N), whatever the size."""
+        """Return (C, N), whatever `size` is."""
         del size
         return self.shape.dims, self.shape.tokens
 
     @property
     def untrainable(self) -> str:
-        """Why it cannot be fine-tuned here."""
+        """Return why MAETok cannot be fine-tuned here."""
         return UNTRAINABLE
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """The sizes of the networks."""
+        """Return the sizes of the networks."""
         return {"class": "MAETok", **asdict(self.shape)}
 
     @property
     def image_size(self) -> int:
-        """Pixels along one side of every image."""
+        """Return the side of every image, in pixels."""
         return self.shape.size
 
     @property
     def downsampling(self) -> int:
-        """Pixels of a patch's side."""
+        """Return the side of a patch, in pixels."""
         return self.shape.patch
 
     @property
     def one_size(self) -> bool:
-        """Whether images must be `image_size` pixels high and wide: they must."""
+        """Return True: images must be `image_size` pixels high and wide."""
         return True
 
     @property
     def label(self) -> str:
-        """Tokens and dimensions, such as "t128d32"."""
+        """Return the number of tokens and of dimensions, such as "t128d32"."""
         return f"t{self.shape.tokens}d{self.shape.dims}"

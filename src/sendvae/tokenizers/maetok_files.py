@@ -1,4 +1,4 @@
-"""MAETok's released files: what of them is the tokenizer, of which sizes, with which statistics."""
+"""MAETok's released files: which weights are the tokenizer's, its sizes and its latent statistics."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sendvae.errors import UserError
 from sendvae.tokenizers.maetok import MAETokShape
 from sendvae.tokenizers.statistics import LatentStats
 
-MARK = "encoder.latent_tokens"  # no other tokenizer has it
-HEAD_WIDTH = 64  # of all released networks; the file does not tell
+MARK = "encoder.latent_tokens"  # only tokenizers of MAETok's kind have this key
+HEAD_WIDTH = 64  # the head width of all released networks; the file does not tell it
 UNUSED = ("decoder.model.pos_embed", "decoder.model.patch_embed.")  # of timm's model; nothing reads them
-# Masks, foundation models and their projection, decoders of HOG, DINO and CLIP features.
+# What only the training reads: masks, foundation models and their projection, decoders of HOG, DINO and CLIP features.
 TRAINING = (
     "encoder.mask_token",
     "repa_model.",
@@ -25,21 +25,21 @@ TRAINING = (
     "post_quant_conv_",
     "to_pixel_",
 )
-MEAN, STD = "vq_mean", "vq_std"  # of all latents together, in the configuration
+MEAN, STD = "vq_mean", "vq_std"  # configuration fields for all latents together
 
 
 def is_maetok(weights: Mapping[str, Tensor]) -> bool:
-    """Return whether these are weights of MAETok's kind; SoftVQ's are, too."""
+    """Return whether these are weights of MAETok's kind, which includes SoftVQ's."""
     return MARK in weights
 
 
 def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what belongs to the tokenizer."""
+    """Return the weights that belong to the tokenizer."""
     return {key: tensor for key, tensor in weights.items() if not key.startswith(UNUSED + TRAINING)}
 
 
 def shape_of(weights: Mapping[str, Tensor]) -> MAETokShape:
-    """Return the sizes that the shapes of the tensors tell.
+    """Return the sizes of the networks, read off the shapes of the tensors.
 
     Raises:
         UserError: a tensor is missing.
@@ -57,17 +57,17 @@ def shape_of(weights: Mapping[str, Tensor]) -> MAETokShape:
 
 
 def fields_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the configuration says of the network, which its makers' class nests once more."""
+    """Return the configuration fields of the network, which its makers' class nests under "config"."""
     fields = config.get("config", config)
     return fields if isinstance(fields, Mapping) else {}
 
 
 def statistics_in(config: Mapping[str, Any], dims: int) -> LatentStats | None:
-    """Return what the configuration says of all latents together, for every dimension; None where it says nothing."""
+    """Return the configuration's statistics of all latents together, repeated for every dimension, or None."""
     fields = fields_of(config)
     if MEAN not in fields or STD not in fields:
         return None
     mean, std = float(fields[MEAN]), float(fields[STD])
-    if (mean, std) == (0.0, 1.0):  # the default of who trains it: not measured
+    if (mean, std) == (0.0, 1.0):  # the default of the training, which is not measured
         return None
     return LatentStats(torch.full((dims,), mean), torch.full((dims,), std))

@@ -22,11 +22,13 @@ def save_tokenizer(
     card: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a folder that `load_tokenizer` reads; it appears whole or not at all.
+    """Write a folder that `load_tokenizer` reads. It appears whole or not at all.
 
     Args:
-        card: anything worth knowing about the weights (JSON), kept in the configuration.
-        dtype: storage format; torch.float16 halves the file.
+        tokenizer: the tokenizer to save.
+        folder: the folder to write; an old one is replaced.
+        card: anything worth knowing about the weights (JSON), which is kept in the configuration.
+        dtype: the number format in which weights are stored; torch.float16 halves the file.
     """
     with new_folder(folder) as temporary:
         write_folder(tokenizer, temporary, card, dtype)
@@ -47,7 +49,7 @@ def write_folder(
 
 
 def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a file with the permissions that others have: the library makes its own readable by its owner only."""
+    """Write a file with the usual permissions, since safetensors makes its files readable by their owner only."""
     path.touch()
     permissions = path.stat().st_mode
     save_file(weights, path, metadata=metadata)
@@ -55,7 +57,7 @@ def write_safetensors(weights: dict[str, Tensor], path: Path, metadata: dict[str
 
 
 def stored(tokenizer: Tokenizer, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the state dict as it goes into a file: on the CPU, contiguous, in `dtype`."""
+    """Return the state dict for a file: on the CPU, contiguous, in `dtype`."""
     return {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tokenizer.state_dict().items()
     }

@@ -1,4 +1,4 @@
-"""Large images in little memory: the same network, its convolutions computed in strips of rows.
+"""Encoding and decoding of large images in little memory, with convolutions computed in strips of rows.
 
 Cutting an image into overlapping tiles and encoding each, as is often done, gives other latents everywhere:
 every GroupNorm normalises by statistics of the whole image, and the middle attends to all its positions. So
@@ -6,7 +6,7 @@ the computation is cut here, not the image. GroupNorm's statistics are taken ove
 each strip of a convolution's output needs only the input rows under its kernel. The result is that of
 `Autoencoder.encode` and `decode` up to rounding, at every position.
 
-Two full-size tensors are alive at once instead of three to five, besides strips; and one image at a time.
+Besides strips, two full-size tensors are in memory at once instead of three to five, and one image at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sendvae.tokenizers.autoencoder import Autoencoder, Downsample, Half, ResnetBlock, Upsample
 from sendvae.tokenizers.posterior import Posterior
 
-ROWS = 32  # two of 34 input rows are computed twice; at 512 pixels a strip is 1/16 of a tensor
+ROWS = 32  # of 34 input rows two are computed twice; at 512 pixels a strip is 1/16 of a tensor
 
 Pointwise = Callable[[Tensor], Tensor]
 
@@ -31,8 +31,10 @@ def encode_sliced(tokenizer: Autoencoder, images: Float[Tensor, "B 3 H W"], rows
     """Return `tokenizer.encode(images)` in less memory, without gradients.
 
     Args:
-        images: in [-1, 1], sides divisible by `tokenizer.downsampling`.
-        rows: output rows of a convolution that are computed at a time; fewer save memory and cost time.
+        tokenizer: the tokenizer.
+        images: images in [-1, 1], whose sides are multiples of `tokenizer.downsampling`.
+        rows: the number of output rows of a convolution that are computed at a time. Fewer take less memory and more
+            time.
     """
     tokenizer.check_size(images)
     moments = [_run(tokenizer.encoder, image, rows) for image in images.split(1)]
@@ -43,7 +45,7 @@ def encode_sliced(tokenizer: Autoencoder, images: Float[Tensor, "B 3 H W"], rows
 def decode_sliced(
     tokenizer: Autoencoder, z: Float[Tensor, "B C h w"], rows: int = ROWS
 ) -> Float[Tensor, "B 3 H W"]:
-    """Return `tokenizer.decode(z)` in less memory, without gradients; arguments as `encode_sliced`."""
+    """Return `tokenizer.decode(z)` in less memory, without gradients; `rows` is as in `encode_sliced`."""
     images = [_run(tokenizer.decoder, tokenizer.decoder_input(one), rows) for one in z.split(1)]
     return torch.cat(images)
 
@@ -61,13 +63,13 @@ def _run(half: Half, x: Float[Tensor, "B C h w"], rows: int) -> Float[Tensor, "B
                 x = _convolve(step.conv, x, rows, padding=(0, 1))
             case Upsample():
                 x = _convolve(step.conv, x, rows, enlarge=2)
-            case _:  # attention looks at all positions, at a resolution where a tensor is small
+            case _:  # attention sees all positions, at a resolution where a tensor is small
                 x = step(x)
     return _convolve(half.conv_out, x, rows, _normalizer(half.norm_out, x, rows))
 
 
 def _resnet(block: ResnetBlock, x: Float[Tensor, "B C h w"], rows: int) -> Float[Tensor, "B C2 h w"]:
-    """Return the block's output; overwrites `x` with it where the channels stay the same."""
+    """Return the block's output, which overwrites `x` where the number of channels stays the same."""
     y = _convolve(block.conv1, x, rows, _normalizer(block.norm1, x, rows))
     out = x if y.shape == x.shape else torch.empty_like(y)
     for strip, piece in _strips(block.conv2, y, rows, _normalizer(block.norm2, y, rows)):
@@ -76,7 +78,7 @@ def _resnet(block: ResnetBlock, x: Float[Tensor, "B C h w"], rows: int) -> Float
 
 
 def _normalizer(norm: nn.GroupNorm, x: Float[Tensor, "B C h w"], rows: int) -> Pointwise:
-    """Return GroupNorm with the statistics of all of `x`, and SiLU, as a function of any part of its rows."""
+    """Return a function that applies GroupNorm with the statistics of all of `x`, then SiLU, to any rows of `x`."""
     precise = torch.promote_types(x.dtype, torch.float32)
     pieces = x.unflatten(1, (norm.num_groups, -1)).split(rows, dim=3)  # (B, groups, C / groups, rows, w)
     count = x[0].numel() // norm.num_groups
@@ -102,7 +104,7 @@ def _convolve(
     padding: tuple[int, int] = (1, 1),
     enlarge: int = 1,
 ) -> Float[Tensor, "B C2 h2 w2"]:
-    """Return all strips of `_strips` as one tensor."""
+    """Return all strips of `_strips` put together as one tensor."""
     out: Tensor | None = None
     height = _height(convolution, x.shape[2], padding, enlarge)
     for strip, piece in _strips(convolution, x, rows, before, padding, enlarge):
@@ -121,12 +123,15 @@ def _strips(
     padding: tuple[int, int] = (1, 1),
     enlarge: int = 1,
 ) -> Iterator[tuple[slice, Float[Tensor, "B C2 _ w2"]]]:
-    """Yield which rows of the output, and these rows.
+    """Yield the strips of a convolution's output, each as the slice of its rows and these rows.
 
     Args:
-        before: applied to the input rows first.
-        padding: zeros (above and left, below and right), whatever the module's own padding.
-        enlarge: how often every position is repeated, along both sides, after `before`.
+        convolution: the convolution.
+        x: its whole input.
+        rows: the number of output rows of a strip.
+        before: a function that is applied to the input rows first.
+        padding: the numbers of zeros (above and left, below and right); the module's own padding is ignored.
+        enlarge: how often every position is repeated along both sides, after `before`.
     """
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     source = x.shape[2] * enlarge

@@ -1,6 +1,6 @@
 """SoftVQ's tokenizer: transformers with absolute positions, and latents that are soft averages of a codebook.
 
-Source: Hhhhhhao/continuous_tokenizer (Chen et al., arXiv 2412.10958); key names are those of its released files.
+Source: Hhhhhhao/continuous_tokenizer (Chen et al., arXiv 2412.10958). The key names are those of its released files.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sendvae.tokenizers.protocol import Tokenizer
 from sendvae.tokenizers.token_vit import PatchTrunk, ToPixels, Trunk, learned
 
 UNTRAINABLE = "SoftVQ's training (codebook entropy, alignment of its tokens) is not part of this library"
-HEAD_WIDTH = 64  # of all released networks
+HEAD_WIDTH = 64  # the head width of all released networks
 
 
 class Size(NamedTuple):
-    """Width and depth of a transformer."""
+    """The width and the depth (number of blocks) of a transformer."""
 
     width: int
     depth: int
 
     @property
     def heads(self) -> int:
-        """How many share the width."""
+        """Return the number of attention heads."""
         return max(1, self.width // HEAD_WIDTH)
 
 
@@ -39,14 +39,17 @@ LARGE = Size(1024, 24)
 
 @dataclass(frozen=True)
 class SoftVQShape:
-    """Sizes of the two transformers and of the codebooks; those of softvq-l-64 by default.
+    """The sizes of the two transformers and of the codebooks, by default those of softvq-l-64.
 
     Attributes:
-        tokens, dims: N and C of a latent.
-        size, patch: pixels of an image's side and of a patch's.
-        encoder, decoder: width and depth of each.
-        codebooks, codes: of the latter, entries of each; a codebook serves equally many tokens in a row.
-        temperature: of the average over entries.
+        tokens: the number N of tokens of a latent.
+        dims: the number C of dimensions of a token.
+        size: the side of an image, in pixels.
+        patch: the side of a patch, in pixels.
+        encoder, decoder: the width and depth of each transformer.
+        codebooks: the number of codebooks; each serves an equal number of consecutive tokens.
+        codes: the number of entries of each codebook.
+        temperature: the temperature of the softmax over entries.
     """
 
     tokens: int = 64
@@ -61,12 +64,12 @@ class SoftVQShape:
 
     @property
     def patches(self) -> int:
-        """Of an image."""
+        """Return the number of patches of an image."""
         return (self.size // self.patch) ** 2
 
 
 class SoftCodebook(nn.Module):
-    """Averages of unit vectors, weighted by the softmax of their cosines with a token, key `embedding`."""
+    """Codebooks (key `embedding`) that average unit vectors, weighted by the softmax of their cosines with a token."""
 
     def __init__(self, shape: SoftVQShape) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class SoftCodebook(nn.Module):
         self.temperature = shape.temperature
 
     def forward(self, tokens: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
-        """Return the averages; each codebook has its segment of the tokens."""
+        """Return an average for every token. Each codebook serves its own segment of the tokens."""
         segments = F.normalize(tokens.unflatten(1, (len(self.embedding), -1)), dim=-1)
         codes = F.normalize(self.embedding, dim=-1)
         weights = (segments @ codes.mT / self.temperature).softmax(-1)
@@ -83,7 +86,7 @@ class SoftCodebook(nn.Module):
 
 
 class SoftVQEncoder(nn.Module):
-    """Image patches and learned latent tokens through one transformer; the latent tokens are kept."""
+    """A transformer of image patches and learned latent tokens, of whose output the latent tokens are kept."""
 
     def __init__(self, shape: SoftVQShape) -> None:
         super().__init__()
@@ -99,7 +102,7 @@ class SoftVQEncoder(nn.Module):
 
 
 class SoftVQDecoder(nn.Module):
-    """Mask tokens, one a patch, and the latent tokens through one transformer; the former become pixels."""
+    """A transformer of one mask token per patch and the latent tokens; the mask tokens become pixels."""
 
     def __init__(self, shape: SoftVQShape) -> None:
         super().__init__()
@@ -111,16 +114,16 @@ class SoftVQDecoder(nn.Module):
         self.to_pixel = ToPixels(width, shape.patch)
 
     def forward(self, tokens: Float[Tensor, "B M D"]) -> Float[Tensor, "B 3 H W"]:
-        """Return the image of latent tokens that were widened."""
+        """Return the images of latent tokens, which are the latents projected to the width D."""
         masks = self.mask_token.expand(len(tokens), self.patches, -1)
         return self.to_pixel(self.model(masks, tokens + self.latent_pos_embed)[0])
 
 
 class SoftVQ(Tokenizer):
-    """Images of one size to N tokens of C dimensions, deterministic, and back.
+    """A deterministic tokenizer of images of one size, with latents of N tokens of C dimensions.
 
     Args:
-        shape: the shape of the networks.
+        shape: the sizes of the networks.
     """
 
     def __init__(self, shape: SoftVQShape | None = None) -> None:
@@ -133,44 +136,44 @@ class SoftVQ(Tokenizer):
         self.post_quant_conv = nn.Linear(shape.dims, shape.decoder.width)
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> Posterior:
-        """Return the latent (B, C, N) of images in [-1, 1] as a posterior of standard deviation 0."""
+        """Return the latents (B, C, N) of images in [-1, 1] as a posterior of standard deviation 0."""
         return Posterior.at(self.quantize(self.quant_conv(self.encoder(images))).transpose(1, 2))
 
     def decode(self, z: Float[Tensor, "B C N"]) -> Float[Tensor, "B 3 H W"]:
-        """Return the images of raw latents, nominally in [-1, 1]; those need be no averages of the codebook."""
+        """Return the images of raw latents, nominally in [-1, 1]. The latents need not be averages of the codebook."""
         return self.decoder(self.post_quant_conv(z.transpose(1, 2)))
 
     def latent_shape(self, size: int) -> tuple[int, ...]:
-        """Return (C, N), whatever the size."""
+        """Return (C, N), whatever `size` is."""
         del size
         return self.shape.dims, self.shape.tokens
 
     @property
     def untrainable(self) -> str:
-        """Why it cannot be fine-tuned here."""
+        """Return why SoftVQ cannot be fine-tuned here."""
         return UNTRAINABLE
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """The sizes of the networks, and the temperature."""
+        """Return the sizes of the networks and codebooks, and the temperature."""
         return {"class": "SoftVQ", **asdict(self.shape)}
 
     @property
     def image_size(self) -> int:
-        """Pixels along one side of every image."""
+        """Return the side of every image, in pixels."""
         return self.shape.size
 
     @property
     def downsampling(self) -> int:
-        """Pixels of a patch's side."""
+        """Return the side of a patch, in pixels."""
         return self.shape.patch
 
     @property
     def one_size(self) -> bool:
-        """Whether images must be `image_size` pixels high and wide: they must."""
+        """Return True: images must be `image_size` pixels high and wide."""
         return True
 
     @property
     def label(self) -> str:
-        """Tokens and dimensions, such as "t64d32"."""
+        """Return the number of tokens and of dimensions, such as "t64d32"."""
         return f"t{self.shape.tokens}d{self.shape.dims}"

@@ -1,4 +1,4 @@
-"""SoftVQ's released files: what of them is the tokenizer, and of which sizes."""
+"""SoftVQ's released files: which weights are the tokenizer's, and its sizes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sendvae.tokenizers.maetok_files import MARK, TRAINING, fields_of
 from sendvae.tokenizers.softvq import Size, SoftVQShape
 
 CODEBOOK = "quantize.embedding"
-TEMPERATURE, NORMALISED = "tau", "codebook_l2_norm"  # in the configuration
-# How often each code was used of late, and the patches of timm's model, which the decoder does not read.
+TEMPERATURE, NORMALISED = "tau", "codebook_l2_norm"  # fields of the configuration
+# The recent use of each code, and the patch embedding of timm's model in the decoder; neither is read.
 UNUSED = ("quantize.codebook_used", "decoder.model.patch_embed.")
 PARTS = ("encoder", "decoder")
 BLOCK = re.compile(r"(encoder|decoder)\.model\.blocks\.(\d+)\.")
@@ -26,15 +26,16 @@ def is_softvq(weights: Mapping[str, Tensor]) -> bool:
 
 
 def used(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what belongs to the tokenizer."""
+    """Return the weights that belong to the tokenizer."""
     return {key: tensor for key, tensor in weights.items() if not key.startswith(UNUSED + TRAINING)}
 
 
 def shape_of(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> SoftVQShape:
-    """Return the sizes that the shapes of the tensors tell, and the temperature that the configuration does.
+    """Return the sizes, read off the shapes of the tensors, with the temperature of the configuration.
 
     Raises:
-        UserError: a tensor or the temperature is missing, or cosines are not what the codes are weighted by.
+        UserError: a tensor or the temperature is missing, the codebooks have another number of axes, the tokens do not
+            divide among them, or codes are not weighted by cosines.
     """
     fields, temperature = fields_of(config), _temperature(config)
     if temperature is None:
@@ -71,7 +72,7 @@ def shape_of(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> SoftVQ
 
 
 def _temperature(config: Mapping[str, Any]) -> float | None:
-    """Return what the makers' configuration says, or that of a folder which this library wrote; None for neither."""
+    """Return the temperature in the makers' configuration or in one that this library wrote; None if neither has it."""
     written = config.get("architecture", {})
     found = fields_of(config).get(TEMPERATURE, written.get("temperature"))
     return None if found is None else float(found)

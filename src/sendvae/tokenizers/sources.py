@@ -1,4 +1,4 @@
-"""From what a user calls a tokenizer (name, file, folder, run, hub repository) to files on this machine."""
+"""How the source of a tokenizer (name, file, folder, run, hub repository) is resolved to files on this machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sendvae.weights import SUFFIXES, Weights, chosen
 from sendvae.weights.hub import HUB, hub_source
 
 LOCAL = "local-dir:"
-RUN = "config.yaml"  # what a run folder records of its training
+RUN = "config.yaml"  # the file of a run folder that holds the configuration of its training
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def locate(source: str | Path) -> TokenizerFiles:
-    """Return the files behind a name of the zoo, a file, a folder, "local-dir:FOLDER" or "hf-hub:OWNER/REPO[/PATH]".
+    """Return the files of a tokenizer by zoo name, file, folder, "local-dir:FOLDER" or "hf-hub:OWNER/REPO[/PATH]".
 
-    Those of a name or an address are downloaded if they are not on this machine.
+    The files of a name or an address are downloaded if they are not on this machine.
 
     Raises:
-        UserError: nothing there, or not to be had without a network.
+        UserError: there is no tokenizer, several files could be the weights, or they cannot be downloaded.
     """
     text = str(source)
     path = Path(text.removeprefix(LOCAL)).expanduser()
@@ -42,7 +42,7 @@ def weights_of(name: str) -> Weights:
     """Return the weights of a tokenizer of the zoo, or of a hub address.
 
     Raises:
-        UserError: no such name, or an address without a repository.
+        UserError: the name is unknown, or the address names no repository.
     """
     if name in TOKENIZERS:
         return TOKENIZERS[name].weights
@@ -57,10 +57,10 @@ def weights_of(name: str) -> Weights:
 
 
 def _refuse_diffusion(folder: Path) -> None:
-    """Refuse a run that has trained a generator only.
+    """Raise an error for the folder of a run that has trained only a generator.
 
     Raises:
-        UserError: it is one; names its tokenizer.
+        UserError: the folder is of such a run; the error names the run's tokenizer.
     """
     text = (folder / RUN).read_text(errors="replace")
     if re.search(r"^kind: diffusion\s*$", text, re.MULTILINE) is None:

@@ -1,4 +1,4 @@
-"""A row of the zoo, and where most rows have their weights."""
+"""A row of the tokenizer zoo, and the weights of a row at a hub address."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class TokenizerSpec:
     """A row of the zoo.
 
     Attributes:
-        build: makes the network, freshly initialised.
-        weights: where they come from; the parameters are those of encoder, decoder and the two 1x1
-            convolutions, or of the class of diffusers.
+        build: returns the network, freshly initialised.
+        weights: where the weights come from. Their parameters are counted over encoder, decoder and the two 1x1
+            convolutions, or over the class of diffusers.
         description: one line for people.
-        paper: arXiv identifier, where there is one.
-        untrainable: why it cannot be fine-tuned here, nor exported; None if it can.
+        paper: the arXiv identifier, where there is one.
+        untrainable: why the tokenizer can be neither fine-tuned nor exported here; None if it can.
     """
 
     build: Callable[[], Tokenizer]
@@ -34,7 +34,7 @@ class TokenizerSpec:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """Return what can be done with it: "score" (and generate in it), "train", "export"."""
+        """Return what can be done with the tokenizer: "score" (and generate in its latents), "train", "export"."""
         return ("score", "train", "export") if self.untrainable is None else ("score",)
 
 

@@ -1,4 +1,4 @@
-"""Latent statistics: diffusion models see normalised latents, decoders raw ones."""
+"""Latent statistics. Diffusion models see normalised latents, decoders see raw ones."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from sendvae.weights import read_weight_file
 
 @dataclass(frozen=True)
 class LatentStats:
-    """Mean and standard deviation of *sampled* latents over a data set.
+    """The mean and standard deviation of *sampled* latents over a data set.
 
     Attributes:
-        mean: (C,), the `latents_bias` of REPA-E's side files; or (C, h, w), a value per position, as RAE has them.
-        std: of the same shape, positive, the reciprocal of their `latents_scale`.
+        mean: the mean per channel (C,), the `latents_bias` of REPA-E's side files, or per channel and position
+            (C, h, w), as in RAE.
+        std: the positive standard deviation, of the same shape, the reciprocal of their `latents_scale`.
+
+    Raises:
+        ValueError: the shapes differ or are (), the mean is not finite, or a standard deviation is not positive.
     """
 
     mean: Float[Tensor, " C ..."]
@@ -34,7 +38,7 @@ class LatentStats:
                 f"mean and std must both be (C,) or (C, h, w), got {self.mean.shape} and {self.std.shape}"
             )
         if self.mean.is_meta:
-            return  # a tensor without values, of a network whose cost is counted
+            return  # a tensor without values, in a network whose cost is counted
         if not bool(self.mean.isfinite().all()):
             raise ValueError("mean must be finite")
         if not bool((self.std > 0).all()):
@@ -42,10 +46,10 @@ class LatentStats:
 
     @classmethod
     def of(cls, moments: Moments) -> LatentStats:
-        """Return the statistics of accumulated `channel_rows` of sampled latents.
+        """Return the statistics of moments accumulated over `channel_rows` of sampled latents.
 
         Raises:
-            ValueError: no latents yet.
+            ValueError: no latents have been seen.
         """
         if moments.count == 0:
             raise ValueError("no latents seen")
@@ -53,15 +57,15 @@ class LatentStats:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> LatentStats:
-        """Return the statistics that `document` gave."""
+        """Return the statistics from lists that `document` returned."""
         return cls(torch.tensor(document["mean"]), torch.tensor(document["std"]))
 
     def document(self) -> dict[str, Any]:
-        """Return plain lists, as JSON keeps them."""
+        """Return the statistics as plain lists, for JSON."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     def to(self, device: torch.device) -> LatentStats:
-        """Return the statistics on a device; for the meta device, which has no values, as they are."""
+        """Return the statistics on a device. For the meta device, which has no values, nothing is moved."""
         return self if device.type == "meta" else LatentStats(self.mean.to(device), self.std.to(device))
 
     def normalize(self, z: Float[Tensor, "B C *n"]) -> Float[Tensor, "B C *n"]:
@@ -83,13 +87,13 @@ def read_latent_stats(path: Path) -> LatentStats:
     """Return the statistics of a side file: `latents_scale`, `latents_bias` (REPA-E) or `mean`, `std` (LightningDiT).
 
     Raises:
-        UserError: the file cannot be read, holds neither pair, or no statistics in it.
+        UserError: the file cannot be read, holds neither pair, or a pair that is not valid statistics.
     """
     content = read_weight_file(path)
     try:
         if "latents_scale" in content and "latents_bias" in content:
             scale, shift = _values(content["latents_scale"]), _values(content["latents_bias"])
-            return LatentStats(shift, scale.reciprocal())  # of (z - bias) * scale
+            return LatentStats(shift, scale.reciprocal())  # REPA-E normalises by (z - bias) * scale
         if "mean" in content and "std" in content:
             return LatentStats(_values(content["mean"]), _values(content["std"]))
     except (ValueError, AttributeError) as error:
@@ -102,6 +106,6 @@ def read_latent_stats(path: Path) -> LatentStats:
 
 
 def _values(tensor: Tensor) -> Tensor:
-    """Return (C,), or (C, h, w) of statistics that differ between positions, of what broadcasts over a batch."""
+    """Return statistics that broadcast over a batch as (C,), or as (C, h, w) where they differ between positions."""
     per_position = tensor.ndim == 4 and tensor.shape[-1] > 1
     return tensor[0].float() if per_position else tensor.flatten().float()

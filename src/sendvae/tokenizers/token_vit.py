@@ -1,4 +1,4 @@
-"""Vision transformers with latent tokens beside those of the image, under timm's key names: MAETok's and SoftVQ's."""
+"""Vision transformers of MAETok and SoftVQ, with latent tokens beside those of the image, under timm's key names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torch import Tensor, nn
 from sendvae.nn import MLP, Attention, unpatchify
 
 NORM_EPS = 1e-6
-LAYER_SCALE = 1e-5  # at the start
-INIT_STD = 0.02  # of learned tokens and positions
+LAYER_SCALE = 1e-5  # initial factor
+INIT_STD = 0.02  # initial standard deviation of learned tokens and positions
 
-Rotate = Callable[[int], Callable[[Tensor], Tensor]]  # turns queries or keys (B, heads, N, d) of a block
+# From the number of a block to the function that turns its queries or keys (B, heads, N, d).
+Rotate = Callable[[int], Callable[[Tensor], Tensor]]
 
 
 def learned(*shape: int) -> nn.Parameter:
-    """Return tokens, or positions, as they are at the start."""
+    """Return freshly initialised tokens or positions as a parameter."""
     return nn.Parameter(INIT_STD * torch.randn(*shape))
 
 
 class LayerScale(nn.Module):
-    """Multiplies by a learned factor a channel, key `gamma`."""
+    """A learned factor for each channel, key `gamma`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -49,17 +50,19 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], rotate: Callable[[Tensor], Tensor] | None = None
     ) -> Float[Tensor, "B N D"]:
-        """Transform all tokens."""
+        """Return all tokens transformed; `rotate` turns queries and keys by their positions."""
         x = x + self.ls1(self.attn(self.norm1(x), rotate))
         return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class Trunk(nn.Module):
-    """What timm's model holds of a network without patches: class token, positions, blocks and a final norm.
+    """The part of timm's model that works on tokens: class token, positions, blocks and a final norm.
 
     Args:
-        width, depth, heads: of the transformer.
-        patches: of an image.
+        width: the width of the tokens.
+        depth: the number of blocks.
+        heads: the number of attention heads.
+        patches: the number of patches of an image.
     """
 
     def __init__(self, width: int, depth: int, heads: int, patches: int) -> None:
@@ -72,7 +75,7 @@ class Trunk(nn.Module):
     def forward(
         self, image: Float[Tensor, "B N D"], latent: Float[Tensor, "B M D"], rotate: Rotate | None = None
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B M D"]]:
-        """Return the image's tokens and the latent ones, transformed together; the former get their positions here."""
+        """Return the image tokens and the latent tokens, transformed together. Only image tokens get positions here."""
         first = self.cls_token.expand(len(image), -1, -1)
         x = torch.cat([torch.cat([first, image], 1) + self.pos_embed, latent], 1)
         for number, block in enumerate(self.blocks):
@@ -81,10 +84,11 @@ class Trunk(nn.Module):
 
 
 class PatchTrunk(Trunk):
-    """A trunk that reads images of 3 channels in patches, keys `patch_embed`.
+    """A trunk that embeds the patches of images of 3 channels (keys `patch_embed`).
 
     Args:
-        patch: pixels of a side.
+        width, depth, heads, patches: the same as for `Trunk`.
+        patch: the side of a patch, in pixels.
     """
 
     def __init__(self, width: int, depth: int, heads: int, patches: int, patch: int) -> None:
@@ -92,7 +96,7 @@ class PatchTrunk(Trunk):
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
 
     def tokens(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B N D"]:
-        """Return a token for every patch."""
+        """Return one token per patch, row-major."""
         return self.patch_embed["proj"](images).flatten(2).transpose(1, 2)
 
 
@@ -105,5 +109,5 @@ class ToPixels(nn.Module):
         self.model = nn.Linear(width, 3 * patch**2)
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B 3 H W"]:
-        """Return the image."""
+        """Return the images of one token per patch, row-major."""
         return unpatchify(self.model(tokens), self.patch, 3)

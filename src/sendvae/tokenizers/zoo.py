@@ -1,4 +1,4 @@
-"""Tokenizers by name: how each is built, its weights, its paper."""
+"""The zoo: tokenizers by name, with how each is built, its weights and its paper."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sendvae.weights import Shipped, Weights
 
 F8D4, F16D32, F8D16, F16D128 = 83_653_863, 69_836_067, 83_819_683, 84_046_115  # parameters
 DEMO_F8D16 = 2_768_355
-PATCH = 8  # pixels of a side, of the controls
-MAETOK = 173_102_624  # of the 173,891,360 in its file the others are read by nothing
-SOFTVQ = 608_136_992  # of softvq-l-64's sizes, without what only its training reads
+PATCH = 8  # the side of the controls' patches, in pixels
+MAETOK = 173_102_624  # nothing reads the others of the 173,891,360 in its file
+SOFTVQ = 608_136_992  # those of softvq-l-64, without what only its training reads
 
 
 def _repa_e_files(stem: str) -> tuple[str, ...]:
-    """Return what REPA-E publishes for a VAE: weights, statistics of its latents, discriminator."""
+    """Return the names of REPA-E's files for a VAE: weights, statistics of its latents, discriminator."""
     return (f"{stem}.pt", f"{stem}-latents-stats.pt", f"{stem}-discriminator-ckpt.pt")
 
 
@@ -41,7 +41,7 @@ def _in_package(name: str, parameters: int) -> Weights:
 
 
 def _shipped(name: str, description: str) -> TokenizerSpec:
-    """Return a row of the demo's architecture."""
+    """Return a row for weights of the demo's architecture that are part of this package."""
     return TokenizerSpec(partial(build_tokenizer, "demo-f8d16"), _in_package(name, DEMO_F8D16), description)
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers by name that diffusers computes: to score, and to generate in."""
+"""The rows of the zoo that diffusers computes. These tokenizers can be scored and generated in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sendvae.tokenizers.diffusers import build_tokenizer_of, reason_of
 from sendvae.tokenizers.spec import DIFFUSERS_FILES, TokenizerSpec, on_hub
 
 UNSTATED = "see its page"  # a licence that was not looked up
-# Where no fields are given, the published configuration is that of the class's defaults.
+# A row without fields has the defaults of its class as its published configuration.
 DC_AE: dict[str, Any] = {  # mit-han-lab's dc_ae_f32c32 for "dc-ae-f32c32-sana-1.0"
     "encoder_block_types": ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
     "decoder_block_types": ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
