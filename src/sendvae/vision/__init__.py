@@ -1,4 +1,4 @@
-"""Images -> tokens of a frozen foundation model."""
+"""Frozen vision foundation models, which give the patch tokens of images."""
 
 from sendvae.vision.backbone import Backbone
 from sendvae.vision.load import load_backbone

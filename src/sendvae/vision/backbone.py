@@ -11,15 +11,15 @@ from sendvae.vision.zoo import BackboneSpec
 
 
 class Backbone(nn.Module):
-    """Frozen and in evaluation mode for good; resizing and normalisation happen inside.
+    """A foundation model that is frozen and always in evaluation mode. It resizes and normalises images itself.
 
     Attributes:
-        name: the name of the registry.
+        name: its name in `BACKBONES`.
         spec: its row there.
-        width: channels D of a token.
+        width: the number of channels D of a token.
 
     Args:
-        trunk: module from prepared pixels (B, 3, S, S) to tokens (B, (S / stride)^2, D), row-major.
+        trunk: a module from prepared pixels (B, 3, S, S) to tokens (B, (S / stride)^2, D), row-major.
     """
 
     mean: Tensor
@@ -33,17 +33,20 @@ class Backbone(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         del mode
         return super().train(False)
 
     @torch.no_grad()
     def patch_tokens(self, images: Float[Tensor, "B 3 H W"], grid: int) -> Float[Tensor, "B N D"]:
-        """Tokens of a grid x grid partition of the images, row-major.
+        """Return the patch tokens of a batch, (B, grid^2, D), row-major, without gradients.
 
         Args:
-            images: in [-1, 1], any size.
-            grid: tokens along one side; 16 for a 256-pixel image, 32 for 512, in the paper's set-up.
+            images: images in [-1, 1], of any size.
+            grid: the number of tokens along one side; in the paper's set-up 16 for 256-pixel images, 32 for 512.
+
+        Raises:
+            ValueError: the network gives tokens of another number or width.
         """
         tokens = self.trunk(self.prepare(images, grid))
         if tokens.shape[1:] != (grid * grid, self.width):
@@ -51,7 +54,7 @@ class Backbone(nn.Module):
         return tokens
 
     def prepare(self, images: Float[Tensor, "B 3 H W"], grid: int) -> Float[Tensor, "B 3 S S"]:
-        """What the network sees: (S, S) with S = grid * stride, normalised as its weights ask for."""
+        """Return the input of the network: images of side S = grid * stride, normalised as its weights require."""
         pixels = (images.float() + 1.0) / 2.0
         if self.spec.normalize_first:
             return self._resize(self._normalize(pixels), grid)

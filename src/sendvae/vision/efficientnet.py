@@ -14,11 +14,16 @@ from sendvae.weights import read_weight_file
 
 
 class EfficientNetLite0(nn.Module):
-    """Final convolutional features, one token per 32 pixels.
+    """EfficientNet-Lite0, whose tokens are its final convolutional features, with a stride of 32 pixels.
 
     Args:
-        weights: the package's file; None leaves the network at its random initialisation.
-        depth: not available for this network.
+        spec: the row of the zoo.
+        weights: the weight file of the package; None leaves the network at its random initialisation.
+        depth: must be None, since this network has no variant of another depth.
+
+    Raises:
+        UserError: the extra "demo" is not installed.
+        ValueError: a depth is given.
     """
 
     def __init__(self, spec: BackboneSpec, weights: Path | None, depth: int | None = None) -> None:

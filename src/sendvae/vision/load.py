@@ -1,4 +1,4 @@
-"""Vision foundation models, loaded frozen."""
+"""Loading of vision foundation models, which are frozen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sendvae.vision.timm_backbone import TimmBackbone
 from sendvae.vision.transformers_backbone import build_ijepa, build_siglip
 from sendvae.vision.zoo import BACKBONES, BackboneSpec
 
-# Builders of the row's `tower`: (row, weight file or None for random weights, depth or None).
+# Builders by the `tower` of a row. They take the row, the weight file (None: random weights) and a depth or None.
 TOWERS: dict[str, Callable[[BackboneSpec, Path | None, int | None], nn.Module]] = {
     "effnet-lite0": EfficientNetLite0,
     "timm": TimmBackbone,
@@ -25,14 +25,15 @@ TOWERS: dict[str, Callable[[BackboneSpec, Path | None, int | None], nn.Module]] 
 
 
 def load_backbone(name: str, pretrained: bool = True, *, depth: int | None = None) -> Backbone:
-    """A frozen backbone by name.
+    """Return a frozen backbone by name. Its weights are downloaded if they are not on this machine.
 
     Args:
-        pretrained: False gives the same network with random weights, for tests.
-        depth: number of transformer blocks, if not the published one; for tests.
+        name: a name in `BACKBONES`.
+        pretrained: whether the published weights are loaded; random ones are for tests.
+        depth: the number of transformer blocks, if not the published one, for tests.
 
     Raises:
-        UserError: unknown name, weights that cannot be had, or a weight file that does not fit.
+        UserError: the name is unknown, the weights cannot be obtained, or the weight file does not fit.
     """
     spec = BACKBONES[name]
     weights = spec.weights.pull()[0] if pretrained else None

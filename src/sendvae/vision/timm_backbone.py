@@ -12,13 +12,14 @@ from sendvae.vision.zoo import BackboneSpec
 
 
 class TimmBackbone(nn.Module):
-    """Patch tokens of the last block of a timm vision transformer, through its `forward_intermediates`.
+    """A vision transformer of timm that gives the patch tokens of its last block, by `forward_intermediates`.
 
-    Positions are resampled to the grid of the input by timm (bicubic, antialiased), as REPA does.
+    timm resamples the positions to the grid of the input (bicubic, antialiased), as REPA does.
 
     Args:
-        weights: safetensors file of the model's hub repository; None for random weights.
-        depth: number of blocks, if not the published one (for tests).
+        spec: the row of the zoo.
+        weights: the safetensors file of the model's hub repository; None for random weights.
+        depth: the number of blocks, if not the published one (for tests).
 
     Raises:
         RuntimeError: the file does not fit the network.
@@ -40,7 +41,7 @@ class TimmBackbone(nn.Module):
         self.final_norm = spec.final_norm
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:
-        """Return the patch tokens, row-major, without class and register tokens; normed if the zoo's row says so."""
+        """Return the patch tokens, row-major, without class and register tokens; normed if `final_norm` is set."""
         network: Any = self.network
         (tokens,) = network.forward_intermediates(
             pixels, indices=1, norm=self.final_norm, output_fmt="NLC", intermediates_only=True

@@ -13,9 +13,9 @@ from sendvae.vision.zoo import BackboneSpec
 
 
 class TransformersBackbone(nn.Module):
-    """`last_hidden_state` (after the final LayerNorm) of a tower without CLS token.
+    """A tower without CLS token, whose tokens are its `last_hidden_state` (after the final LayerNorm).
 
-    At the native input size positions are used as they are; at others transformers interpolates them.
+    At the native input size positions are used as they are; at other sizes transformers interpolates them.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -23,19 +23,19 @@ class TransformersBackbone(nn.Module):
         self.network = network
 
     def forward(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B N D"]:
-        """Return all tokens, row-major; every one is of a patch."""
+        """Return all tokens, row-major. Each is a patch token."""
         return self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state
 
 
 def build_ijepa(spec: BackboneSpec, weights: Path | None, depth: int | None = None) -> TransformersBackbone:
-    """I-JEPA's target encoder; arguments as `TimmBackbone`."""
+    """Return I-JEPA's target encoder. The arguments are those of `TimmBackbone`."""
     from transformers import IJepaConfig, IJepaModel
 
     return _build(IJepaModel, IJepaConfig, spec, weights, depth, add_pooling_layer=False)
 
 
 def build_siglip(spec: BackboneSpec, weights: Path | None, depth: int | None = None) -> TransformersBackbone:
-    """SigLIP's image tower without its pooling head; arguments as `TimmBackbone`."""
+    """Return SigLIP's image tower without its pooling head. The arguments are those of `TimmBackbone`."""
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
     return _build(SiglipVisionModel, SiglipVisionConfig, spec, weights, depth)

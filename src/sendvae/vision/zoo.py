@@ -24,18 +24,18 @@ class BackboneSpec:
     """A row of the zoo.
 
     Attributes:
-        tower: which builder makes the network (a key of `TOWERS`).
-        weights: where they come from; the parameters are those of the tower that runs.
-        width: channels D of a token.
-        stride: pixels per token along one side; the input is resized to grid * stride.
-        mean, std: of the normalisation, in units of [0, 1] pixels.
-        normalize_first: normalise before resizing (as REPA does for DINOv2 and I-JEPA), else after.
-        resampling: of the resizing.
-        antialias: of the resizing.
-        final_norm: tokens after the last LayerNorm, else straight from the last block.
-        config: sizes of the network, for towers whose library does not know them by name.
-        tokens: which tokens are taken, in words.
-        paper: arXiv identifier.
+        tower: the builder of the network (a key of `TOWERS`).
+        weights: where the weights come from. Their parameters are those of the tower that runs.
+        width: the number of channels D of a token.
+        stride: the pixels per token along one side; the input is resized to grid * stride.
+        mean, std: the mean and standard deviation of the normalisation, for pixels in [0, 1].
+        normalize_first: whether images are normalised before they are resized (as REPA does for DINOv2 and I-JEPA).
+        resampling: the interpolation of the resizing.
+        antialias: whether the resizing is antialiased.
+        final_norm: whether tokens are taken after the last LayerNorm or straight from the last block.
+        config: the sizes of the network, for towers whose library does not know them by name.
+        tokens: the tokens that are taken, in words.
+        paper: the arXiv identifier.
     """
 
     tower: Literal["effnet-lite0", "timm", "ijepa", "siglip"]
