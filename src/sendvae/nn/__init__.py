@@ -1,4 +1,4 @@
-"""Blocks that the mapper and the diffusion transformer share."""
+"""Network blocks that the mapper, the diffusion transformer and the tokenizers share."""
 
 from sendvae.nn.attention import Attention
 from sendvae.nn.digest import weights_digest

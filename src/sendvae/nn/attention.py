@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Up to so many tokens products and a softmax beat the fused kernel's backward pass in bf16 on a CPU: 6 times at 16
-# tokens, 1.5 times at 256 (`benchmarks/short_attention.py`).
+# Up to this many tokens, products and a softmax are faster than the backward pass of the fused kernel in bf16 on a CPU:
+# 6 times at 16 tokens, 1.5 times at 256 (`benchmarks/short_attention.py`).
 SHORT = 256
 
 
@@ -19,7 +19,7 @@ def attend(
 ) -> Float[Tensor, "*heads N D2"]:
     """Return softmax(q k^T / sqrt(D)) v; every query sees all keys.
 
-    It is PyTorch's fused attention, except where short sequences are trained in bf16 on a CPU.
+    It uses PyTorch's fused attention, except where short sequences (up to 256 keys) are trained in bf16 on a CPU.
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad and k.shape[-2] <= SHORT:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
@@ -28,15 +28,16 @@ def attend(
 
 
 class Attention(nn.Module):
-    """Keys `qkv`, `proj`; q, k and v have biases.
+    """Multi-head self-attention (keys `qkv`, `proj`), in which q, k and v have biases.
 
     Args:
         width: the width of the tokens.
-        heads: how many share it.
-        qk_norm: makes what normalises the queries, and the keys, of a head from its width (keys `q_norm`, `k_norm`).
+        heads: the number of heads.
+        qk_norm: builds the norm of the queries, and that of the keys, from the width of a head (keys `q_norm` and
+            `k_norm`).
 
     Raises:
-        ValueError: the width does not divide into the heads.
+        ValueError: the width is not a multiple of the number of heads.
     """
 
     def __init__(self, width: int, heads: int, qk_norm: Callable[[int], nn.Module] = nn.Identity) -> None:
@@ -51,11 +52,11 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B N D"], rotate: Callable[[Tensor], Tensor] | None = None
     ) -> Float[Tensor, "B N D"]:
-        """Let every token attend to all; there is no mask and no dropout.
+        """Return the tokens after every token has attended to all; there is no mask and no dropout.
 
         Args:
             x: the tokens.
-            rotate: turns queries and keys (B, heads, N, D / heads) by their positions.
+            rotate: rotates queries and keys (B, heads, N, D / heads) by their positions.
         """
         batch, count, width = x.shape
         q, k, v = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)

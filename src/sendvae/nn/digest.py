@@ -1,4 +1,4 @@
-"""What a result was computed with: a digest of a network's tensors."""
+"""A digest of a network's weights, which says what a result was computed with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of all tensors, in the order of their names; its first 16 digits."""
+    """Return the first 16 hexadecimal digits of the SHA-256 over all names and tensors, in the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -12,10 +12,10 @@ EPS, MOMENTUM = 1e-4, 0.1  # REPA-E
 
 
 class LatentNorm(nn.Module):
-    """Normalises by the *running* statistics, in training too; `update` moves them towards a batch's.
+    """A normalisation by *running* statistics, in training too; `update` moves them towards those of a batch.
 
-    Buffers are named as BatchNorm2d's, so REPA-E's `bn.*` keys load. It stands on the alignment and diffusion
-    side only: decoders see raw latents.
+    Its buffers are named as those of BatchNorm2d, so that REPA-E's `bn.*` keys load. It is used for alignment and
+    diffusion only: decoders see raw latents.
     """
 
     running_mean: Tensor
@@ -29,12 +29,12 @@ class LatentNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def initialise(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
-        """Starts from statistics of the data set."""
+        """Set the running statistics to those of the data set."""
         self.running_mean.copy_(mean)
         self.running_var.copy_(std.square())
 
     def forward(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
-        """Gradient reaches z, not the statistics."""
+        """Return latents normalised by the running statistics. Gradients reach `z`, not the statistics."""
         scale = (self.running_var + EPS).rsqrt()
         return (z - self.running_mean[:, None, None]) * scale[:, None, None]
 
@@ -42,9 +42,9 @@ class LatentNorm(nn.Module):
     def by_batch(
         self, z: Float[Tensor, "B C h w"], reduce: Callable[[Tensor], Tensor] = lambda x: x
     ) -> Float[Tensor, "B C h w"]:
-        """Normalises by the batch's own statistics, as BatchNorm does in training; no gradient.
+        """Return latents normalised by the batch's own statistics, as BatchNorm does in training, without gradients.
 
-        `reduce` averages a tensor over processes, of equal batches.
+        `reduce` averages a tensor over processes with batches of equal size.
         """
         mean, square = reduce(_moments(z))
         scale = (square - mean.square() + EPS).rsqrt()
@@ -57,9 +57,9 @@ class LatentNorm(nn.Module):
         reduce: Callable[[Tensor], Tensor] = lambda x: x,
         processes: int = 1,
     ) -> None:
-        """Moves the statistics towards those of `z`, unless it is not finite.
+        """Move the running statistics towards those of `z`, unless a mean or mean square is not finite.
 
-        `reduce` averages a tensor over `processes`, of equal batches.
+        `reduce` averages a tensor over `processes` processes with batches of equal size.
         """
         moments = reduce(_moments(z))
         count = z.numel() // z.shape[1] * processes
@@ -71,6 +71,6 @@ class LatentNorm(nn.Module):
 
 
 def _moments(z: Float[Tensor, "B C h w"]) -> Float[Tensor, "2 C"]:
-    """Mean and mean square of each channel."""
+    """Return the mean and the mean square of each channel."""
     rows = z.float().movedim(1, 0).flatten(1)
     return torch.stack([rows.mean(1), rows.square().mean(1)])

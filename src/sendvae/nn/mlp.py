@@ -1,4 +1,4 @@
-"""The two-layer perceptron of transformer blocks."""
+"""The two-layer perceptron of transformer blocks, and REPA's projector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """fc2(GELU(fc1(x))); `approximate` is torch's GELU option ("tanh" in SiT, "none" in ViT)."""
+    """A perceptron fc2(GELU(fc1(x))); `approximate` is torch's GELU option ("tanh" in SiT, "none" in ViT)."""
 
     def __init__(self, width: int, hidden: int, approximate: str = "none") -> None:
         super().__init__()
@@ -16,12 +16,12 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Transform every token by itself."""
+        """Return the tokens, each transformed by itself."""
         return self.fc2(self.act(self.fc1(x)))
 
 
 def projector(width: int, hidden: int, out: int) -> nn.Sequential:
-    """REPA's three-layer SiLU projector; Send-VAE's mapper ends in the same."""
+    """Return REPA's three-layer SiLU projector. Send-VAE's mapper ends in the same."""
     return nn.Sequential(
         nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, out)
     )

@@ -13,20 +13,20 @@ BLOCK = 1024  # features whose products with all others are in memory at a time,
 
 
 class Moments:
-    """Streaming count, mean and scatter, summed in float64; how rows are batched or sharded does not matter.
+    """A streaming count, mean and scatter, summed in float64. How rows are batched or sharded does not matter.
 
-    Chan's update (Chan, Golub and LeVeque, 1979) keeps its digits where the mean is large against the spread,
-    which sums of squares do not.
+    Chan's update (Chan, Golub and LeVeque, 1979) loses no digits where the mean is large compared with the spread;
+    sums of squares do.
 
     Args:
-        spread: "full" keeps products of all pairs of features, "diagonal" squares only.
-        products: the precision of a batch's products about its own mean; "rows": that of the rows, float32 at
+        spread: "full" keeps the products of all pairs of features, "diagonal" the squares only.
+        products: the precision of a batch's products about its own mean; "rows" is that of the rows, float32 at
             least, which takes half the time and memory.
 
     Attributes:
-        count: rows seen.
-        mean: (D,), or (D + T,) with targets.
-        scatter: sum of products about the mean, (D, D), (D,) if diagonal, or (D, D + T) with targets.
+        count: the number of rows seen.
+        mean: the mean, (D,), or (D + T,) with targets.
+        scatter: the sum of products about the mean, (D, D), (D,) if diagonal, or (D, D + T) with targets.
     """
 
     count: int
@@ -47,7 +47,8 @@ class Moments:
         """Add a batch of rows, possibly empty.
 
         Args:
-            targets: of the same rows; their products with the rows are kept, those among themselves are not.
+            rows: the rows.
+            targets: targets of the same rows. Their products with the rows are kept, those among themselves are not.
         """
         exact = self.products == "float64" or rows.dtype == torch.float64
         rows = rows.double() if exact else rows.float()
@@ -66,35 +67,35 @@ class Moments:
         self._combine(other.count, other.mean, other.scatter.shape, [other.scatter])
 
     def state(self) -> dict[str, Tensor]:
-        """Return plain tensors, to be saved or gathered from other processes."""
+        """Return the state as plain tensors, to be saved or gathered from other processes."""
         return {"count": torch.tensor(self.count), "mean": self.mean, "scatter": self.scatter}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Moments:
-        """Return the accumulator that gave `state`."""
+        """Return an accumulator with the count, mean and scatter of `state`; its `products` are float64."""
         moments = cls("full" if state["scatter"].ndim == 2 else "diagonal")
         moments._combine(int(state["count"]), state["mean"], state["scatter"].shape, [state["scatter"]])
         return moments
 
     @property
     def std(self) -> Float64[Tensor, " D"]:
-        """The standard deviation of every feature, with n."""
+        """Return the standard deviation of every feature, with divisor n."""
         squares = self.scatter.diagonal() if self.spread == "full" else self.scatter
         return (squares / max(1, self.count)).sqrt()
 
     @property
     def cov(self) -> Float64[Tensor, "D D"]:
-        """The covariance, with n - 1.
+        """Return the covariance, with divisor n - 1.
 
         Raises:
-            ValueError: fewer than two rows.
+            ValueError: fewer than two rows have been seen.
         """
         if self.count < 2:
             raise ValueError(f"a covariance needs two images or more, got {self.count}")
         return self.scatter / (self.count - 1)
 
     def _combine(self, count: int, mean: Tensor, shape: Sequence[int], blocks: Iterable[Tensor]) -> None:
-        """Add `count` rows of this mean, whose scatter of this shape comes in blocks of rows, one after the other."""
+        """Add `count` rows with this mean. Their scatter has this shape and comes in blocks of rows, in order."""
         if count == 0:
             return
         if self.count == 0:
@@ -115,5 +116,5 @@ class Moments:
 
 
 def channel_rows(z: Float[Tensor, "B C ..."]) -> Float[Tensor, "_ C"]:
-    """Return the channels of every position of every image as rows."""
+    """Return the channels of every position of every image as rows, (B * positions, C)."""
     return z.movedim(1, -1).flatten(0, -2)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class PatchEmbed(nn.Module):
-    """Latents (B, C, h, w) to tokens (B, N, D): a p x p convolution of stride p, key `proj`.
+    """A patch embedding of latents (B, C, h, w) as tokens (B, N, D), by a p x p convolution of stride p, key `proj`.
 
-    Initialised as a linear layer on the flattened patch (Xavier uniform), bias zero (SiT).
+    It is initialised as a linear layer on the flattened patch (Xavier uniform), with zero bias (SiT).
     """
 
     def __init__(self, channels: int, width: int, patch_size: int) -> None:
@@ -24,7 +24,7 @@ class PatchEmbed(nn.Module):
 
 
 def unpatchify(tokens: Float[Tensor, "B N E"], patch_size: int, channels: int) -> Float[Tensor, "B C h w"]:
-    """Tokens of p * p * C values (channel fastest) on a square grid to latents."""
+    """Return the latents of tokens of p * p * C values (channel fastest) on a square grid, row-major."""
     batch, count, _ = tokens.shape
     grid = round(count**0.5)
     x = tokens.view(batch, grid, grid, patch_size, patch_size, channels)

@@ -1,4 +1,4 @@
-"""Fixed sine-cosine position embeddings, of a grid (MAE, DiT, SiT) and of tokens in a row (MAETok)."""
+"""Fixed sine-cosine position embeddings, for a grid (MAE, DiT, SiT) and for tokens in a row (MAETok)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ PERIOD = 10_000.0
 
 
 def sincos_positions(width: int, grid: int) -> Float[Tensor, "N D"]:
-    """(grid * grid, width), row-major: first half of the width for the column, second for the row.
+    """Return the position embeddings of a grid, (grid * grid, width), row-major.
 
-    Each half is sines, then cosines. Computed in float64.
+    The first half of the width encodes the column, the second the row; each half is sines, then cosines. They are
+    computed in float64 and returned in float32.
+
+    Raises:
+        ValueError: the width is not a multiple of 4.
     """
     if width % 4:
         raise ValueError(f"width must be a multiple of 4, got {width}")
@@ -26,10 +30,12 @@ def sincos_positions(width: int, grid: int) -> Float[Tensor, "N D"]:
 
 
 def token_positions(width: int, count: int) -> Float[Tensor, "N D"]:
-    """(count, width): sines at even, cosines at odd channels. Computed in float64.
+    """Return the position embeddings of tokens in a row, (count, width).
+
+    Even channels are sines, odd ones cosines. They are computed in float64 and returned in float32.
 
     Raises:
-        ValueError: an odd width.
+        ValueError: the width is odd.
     """
     if width % 2:
         raise ValueError(f"width must be a multiple of 2, got {width}")
