@@ -1,4 +1,4 @@
-"""Strict configurations: YAML presets, dotted overrides, errors that name the field. No torch here."""
+"""Strict configurations: YAML presets, dotted overrides, errors that name the field. Nothing here imports torch."""
 
 from typing import TypeAlias
 

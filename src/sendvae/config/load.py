@@ -1,4 +1,4 @@
-"""YAML presets plus dotted overrides, to a validated configuration."""
+"""Loading of YAML presets with dotted overrides as validated configurations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sendvae.registry import unknown_name
 
 Config = TypeVar("Config", bound=Section)
 EXPECTED = "expected"
-LARGEST = 2**63 - 1  # whole numbers beyond do not fit a tensor
+LARGEST = 2**63 - 1  # larger whole numbers do not fit a tensor
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Preset:
     """A configuration that comes with the package.
 
     Attributes:
-        name: as commands take it.
-        kind: "tokenizer", "diffusion", ...
+        name: the name by which commands take it.
+        kind: what it configures: "tokenizer", "diffusion", ...
         line: the first sentence of its file.
     """
 
@@ -41,7 +41,7 @@ class Preset:
 
 
 def describe_presets() -> list[Preset]:
-    """Return every shipped preset, in the order of the names."""
+    """Return every shipped preset, ordered by name."""
     return [
         Preset(name, str(kind_of(name)), _first_sentence((PRESETS / f"{name}.yaml").read_text()))
         for name in preset_names()
@@ -49,23 +49,23 @@ def describe_presets() -> list[Preset]:
 
 
 def _first_sentence(text: str) -> str:
-    """Return the first sentence of the comment at the head of a preset, which ends before its command."""
+    """Return the first sentence of the comment at the head of a preset. The comment ends at its first empty line."""
     lines = itertools.takewhile(lambda line: re.match(r"# ?\S", line), text.splitlines())
     head = " ".join(line.lstrip("# ") for line in lines)
     return re.split(r"(?<=\.) (?=[A-Z])", head, maxsplit=1)[0]
 
 
 def load_config(schema: type[Config], source: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a preset or a YAML file, applies overrides and validates.
+    """Return the validated configuration of a preset or a YAML file, with overrides applied.
 
     Args:
-        schema: what the job expects.
+        schema: the class of configurations that the job expects.
         source: a preset's name ("demo/send-vae") or a path to a YAML file. A file may start from another
-            with the key `extends`; nested sections are merged. `expected` is for `load_expected`.
-        overrides: "a.b=value" strings; values are YAML ("lr=1e-4", "alignment=null").
+            with the key `extends`; nested sections are merged. The key `expected` is left to `load_expected`.
+        overrides: strings of the form "a.b=value", whose values are YAML ("lr=1e-4", "alignment=null").
 
     Raises:
-        UserError: unknown preset, unreadable file, unknown key or wrong value, naming the field.
+        UserError: the preset or a key is unknown, the file cannot be read, or a value is wrong. It names the field.
     """
     values = _read(source)
     for override in overrides:
@@ -74,21 +74,24 @@ def load_config(schema: type[Config], source: str | Path, overrides: Sequence[st
 
 
 def kind_of(source: str | Path) -> str | None:
-    """Return what a preset or file is for: "tokenizer", "diffusion", ...; None where it does not say.
+    """Return what a preset or file configures ("tokenizer", "diffusion", ...), or None if it does not say.
 
     Raises:
-        UserError: unknown preset, or unreadable file.
+        UserError: the preset is unknown, or the file cannot be read.
     """
     return _read(source).get("kind")
 
 
 def validate(schema: type[Config], values: Mapping[str, Any], source: str | Path = "FILE") -> Config:
-    """Validates plain values; the first fault becomes a `UserError` naming field, value and remedy.
+    """Return the configuration of plain values.
 
     Args:
-        schema: what the job expects.
-        values: to be validated.
-        source: where they are from, for the command that takes them.
+        schema: the class of configurations that the job expects.
+        values: the values to validate.
+        source: the preset or file that the values come from, for the error about a wrong command.
+
+    Raises:
+        UserError: a value does not fit; the error names the field, the value and the remedy for the first fault.
     """
     _check_range(values)
     try:
@@ -126,17 +129,17 @@ def validate(schema: type[Config], values: Mapping[str, Any], source: str | Path
 
 
 def to_yaml(config: Section) -> str:
-    """The fully resolved configuration, readable by `load_config`."""
+    """Return the fully resolved configuration as YAML, which `load_config` reads."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def load_expected(source: str | Path) -> list[Expected]:
-    """Return the numbers that a preset or file says are reported for what it trains; not those that it extends.
+    """Return the numbers that a preset or file lists as reported for what it trains, without those of files it extends.
 
     An entry is "PROTOCOL/ROW" of the published numbers, or one of your own with metric, value and source.
 
     Raises:
-        UserError: unknown preset or row, unreadable file, or entries without metric, value and source.
+        UserError: the preset or a row is unknown, the file cannot be read, or an entry lacks metric, value or source.
     """
     given = _read_own(source)[0].get(EXPECTED, [])
     if not isinstance(given, list):
@@ -158,7 +161,7 @@ def load_expected(source: str | Path) -> list[Expected]:
 
 
 def _read(source: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the values of a file over those that it extends; `above` are those that extend it."""
+    """Return the values of a file merged over those of the file it extends; `above` lists the files that extend it."""
     values, folder = _read_own(source)
     values.pop(EXPECTED, None)
     parent = values.pop("extends", None)
@@ -182,7 +185,7 @@ def _read(source: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _read_own(source: str | Path) -> tuple[dict[str, Any], Path | None]:
-    """Return what stands in a file, and its folder; None for a preset."""
+    """Return the values of a file and its folder, or None instead of the folder for a preset."""
     preset = PRESETS / f"{source}.yaml"
     if preset.is_file():
         text, folder = preset.read_text(), None
@@ -212,10 +215,10 @@ def _text(path: Path) -> str:
 
 
 def _parsed(text: str, problem: str) -> Any:
-    """Return what a YAML text says; no tag in it makes a Python object.
+    """Return the values of a YAML text. No tag in it can make a Python object.
 
     Raises:
-        UserError: it is not YAML, or too deep.
+        UserError: the text is not valid YAML, or nested too deeply.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -226,7 +229,7 @@ def _parsed(text: str, problem: str) -> Any:
         raise UserError(
             problem, given=f"{said}{where}", next_step="close brackets and quotes; write text in quotes"
         ) from None
-    except (RecursionError, ValueError) as error:  # [[[[...; a date that is none; a number of 5,000 digits
+    except (RecursionError, ValueError) as error:  # [[[[...; an impossible date; a number of 5,000 digits
         raise UserError(problem, given=str(error)) from None
     except (AttributeError, LookupError):  # !!timestamp 1, !!bool 1, !!float
         raise UserError(
@@ -235,7 +238,7 @@ def _parsed(text: str, problem: str) -> Any:
 
 
 def _check_range(values: Any, field: str = "", above: tuple[int, ...] = ()) -> None:
-    """Refuse whole numbers that do not fit 64 bits, and a section that holds itself, as YAML's anchors can make it."""
+    """Raise an error for whole numbers beyond 64 bits, and for a section that YAML's anchors put into itself."""
     if isinstance(values, int) and not -LARGEST <= values <= LARGEST:
         raise UserError(
             f"configuration key '{field}' is too large",
@@ -275,7 +278,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the fields of a nested section; keys of a dictionary, which are names of one's own, lead no deeper."""
+    """Return the names of the fields of a nested section. Keys of a dictionary, which a user chooses, are skipped."""
     for part in path:
         if part in schema.model_fields:
             schema = next(_sections_in(schema.model_fields[part].annotation))
@@ -290,10 +293,10 @@ def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads "1e-4" as a string; people who write configurations mean a number, and by 1e6 a whole one."""
+    """A loader that reads "1e-4" as a number, which is a string in YAML 1.1, and "1e6" as a whole number."""
 
     def construct_number(self, node: yaml.ScalarNode) -> float | int:
-        """Return a whole number for what has an exponent and is one."""
+        """Return a number; one that has an exponent and is whole becomes an int."""
         value = self.construct_yaml_float(node)
         whole = "e" in node.value.lower() and abs(value) <= LARGEST and value == int(value)
         return int(value) if whole else value

@@ -1,4 +1,4 @@
-"""Configurations of a cell's measurements, and the numbers that somebody else reports for it."""
+"""Configurations of the measurements of an experiment's cell, and the numbers that others report for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sendvae.config.schema_sample import SampleConfig
 
 
 class EvaluationConfig(Section):
-    """The protocols by which the cells of an experiment are measured; each is one of `sendvae evaluate`."""
+    """The protocols by which the cells of an experiment are measured. Each is a protocol of `sendvae evaluate`."""
 
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     latents: LatentsConfig = LatentsConfig()
@@ -20,7 +20,7 @@ class EvaluationConfig(Section):
 
 
 class TokenizerScoresConfig(Section):
-    """What is measured of a tokenizer: its latent space, and what it loses of the test images of the same data."""
+    """The measurements of a tokenizer: its latent space, and its reconstruction of the test images of the same data."""
 
     kind: Literal["tokenizer-scores"] = "tokenizer-scores"
     latents: LatentsConfig = LatentsConfig()
@@ -38,7 +38,7 @@ class TokenizerScoresConfig(Section):
 
 
 class SamplesConfig(Section):
-    """What is drawn from a diffusion model, and what the samples are held against."""
+    """The samples that are drawn from a diffusion model, and the reference they are compared with."""
 
     kind: Literal["samples"] = "samples"
     sampling: SampleConfig = SampleConfig()
@@ -48,7 +48,7 @@ class SamplesConfig(Section):
 
 
 class MilestoneConfig(SamplesConfig):
-    """The same of a checkpoint that a training keeps on its way."""
+    """The samples of a checkpoint that a training keeps before its end, and their reference."""
 
     kind: Literal["milestone-samples"] = "milestone-samples"  # type: ignore[assignment]
     at: PositiveInt = Field(description="images of the training after which the checkpoint was written")
@@ -56,7 +56,7 @@ class MilestoneConfig(SamplesConfig):
 
     @property
     def step(self) -> int:
-        """Return the step of the checkpoint: the first at which so many images were seen."""
+        """Return the step of the checkpoint, which is the first at which `at` images have been seen."""
         return -(-self.at // self.batch_size)
 
 
@@ -64,7 +64,8 @@ class Expected(Section):
     """A number that somebody reports for a cell.
 
     Attributes:
-        metric: as results name it.
+        metric: the name of the metric in results.
+        value: the reported number.
         source: who reports it, and where.
     """
 

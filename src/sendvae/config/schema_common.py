@@ -1,4 +1,4 @@
-"""Fields that every training job has."""
+"""Sections and types of configurations that several jobs share."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ PrecisionOrTF32 = Literal["auto", "fp32", "tf32", "bf16"]
 HOW_FAST = (
     "compile",
     "threads",
-)  # fields of `LoopConfig` that change how long a run takes, and its results by rounding at most
+)  # fields of `LoopConfig` that change how long a run takes, but its results only by rounding
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 TimeShift = PositiveFloat | Literal["dimension"]
 
 
 @dataclass(frozen=True)
 class NameOf:
-    """Marks a field as a name of some registry, which the command line looks up before it does anything.
+    """A mark for a field that holds a name of a registry. The command line looks the name up before it does anything.
 
     Attributes:
-        kind: "tokenizer", "generator", "vision backbone", "sampler", ...; see `sendvae.cli.checks`.
+        kind: the registry, such as "tokenizer", "generator", "vision backbone" or "sampler"; see `sendvae.cli.checks`.
     """
 
     kind: str
 
 
 class Section(BaseModel):
-    """Strict, frozen, and closed: an unknown key is an error, not a silent default."""
+    """A section of a configuration. It is strict and frozen, and an unknown key is an error, not a silent default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DataConfig(Section):
-    """Training images, and whether the foundation model's features of them are kept on disk."""
+    """The training images, and whether the foundation model's features of them are kept on disk."""
 
     source: str = Field(
         "embedded:emoji",
@@ -101,7 +101,7 @@ class OptimizerConfig(Section):
 
 
 class LoopConfig(Section):
-    """How long, how often, how precisely. Progress is counted in images, never in steps."""
+    """How long a training runs, how often it saves and logs, and how it computes. Progress is counted in images."""
 
     images: PositiveInt = Field(description="images to see in all")
     batch_size: PositiveInt = Field(description="global batch, of all processes together")
@@ -145,5 +145,5 @@ class LoopConfig(Section):
     @field_validator("compile", mode="before")
     @classmethod
     def _read_off(cls, value: object) -> object:
-        """Take what YAML makes of a bare off."""
+        """Return "off" for False, which is what YAML makes of a bare off."""
         return "off" if value is False else value

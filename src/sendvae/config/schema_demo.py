@@ -1,4 +1,4 @@
-"""Configuration of `sendvae demo`: what it shows as it ships, what it trains, and how the results are measured."""
+"""The configuration of `sendvae demo`: what it shows as shipped, what it trains, and how results are measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sendvae.config.schema_sample import SamplingConfig
 
 
 class DemoConfig(Section):
-    """`sendvae demo`."""
+    """The configuration of `sendvae demo`."""
 
     kind: Literal["demo"] = "demo"
     base: Annotated[str, NameOf("tokenizer")] = Field(

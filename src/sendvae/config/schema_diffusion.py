@@ -1,4 +1,7 @@
-"""Configuration of `sendvae train diffusion`: a generator, by default with the REPA loss, on a frozen tokenizer's latents."""
+"""The configuration of `sendvae train diffusion`: a generator on the latents of a frozen tokenizer.
+
+The REPA loss is on by default.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class DiffusionDataConfig(DataConfig):
-    """Training images, and whether their latents are kept on disk, too."""
+    """The training images, and whether their features and latents are kept on disk."""
 
     latents: Literal["cached", "online"] = Field(
         "cached", description="the tokenizer's posteriors: computed once and kept on disk, or at every step"
@@ -29,7 +32,7 @@ class DiffusionDataConfig(DataConfig):
 
 
 class RepaConfig(Section):
-    """Representation alignment of the transformer's hidden tokens (REPA)."""
+    """The representation alignment of the transformer's hidden tokens (REPA)."""
 
     backbone: Annotated[str, NameOf("vision backbone")] = "dinov2-b"
     weight: NonNegativeFloat = 0.5
@@ -54,7 +57,7 @@ class DispersiveConfig(Section):
 
 
 class PreviewConfig(Section):
-    """Samples of the EMA during training, to see where it goes; final figures come from `sendvae evaluate`."""
+    """Samples of the EMA that show progress during training. Final figures come from `sendvae evaluate`."""
 
     every: PositiveInt = Field(
         description="images between two previews; they are drawn when a line is logged"
@@ -66,7 +69,7 @@ class PreviewConfig(Section):
 
 
 class DiffusionConfig(Section):
-    """`sendvae train diffusion`."""
+    """The configuration of `sendvae train diffusion`."""
 
     kind: Literal["diffusion"] = "diffusion"
     seed: NonNegativeInt = 0

@@ -1,4 +1,4 @@
-"""Configurations of `sendvae evaluate`. What they hold is the protocol: results with other values do not compare."""
+"""Configurations of `sendvae evaluate`. Their values are the protocol: results under other values do not compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sendvae.config.schema_common import NameOf, Precision, Section
 
 
 class IntervalConfig(Section):
-    """Intervals of 95 %."""
+    """How the 95 % intervals are computed."""
 
     bootstrap: NonNegativeInt = Field(1000, description="resamples of images for means; 0: no interval")
     jackknife: NonNegativeInt = Field(
@@ -19,7 +19,7 @@ class IntervalConfig(Section):
 
 
 class GenerationConfig(Section):
-    """`sendvae evaluate generation`."""
+    """The configuration of `sendvae evaluate generation`."""
 
     kind: Literal["evaluate-generation"] = "evaluate-generation"
     features: Annotated[str, NameOf("feature network")] = Field(
@@ -73,7 +73,7 @@ class GenerationConfig(Section):
 
 
 class ReconstructionConfig(Section):
-    """`sendvae evaluate reconstruction`."""
+    """The configuration of `sendvae evaluate reconstruction`."""
 
     kind: Literal["evaluate-reconstruction"] = "evaluate-reconstruction"
     split: str | None = Field(
@@ -110,7 +110,7 @@ class ReconstructionConfig(Section):
 
 
 class MinibatchConfig(Section):
-    """Adam of the probes whose method is minibatch; the rate falls in a half cosine from `lr` to 0."""
+    """The settings of Adam for probes whose method is minibatch. The rate falls in a half cosine from `lr` to 0."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 1024
@@ -118,7 +118,7 @@ class MinibatchConfig(Section):
 
 
 class AttributesConfig(Section):
-    """Attribute probing. Averages of F1 are all computed; the validation split tunes what is not fixed here."""
+    """Attribute probing. All averages of F1 are computed, and the validation split tunes what is not fixed here."""
 
     method: Literal["logistic", "ridge", "minibatch"] = Field(
         "logistic", description="logistic: full batch in memory; ridge: one pass; minibatch: Adam"
@@ -132,7 +132,7 @@ class AttributesConfig(Section):
 
 
 class GapConfig(Section):
-    """Semantic gap."""
+    """The semantic gap."""
 
     pools: list[Literal["mean", "flatten"]] = Field(
         ["mean", "flatten"], description="positions averaged (REPA) or kept", min_length=1
@@ -144,7 +144,7 @@ class GapConfig(Section):
 
 
 class UniformityConfig(Section):
-    """Uniformity of the density (VA-VAE's protocol)."""
+    """The uniformity of the latents' density (VA-VAE's protocol)."""
 
     projection: Literal["tsne", "pca", "none"] = "tsne"
     samples: PositiveInt = Field(10_000, description="images per repeat, one position of each")
@@ -155,7 +155,7 @@ class UniformityConfig(Section):
 
 
 class DiscriminationConfig(Section):
-    """Gaussian mixtures (after MAETok; ours where it is not stated)."""
+    """Discrimination by Gaussian mixtures (after MAETok; details that it does not state are ours)."""
 
     components: list[PositiveInt] = Field([10, 50, 100, 200], min_length=1)
     headline: PositiveInt = Field(50, description="the mixture that stands for all; one of components")
@@ -165,7 +165,7 @@ class DiscriminationConfig(Section):
 
 
 class IfidConfig(Section):
-    """Interpolated neighbours, decoded (iFID)."""
+    """The Frechet distance of decoded interpolations between neighbours (iFID)."""
 
     features: Annotated[str, NameOf("feature network")] = Field(
         "inception", description="only Inception's distance is called iFID"
@@ -180,7 +180,7 @@ class IfidConfig(Section):
 
 
 class LatentsConfig(Section):
-    """`sendvae evaluate latents`."""
+    """The configuration of `sendvae evaluate latents`."""
 
     kind: Literal["evaluate-latents"] = "evaluate-latents"
     data: str = Field(

@@ -1,4 +1,4 @@
-"""Configuration of `sendvae train joint`: REPA-E's end-to-end training of a VAE and a generator."""
+"""The configuration of `sendvae train joint`: REPA-E's end-to-end training of a VAE and a generator."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sendvae.config.schema_common import (
 from sendvae.config.schema_diffusion import DispersiveConfig, Probability, RepaConfig
 from sendvae.config.schema_tokenizer import LossConfig
 
-VAE_ALIGNMENT_WEIGHT = 1.5  # REPA-E: of the REPA loss in the VAE's objective
+VAE_ALIGNMENT_WEIGHT = 1.5  # REPA-E's weight of the REPA loss in the VAE's objective
 
 
 class JointConfig(Section):
-    """`sendvae train joint`."""
+    """The configuration of `sendvae train joint`."""
 
     kind: Literal["joint"] = "joint"
     seed: NonNegativeInt = 0

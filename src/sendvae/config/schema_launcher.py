@@ -1,4 +1,4 @@
-"""Configuration of who runs the stages of an experiment: processes of this machine, a Ray cluster, or Slurm."""
+"""Configurations of what runs the stages of an experiment: processes of this machine, a Ray cluster, or Slurm."""
 
 from __future__ import annotations
 

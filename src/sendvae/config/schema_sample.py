@@ -1,4 +1,4 @@
-"""Configuration of `sendvae sample`, and of the sampling that previews and the demo do."""
+"""Configurations of `sendvae sample`, and of the sampling in previews and the demo."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class SamplingConfig(Section):
 
 
 class SampleConfig(SamplingConfig):
-    """`sendvae sample`."""
+    """The configuration of `sendvae sample`."""
 
     kind: Literal["sample"] = "sample"
     seed: NonNegativeInt = Field(0, description="of noise and labels")

@@ -1,4 +1,4 @@
-"""Configuration of a scale of `sendvae reproduce`: what stands for each row of the paper, on which data, for how long."""
+"""The configuration of a scale of `sendvae reproduce`: what replaces each row of the paper, on which data, how long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sendvae.config.schema_sample import SamplingConfig
 
 
 class VariantConfig(Section):
-    """A tokenizer: trained by a preset, published, or one that stands under another name already."""
+    """A tokenizer that a preset trains, that is published, or that is the same as another variant."""
 
     preset: Annotated[str | None, NameOf("preset")] = Field(
         None, description="of its training, alone or joint"
@@ -54,7 +54,7 @@ class GeneratorConfig(Section):
 
 
 class ScaleConfig(Section):
-    """A scale.
+    """A scale of `sendvae reproduce`.
 
     What an experiment names and a scale lacks is left out at this scale, and the page says so.
     """

@@ -1,4 +1,4 @@
-"""Configuration of `sendvae train tokenizer`: L_VAE and the alignment of the latent space (Eq. 3)."""
+"""The configuration of `sendvae train tokenizer`: L_VAE and the alignment of the latent space (Eq. 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sendvae.errors import UserError
 
 
 class LossConfig(Section):
-    """Terms of L_VAE. The defaults are REPA-E's, which Send-VAE follows."""
+    """The terms of L_VAE. The defaults are REPA-E's, which Send-VAE follows."""
 
     reconstruction: Literal["l1", "l2"] = "l1"
     reconstruction_weight: NonNegativeFloat = 1.0
@@ -47,7 +47,7 @@ class LossConfig(Section):
 
 
 class AlignmentConfig(Section):
-    """What pulls the latent space towards the features of a vision foundation model."""
+    """The alignment of the latent space with the features of a vision foundation model."""
 
     method: Literal["send", "vavae"] = Field(
         "send",
@@ -77,10 +77,10 @@ class AlignmentConfig(Section):
     lr: PositiveFloat | None = Field(None, description="rate of the mapper; default: the tokenizer's")
 
     def check_heads(self, token_width: int) -> None:
-        """Hold the mapper's width, by default that of the tokens, against its heads.
+        """Raise an error if the mapper's width, by default that of the tokens, does not fit its heads.
 
         Raises:
-            UserError: it does not divide into them.
+            UserError: the width is not a multiple of the number of heads.
         """
         width = self.width or token_width
         if self.method == "send" and width % self.heads:
@@ -93,14 +93,14 @@ class AlignmentConfig(Section):
 
 
 class EquivarianceConfig(Section):
-    """EQ-VAE's regularisation: at some steps a turned and shrunk latent is to decode to the turned and shrunk image."""
+    """EQ-VAE's regularisation: at some steps a rotated, shrunk latent must decode to the rotated, shrunk image."""
 
     probability: float = Field(0.5, gt=0.0, le=1.0, description="of a step to be such a one (EQ-VAE: .5)")
     smallest: float = Field(0.25, gt=0.0, le=1.0, description="scale of the smallest latent (EQ-VAE: .25)")
 
 
 class TokenizerConfig(Section):
-    """`sendvae train tokenizer`."""
+    """The configuration of `sendvae train tokenizer`."""
 
     kind: Literal["tokenizer"] = "tokenizer"
     seed: NonNegativeInt = 0

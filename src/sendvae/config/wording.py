@@ -1,4 +1,4 @@
-"""What a configuration field takes, in words: pydantic's faults without its vocabulary."""
+"""The values that a configuration field takes, in words: pydantic's faults without its vocabulary."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SHOWN = 120  # characters of a value
+SHOWN = 120  # the number of characters of a value that a message shows
 TYPE = re.compile(r"constrained-\w+|\w+\[.*\]|int|float|str|bool")
-# By the type of the fault; what else the fault says of the bound is filled in.
+# What is expected, by the type of the fault. The context of the fault fills in the bounds.
 EXPECTED: dict[str, str] = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -48,16 +48,16 @@ COMMANDS = {
     "ray": "sendvae reproduce EXPERIMENT --launcher",
     "submitit": "sendvae reproduce EXPERIMENT --launcher",
 }
-"""The command of each kind of configuration, so that the name of a preset or file may follow."""
+"""The command of each kind of configuration, to which the name of a preset or file is appended."""
 
 
 def expected(faults: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a field would have taken; a field with several types has a fault for each."""
+    """Return in words what a field would have accepted. A field of several types has one fault for each."""
     return " or ".join(dict.fromkeys(_one(fault) for fault in faults))
 
 
 def _one(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "value_error":  # our own words
+    if fault["type"] == "value_error":  # the words of our own validators
         return str(fault["msg"]).removeprefix("Value error, ")
     if words := EXPECTED.get(fault["type"]):
         return words.format(**fault.get("ctx", {}))
@@ -65,7 +65,7 @@ def _one(fault: Mapping[str, Any]) -> str:
 
 
 def field_of(loc: Sequence[str | int]) -> str:
-    """Return a fault's place as overrides write it, without the name that pydantic gives one of a field's types."""
+    """Return the location of a fault as overrides write it, without the type that pydantic appends to it."""
     parts = [str(part) for part in loc]
     if len(parts) > 1 and TYPE.fullmatch(parts[-1]):
         parts.pop()
@@ -73,6 +73,6 @@ def field_of(loc: Sequence[str | int]) -> str:
 
 
 def shortened(value: object) -> str:
-    """Return a value as Python writes it, in at most a line."""
+    """Return the `repr` of a value, cut after 120 characters."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
