@@ -1,6 +1,6 @@
-"""Where weight files come from: found on this machine, fetched, compared with what was published, read.
+"""Weight files: finding them on this machine, downloading them, comparing them with what was published, reading them.
 
-`sendvae.weights.hub` is not imported here: rooms that see tensors only have no business with a hub's client.
+`sendvae.weights.hub` is not imported here, so that packages that work on tensors do not load a hub's client.
 """
 
 from sendvae.weights.packages import Package, Shipped

@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub, through the cache of its client."""
+"""Weights in repositories of the Hugging Face hub, read through the cache of its client."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Hub:
-    """A repository, or one of its folders.
+    """A repository of the hub, or one of its folders.
 
     Attributes:
         repository: "OWNER/NAME".
-        folder: in it; empty for the repository itself.
-        file: in that folder, if one is asked for by name.
+        folder: a folder of the repository; empty for the repository itself.
+        file: a file of that folder, if one is asked for by name.
     """
 
     repository: str
@@ -35,24 +35,24 @@ class Hub:
         return HUB + "/".join(filter(None, (self.repository, self.folder, self.file)))
 
     def find(self, choose: Choose) -> list[Path]:
-        """Return the files in the client's cache, of the revision that was fetched last."""
+        """Return the files of the revision that was downloaded last, in the client's cache."""
         snapshot = self._snapshot()
         return chosen(snapshot / self.folder, choose, self.file) if snapshot else []
 
     def fetch(self, choose: Choose, stated: Stated) -> list[Path]:
-        """Download the chosen files; sizes, and for large files SHA-256, must be those that the hub states.
+        """Download the chosen files and check that sizes, and for large files SHA-256, are those that the hub states.
 
-        Two processes may ask for one file: the client lets the second wait.
+        Where two processes ask for one file, the client makes the second wait.
 
         Raises:
-            Unavailable: no network, no such repository, no permission, or none of its files is chosen.
-            UserError: a file is not what the hub says it is; it is removed.
+            Unavailable: there is no network, no such repository or no permission, or none of its files is chosen.
+            UserError: a file differs from what the hub or `stated` says. It is removed.
         """
         from huggingface_hub import HfApi, constants, hf_hub_download
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
         from huggingface_hub.utils import get_session
 
-        if constants.HF_HUB_OFFLINE:  # the client read it when it was imported
+        if constants.HF_HUB_OFFLINE:  # the client reads the variable when it is imported
             raise Unavailable("HF_HUB_OFFLINE is set")
         reach(constants.ENDPOINT, lambda: get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS))
         try:
@@ -73,21 +73,21 @@ class Hub:
         return list(paths.values())
 
     def check(self, paths: list[Path], stated: Stated) -> None:
-        """Compare the weights with what is stated, and cached files with the digests they are cached under.
+        """Compare the weights with what is stated, and cached files with the digests under which they are cached.
 
         Raises:
-            UserError: a file is another; it is removed if it lies in the client's cache.
+            UserError: a file differs. It is removed if it is in the client's cache.
         """
         for i, path in enumerate(paths):
             here = stated if i == 0 else Stated()
             digest = path.resolve().name if path.is_symlink() else ""
-            if SHA256.fullmatch(digest):  # a blob of the cache, which is named by its content
+            if SHA256.fullmatch(digest):  # a blob of the cache is named by its digest
                 _check_cached(path, Stated(digest=f"sha256:{digest}"), here)
             else:
                 here.check(path)
 
     def ways(self, name: str, files: tuple[str, ...], folder: Path) -> list[str]:
-        """Return the command, and the address of each file with where to put it."""
+        """Return the command that downloads the files, and the address of each file with the folder to put it into."""
         page = f"{PAGES}/{self.repository}"
         known = [file for file in files if "*" not in file]
         places = [f"{page}/resolve/main/{PurePosixPath(self.folder, file)}" for file in known]
@@ -119,11 +119,11 @@ def hub_source(address: str, suffixes: tuple[str, ...]) -> Hub:
     """Return the source that "hf-hub:OWNER/REPOSITORY[/PATH]" names.
 
     Args:
-        address: with its prefix.
-        suffixes: of weight files; a path that ends with one is a file, any other a folder.
+        address: the address with its prefix.
+        suffixes: the suffixes of weight files. A path that ends with one is a file, any other a folder.
 
     Raises:
-        UserError: no owner or no repository.
+        UserError: the address has no owner or no repository, or a part of it is empty, "." or "..".
     """
     parts = address.removeprefix(HUB).split("/")
     if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
@@ -140,13 +140,13 @@ def hub_source(address: str, suffixes: tuple[str, ...]) -> Hub:
 
 
 def _stated(file: object) -> Stated:
-    """What the hub states of a file: its size and, if it is a large one, its SHA-256."""
+    """Return what the hub states about a file: its size and, if it is a large file, its SHA-256."""
     large = getattr(file, "lfs", None)
     return Stated(getattr(file, "size", None), f"sha256:{large.sha256}" if large else None)
 
 
 def _check_cached(path: Path, *stated: Stated) -> None:
-    """Compare a file of the cache; a damaged one is removed, so that it is not found there later."""
+    """Compare a file of the cache with what is stated, and remove it if it differs, so that it is not found later."""
     try:
         for one in stated:
             one.check(path, next_step="it came damaged and was removed; download it again")

@@ -1,4 +1,4 @@
-"""Weights inside installed packages: of the package index, or sendvae itself."""
+"""Weights inside installed packages, either from the package index or sendvae itself."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Package:
     """A file in a package of the package index, which is located but never imported.
 
     Attributes:
-        package: its name there.
-        version: whose file it is.
-        module: the package's name in Python.
-        path: the path of the file, in the module's folder.
+        package: the name of the package in the index.
+        version: the version of the package whose file it is.
+        module: the name of the package in Python.
+        path: the path of the file in the module's folder.
     """
 
     package: str
@@ -39,7 +39,7 @@ class Package:
         return [place] if place and place.is_file() else []
 
     def fetch(self, choose: Choose, stated: Stated) -> list[Path]:
-        """Raise, since packages are installed and not downloaded.
+        """Raise an error, since packages are installed and not downloaded.
 
         Raises:
             Unavailable: always.
@@ -53,7 +53,7 @@ class Package:
         """Compare the file with what is stated.
 
         Raises:
-            UserError: it is another file.
+            UserError: the file differs.
         """
         stated.check(paths[0], next_step=f"{self._command}, or delete it if it was put by hand")
 
@@ -69,10 +69,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A folder inside sendvae.
+    """A folder of weights inside sendvae.
 
     Attributes:
-        folder: on this machine.
+        folder: the path of the folder.
     """
 
     folder: Path
@@ -86,7 +86,7 @@ class Shipped:
         return chosen(self.folder, choose)
 
     def fetch(self, choose: Choose, stated: Stated) -> list[Path]:
-        """Raise, since the files come with sendvae.
+        """Raise an error, since the files come with sendvae.
 
         Raises:
             Unavailable: always.
@@ -98,11 +98,11 @@ class Shipped:
         """Compare the weights with what is stated.
 
         Raises:
-            UserError: they are others.
+            UserError: the weights differ.
         """
         stated.check(paths[0])
 
     def ways(self, name: str, files: tuple[str, ...], folder: Path) -> list[str]:
-        """Return what mends an incomplete installation."""
+        """Return the command that repairs an incomplete installation."""
         del name, files, folder
         return ["pip install --force-reinstall sendvae"]

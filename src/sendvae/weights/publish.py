@@ -1,4 +1,4 @@
-"""A folder as a repository of the Hugging Face hub."""
+"""Publishing a folder as a repository of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
 def check_repository(repository: str) -> None:
-    """Refuse what is no name of a repository.
+    """Raise an error for a text that is not the name of a repository.
 
     Raises:
-        UserError: it is none.
+        UserError: the text is not OWNER/NAME.
     """
     if not REPOSITORY.fullmatch(repository) or ".." in repository:
         raise UserError(
@@ -26,10 +26,10 @@ def check_repository(repository: str) -> None:
 
 
 def check_login() -> str:
-    """Return who is logged in at the hub, before anything is written for it.
+    """Return the name of the user who is logged in at the hub. It is asked before anything is written.
 
     Raises:
-        UserError: nobody, or the hub cannot be reached.
+        UserError: nobody is logged in, or the hub cannot be reached or does not accept the token.
     """
     from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HfHubHTTPError
@@ -47,14 +47,15 @@ def check_login() -> str:
 
 
 def publish(folder: Path, repository: str, private: bool = False) -> str:
-    """Upload every file of a folder in one commit; return the address of the repository.
+    """Upload every file of a folder in one commit and return the address of the repository.
 
     Args:
-        repository: "OWNER/NAME"; it is made where it is not there.
-        private: of a repository that is made.
+        folder: the folder.
+        repository: "OWNER/NAME"; it is created if it does not exist.
+        private: whether a repository that is created is private.
 
     Raises:
-        UserError: the hub refuses, or the network fails; the folder stays as it is.
+        UserError: the hub refuses, or the network fails. The folder stays as it is.
     """
     from huggingface_hub import HfApi, constants
 
@@ -62,7 +63,7 @@ def publish(folder: Path, repository: str, private: bool = False) -> str:
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload from sendvae export")
-    except Exception as error:  # of whatever client the library uses
+    except Exception as error:  # the error may be of any client that the library uses
         raise UserError(
             f"{repository} was not uploaded",
             given=f"{error}" + (f" ({error.__cause__})" if error.__cause__ else ""),

@@ -1,4 +1,4 @@
-"""Whether a file is the one that was published: its size and its digest."""
+"""The size and the digest that tell whether a file is the one that was published."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sendvae.errors import UserError
 
 @dataclass(frozen=True)
 class Stated:
-    """What is stated about a file where it is published.
+    """The size and digest of a file as its publisher states them.
 
     Attributes:
-        size: bytes.
-        digest: "sha256:..." or "md5:...", whole or its beginning.
+        size: the size in bytes; None if it is not stated.
+        digest: "sha256:..." or "md5:...", whole or its beginning; None if it is not stated.
     """
 
     size: int | None = None
     digest: str | None = None
 
     def __str__(self) -> str:
-        """Return size and digest for people; empty where neither is stated."""
+        """Return the size and the digest for people; an empty text if neither is stated."""
         size = [f"{self.size:,} bytes"] if self.size is not None else []
         return ", ".join([*size, *([self.digest] if self.digest is not None else [])])
 
     def check(self, path: Path, next_step: str = "delete it and fetch it again") -> None:
-        """Compare a file with what is stated; the digest is only computed where one is.
+        """Compare a file with what is stated. A digest is computed only if one is stated.
 
         Args:
             path: the path of the file.

@@ -1,4 +1,4 @@
-"""Whether a server answers at all, asked once and briefly."""
+"""A single, brief check whether a server answers at all."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import queue
 import threading
 from collections.abc import Callable
 
-REACH_SECONDS = 4.0  # with the start of a client, a user waits for five at most
-# Either switches the network off, as in huggingface_hub.
+REACH_SECONDS = 4.0  # with the start of a client, a user waits five seconds at most
+# Each of these variables switches the network off, as in huggingface_hub.
 OFFLINE_VARIABLES, TRUE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), ("1", "ON", "YES", "TRUE")
 
 
 class Unavailable(Exception):
-    """Weights cannot be had; the message says why."""
+    """An error for weights that cannot be obtained; the message says why."""
 
 
 def reach(address: str, question: Callable[[], object]) -> None:
-    """Ask a server whether it is there, for at most `REACH_SECONDS` in all.
+    """Ask a server whether it answers, for at most `REACH_SECONDS` seconds in all.
 
-    The timeout of a socket bounds each step (every address of a name, every redirection), not their sum, and
-    the search for the name not at all; clients that repeat a question multiply it.
+    The timeout of a socket is not enough: it bounds each step (every address of a name, every redirection), but not
+    their sum, nor the look-up of the name, and clients that repeat a request multiply it.
 
     Args:
-        address: of the server, for the message.
-        question: raises if the server does not answer.
+        address: the address of the server, for the message.
+        question: asks the server, and raises an error if it does not answer.
 
     Raises:
-        Unavailable: no answer, or the network is switched off.
+        Unavailable: the server does not answer, or the network is switched off.
     """
     if variable := next((name for name in OFFLINE_VARIABLES if _is_true(name)), None):
         raise Unavailable(f"{variable} is set")
@@ -37,7 +37,7 @@ def reach(address: str, question: Callable[[], object]) -> None:
         try:
             question()
             answers.put(None)
-        except Exception as error:  # of whatever client the question uses
+        except Exception as error:  # the error may be of any client that the question uses
             answers.put(error)
 
     threading.Thread(target=ask, daemon=True).start()

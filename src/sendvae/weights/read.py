@@ -1,4 +1,4 @@
-"""Reading weight files of strangers: safetensors, or pickles from which nothing but tensors is taken."""
+"""Safe reading of weight files of strangers: safetensors, or pickles from which only plain data is taken."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SUFFIXES = (".safetensors", *PICKLES)
 
 
 class Ignored:
-    """Takes the place of a known harmless object of a training checkpoint, and of everything it was told."""
+    """A stand-in for a known harmless object in a training checkpoint. It discards its arguments and state."""
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Ignored:
-        """Make an instance, whatever arguments the pickle has for it."""
+        """Return an instance and ignore the arguments that the pickle has for it."""
         return super().__new__(cls)
 
     def __setstate__(self, _state: object) -> None:
@@ -48,16 +48,16 @@ STAND_INS: list[Any] = [
 
 
 def read_weight_file(path: Path) -> dict[str, Any]:
-    """Return the content of a weight file, on the CPU; no code in it is ever run.
+    """Return the content of a weight file, with tensors on the CPU. No code in it is ever run.
 
     Raises:
-        UserError: not a weight file, damaged, or holding Python objects that are not trusted.
+        UserError: the file is not a weight file, is damaged, or holds Python objects that are not trusted.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path} is not a weight file", expected="a file named " + ", ".join(SUFFIXES))
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except Exception as error:  # a stranger's bytes: the readers raise whatever they stumble over
+    except Exception as error:  # the readers raise errors of any kind for damaged bytes
         objects = re.findall(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else []
         if not objects:
             reason = str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Files behind a web address, kept in torch's hub folder, where their makers' own code looks for them."""
+"""Weights behind a web address, kept in torch's hub folder, where the code of their makers looks for them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sendvae.weights.table import Choose
 
 @dataclass(frozen=True)
 class Web:
-    """One file.
+    """A file behind a web address.
 
     Attributes:
-        address: https://...
-        file: its name on this machine; by default the last part of the address.
+        address: the address, https://...
+        file: the name of the file on this machine; by default the last part of the address.
     """
 
     address: str
@@ -31,7 +31,7 @@ class Web:
 
     @property
     def place(self) -> Path:
-        """Where it belongs: in the folder "checkpoints" of torch's hub folder."""
+        """Return the path of the file, in the folder "checkpoints" of torch's hub folder."""
         import torch.hub
 
         return Path(torch.hub.get_dir()) / "checkpoints" / (self.file or self.address.rpartition("/")[2])
@@ -42,11 +42,11 @@ class Web:
         return [self.place] if self.place.is_file() else []
 
     def fetch(self, choose: Choose, stated: Stated) -> list[Path]:
-        """Download it beside its place, check it, and rename it; a second process waits for the first.
+        """Download the file beside its place, check it, and rename it. A second process waits for the first.
 
         Raises:
             Unavailable: the address cannot be reached, or the download breaks off.
-            UserError: what came is not the published file; it is removed.
+            UserError: the downloaded file is not the published one. It is removed.
         """
         del choose
         reach(self.address, self._request_head)
@@ -63,15 +63,15 @@ class Web:
         return [place]
 
     def check(self, paths: list[Path], stated: Stated) -> None:
-        """Compare a file with what is stated; one that differs stays, since it may have been put by hand.
+        """Compare the file with what is stated. A file that differs stays, since it may have been put there by hand.
 
         Raises:
-            UserError: it is another file.
+            UserError: the file differs.
         """
         stated.check(paths[0])
 
     def ways(self, name: str, files: tuple[str, ...], folder: Path) -> list[str]:
-        """Return the command, and the address with where to put the file."""
+        """Return the command that downloads the file, and the address with the place to put it."""
         return [
             f"with a network: sendvae models pull {name}",
             f"without: put {self.address}",
@@ -82,7 +82,7 @@ class Web:
         from torch.hub import download_url_to_file
 
         part = place.with_name(f".{place.name}.part")
-        for rest in place.parent.glob(f"{part.name}*"):  # of a process that was killed
+        for rest in place.parent.glob(f"{part.name}*"):  # left over by a process that was killed
             rest.unlink()
         download_url_to_file(self.address, str(part))
         try:
@@ -100,5 +100,5 @@ class Web:
     def _request_head(self) -> None:
         try:
             urlopen(Request(self.address, method="HEAD"), timeout=REACH_SECONDS).close()
-        except HTTPError as error:  # it answers, if only that it does not like the question
+        except HTTPError as error:  # an error code is an answer, too
             error.close()
