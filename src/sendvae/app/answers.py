@@ -33,7 +33,7 @@ class Answers:
     """The answers of the app, a method for each question; each returns HTML.
 
     Attributes:
-        models: on `device`.
+        models: the models, on `device`.
         cache: folder of the caches.
     """
 

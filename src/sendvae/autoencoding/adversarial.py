@@ -38,7 +38,7 @@ def adaptive_weight(
 
     Args:
         reconstruction_loss: a mean over the values of each image, and over the batch.
-        adversarial_loss: of the generator, a mean over patches.
+        adversarial_loss: the loss of the generator, a mean over patches.
         last_layer: weight of the decoder's last convolution.
         elements: C*H*W, the values of one image.
 

@@ -37,8 +37,8 @@ def draw_transformation(
     """Draw the transformation of a batch; with a probability of 1 - `probability` it is None, the identity.
 
     Args:
-        generator: on the CPU.
-        side: of the latent grid, which is square.
+        generator: a generator on the CPU.
+        side: the side of the latent grid, which is square.
         smallest: smallest share of the side that may be left; all whole sides from there on are equally likely.
     """
     chance, turn, shrink = torch.rand(3, generator=generator).tolist()

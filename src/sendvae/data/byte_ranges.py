@@ -29,7 +29,7 @@ class ByteRanges:
 
     Args:
         location: folder or fsspec URL.
-        names: of the files in it.
+        names: the names of the files in it.
     """
 
     def __init__(self, location: str, names: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class FileImages:
     """An image set of files that were not prepared by `sendvae data prepare`.
 
     Args:
-        source: as the user gave it, for messages.
+        source: the source as the user gave it, for messages.
         listing: what it holds.
         transform: an RGB image to (3, H, W): uint8, or float in [-1, 1].
         view: what `transform` does, for the fingerprint: other crops of the same files are other images.

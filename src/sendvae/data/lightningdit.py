@@ -100,7 +100,7 @@ def open_lightningdit(
     Args:
         classes: how many there are; by default as many as there are names, or labels up to the largest.
         limit: use only this many images, from the first on.
-        class_names: by number; by default numbers.
+        class_names: the names of classes by number; by default the numbers.
 
     Raises:
         UserError: no such folder, files that cannot be read or do not fit together, labels that are no classes.

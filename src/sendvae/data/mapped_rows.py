@@ -19,8 +19,8 @@ class MappedRows:
     Shards are memory-mapped: only rows that are read are loaded, and the system may drop them again.
 
     Args:
-        paths: of the shards, in order; each has all the fields.
-        names: of the fields that are read.
+        paths: the files of the shards in order; each has all the fields.
+        names: the names of the fields that are read.
     """
 
     def __init__(self, paths: Sequence[Path], names: Sequence[str]) -> None:

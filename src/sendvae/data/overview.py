@@ -28,7 +28,7 @@ class SplitOverview:
 
     Attributes:
         images: their number.
-        bytes: of the encoded images.
+        bytes: the bytes of the encoded images.
         per_class: images of each class, in the order of the classes.
         sizes: (width, height) -> images that have it, of those read.
         prevalence: attribute -> share of images that have it; None without a table of attributes.
@@ -46,7 +46,7 @@ class Overview:
     """A prepared data set.
 
     Attributes:
-        splits: by name.
+        splits: the splits by name.
         skipped: files and links that were left out when it was prepared.
     """
 

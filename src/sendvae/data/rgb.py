@@ -41,7 +41,7 @@ class Rgb(NamedTuple):
     """An image in RGB.
 
     Attributes:
-        image: of mode "RGB".
+        image: an image of mode "RGB".
         changes: what was done beyond decoding, as sentences that are equal for equal changes.
     """
 

@@ -104,7 +104,7 @@ class ShardWriter:
 
         Args:
             key: unique, without a dot.
-            extension: of the format of `data`, without its dot.
+            extension: the extension of the format of `data`, without its dot.
             label: class number.
             split: name of the split.
         """

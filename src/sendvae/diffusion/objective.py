@@ -53,11 +53,11 @@ def diffusion_objective(
         labels: some of them already replaced by the null label (`Generator.drop_labels`).
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the model's grid.
-        repa_weight: of `repa_loss`.
+        repa_weight: the weight of `repa_loss`.
         repa_mean_share: of `repa_loss`.
         direction_weight: of the mean over positions of 1 - cosine between the channels of both velocities, which
             LightningDiT adds with weight 1.
-        dispersive_weight: of `dispersive_loss`, over the images of this call.
+        dispersive_weight: the weight of `dispersive_loss`, over the images of this call.
         dispersive_depth: number (1-based) of the block whose output it disperses; None: `dispersed_block`.
 
     Raises:

@@ -162,7 +162,7 @@ def sample_time(
     Args:
         count: the number of images.
         kind: the kind of the distribution, before the shift.
-        generator, device: of the numbers.
+        generator, device: the generator and the device of the random numbers.
         shift: the shift of `shifted`.
     """
     if kind == "uniform":

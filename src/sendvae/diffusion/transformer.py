@@ -90,7 +90,7 @@ class Block(nn.Module):
 
         Args:
             x, c: tokens and condition.
-            rotate: of the attention.
+            rotate: the rotation of the attention's queries and keys.
         """
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.adaLN_modulation(c).chunk(6, dim=1)
         x = x + gate_a[:, None] * self.attn(modulate(self.norm1(x), shift_a, scale_a), rotate)
@@ -118,7 +118,7 @@ class Arguments(TypedDict):
     Attributes:
         latent_channels, latent_size: C and h = w of the latent.
         patch_size: latent positions per token along one side.
-        width, depth: of the transformer.
+        width, depth: the width and the depth of the transformer.
         num_classes: label `num_classes` is the null label.
         label_dropout: probability of the null label in training.
         repa_width: width of the foundation model's tokens; None for no REPA projector.

@@ -82,7 +82,7 @@ class GeneratorName:
     """A generator's name, taken apart: "SiT-B/1" is a network, one of its sizes, and a patch.
 
     Attributes:
-        network: in GENERATORS.
+        network: its name in GENERATORS.
         size: its row in SIZES.
         patch_size: latent positions per token along one side.
     """
@@ -147,7 +147,7 @@ def build_generator(
         projector: a name in PROJECTORS.
         path: the path of its velocity, a name in PATHS.
         qk_norm: normalise queries and keys.
-        one_dimensional: for tokens without a grid.
+        one_dimensional: whether it is for tokens without a grid.
 
     Raises:
         UserError: unknown size, patch, projector or path.

@@ -52,7 +52,7 @@ def probe_images(reference: str, protocol: GenerationConfig, size: int | None = 
     """Return the images that train the probe, and those that test it.
 
     Args:
-        reference: which has `protocol.class_splits`.
+        reference: a source of images that has the splits `protocol.class_splits`.
         size: the size of the samples, to which images that are not prepared are cropped.
 
     Raises:

@@ -42,7 +42,7 @@ class Collected:
 
     Attributes:
         rows: features.
-        values: by metric, a value for each image, (N,).
+        values: a value for each image (N,), by metric.
     """
 
     rows: FeatureRows

@@ -43,7 +43,7 @@ class DiffusionModel:
     """A generator, the tokenizer that decodes its latents, and its classes.
 
     Attributes:
-        name: for pictures and tables.
+        name: the name for pictures and tables.
         origin: where both came from and digests of their weights, for the record.
     """
 

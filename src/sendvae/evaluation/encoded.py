@@ -29,7 +29,7 @@ class Encoder:
     """A tokenizer with the settings of encoding.
 
     Attributes:
-        tokenizer: on `device`, in evaluation mode.
+        tokenizer: the tokenizer on `device`, in evaluation mode.
         latent: "mean" of the posterior, or a "sample", whose noise depends on seed and position alone.
         precision: resolved: "fp32" or "bf16".
         batch_size: images encoded together.

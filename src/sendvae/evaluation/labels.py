@@ -42,7 +42,7 @@ def choose_labels(sampling: SamplingConfig, classes: Classes, seed: int) -> Labe
 
     Args:
         classes: the classes of the model.
-        seed: of "random" labels, and of the order of the others.
+        seed: the seed of "random" labels, and of the order of the others.
 
     Raises:
         UserError: a label that is no class; a file of another length; proportions that nobody recorded; guidance of

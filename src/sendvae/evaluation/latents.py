@@ -34,7 +34,7 @@ class Encoded:
     """A tokenizer with latents that are encoded already.
 
     Attributes:
-        name: in tables.
+        name: the name in tables.
         rows: latents by split ("train", "val", "test"); those of mirrored training images under `MIRRORED`.
         digest: the digest of the weights.
         source: where the tokenizer came from.

@@ -32,8 +32,8 @@ class Measured:
     """Metric values by name, how each is read, and further details.
 
     Attributes:
-        numbers: in the order of the protocol.
-        quantities: by the same names.
+        numbers: the numbers in the order of the protocol.
+        quantities: the quantities by the same names.
         details: why a number is missing, under "no NAME".
     """
 

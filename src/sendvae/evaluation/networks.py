@@ -47,7 +47,7 @@ class FeatureNetwork:
     """A frozen network.
 
     Attributes:
-        name: as the user gave it.
+        name: the name that the user gave.
         module: the network, in evaluation mode.
         rows: images (B, 3, H, W), uint8, to features; an image has the same in any batch, up to rounding.
     """
@@ -105,7 +105,7 @@ class NetworkRow(NamedTuple):
     """A row of the table of feature networks.
 
     Attributes:
-        build: to the module and its `rows`.
+        build: a function that returns the module and its `rows`.
         label: the label in tables.
         fid: what follows "fid" in the name of its distance; None: the distance is no FID.
     """
@@ -133,7 +133,7 @@ class FeatureJudge:
     """Compares sets of images by the features of a network.
 
     Args:
-        network: on `device`.
+        network: the feature network, on `device`.
     """
 
     def __init__(self, network: FeatureNetwork, device: torch.device) -> None:

@@ -88,7 +88,7 @@ class SendVAEPipeline(DiffusionPipeline):
             seed: the seed of the noise; image i of it is image i of `sendvae sample`.
             output_type: "pil"; or "np", float32 (N, H, W, 3) in [0, 1].
             return_dict: False gives a tuple.
-            preset: of `sendvae sample`.
+            preset: a preset of `sendvae sample`.
             settings: other fields of `SamplingConfig`: method, guidance_interval, time_shift, precision, ...
 
         Raises:

@@ -50,7 +50,7 @@ class Subject(_Model):
     """The thing that was evaluated: a set of samples, or a tokenizer.
 
     Attributes:
-        name: in tables.
+        name: the name in tables.
         input: where it came from.
         numbers: by metric; intervals stand in no metric of their own.
         details: whatever else is worth keeping (values per attribute, why a score is missing).

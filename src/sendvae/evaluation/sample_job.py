@@ -48,7 +48,7 @@ def write_samples(
     What is done so far lies in TARGET.part; the same call goes on with it, and leaves finished samples alone.
 
     Args:
-        model: on any device.
+        model: the model, on any device.
         force: replace samples that were drawn otherwise.
 
     Returns:

@@ -128,7 +128,7 @@ def sampling_of(samples: Input, labels: str | None) -> tuple[str | None, dict[st
     """Return the rule by which samples were labelled, and the record beside them.
 
     Args:
-        samples: as they were read.
+        samples: the samples as they were read.
         labels: the rule that the user states, for samples without a record.
 
     Raises:

@@ -58,8 +58,8 @@ def write_side_by_side(
     same call goes on. Processes share the images.
 
     Args:
-        tokenizers: by the names that stand over their columns, in evaluation mode.
-        images: in any order of sizes.
+        tokenizers: the tokenizers in evaluation mode, by the names that stand over their columns.
+        images: the images, of any sizes.
         folder: the folder of the pictures; new, or of an earlier call with the same tokenizers.
         precision: the precision of the tokenizers.
         force: replace the pictures of other tokenizers.

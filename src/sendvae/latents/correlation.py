@@ -178,7 +178,7 @@ class Prediction:
     """The prediction of a straight line through known points at a new one.
 
     Attributes:
-        value: on the line.
+        value: the value on the line.
         interval: of 95 % for a single new value, of Student's t with n - 2 degrees of freedom; None below three
             points.
         n: known points.

@@ -29,8 +29,8 @@ class MixtureScore:
 
     Attributes:
         components: its Gaussians.
-        nll: of held-out latents, nats per dimension; mean over seeds.
-        train_nll: of the latents it was fitted to.
+        nll: the negative log-likelihood of held-out latents, in nats per dimension; the mean over seeds.
+        train_nll: the same of the latents that it was fitted to.
         spread: standard deviation of `nll` over seeds (ddof 0).
         resampled: `nll` of every resample of the held-out images; None without a bootstrap.
     """
@@ -47,7 +47,7 @@ class Discrimination:
     """Mixtures of growing size.
 
     Attributes:
-        mixtures: in the order asked for.
+        mixtures: the mixtures in the order asked for.
         dimensions: principal components they saw.
         explained_variance: share of the standardised latents' variance in those.
     """

@@ -26,7 +26,7 @@ class Fit(NamedTuple):
         loss: mean cross-entropy + weight_decay / 2 |w|^2, of every column (A,), or (1,) of a softmax.
         gradient_norm: its Euclidean gradient, biases included, (A,) or (1,).
         excess: share of the loss by which it lies above its minimum at most, (A,) or (1,).
-        iterations: of Newton.
+        iterations: the number of Newton's iterations.
     """
 
     weight: Float[Tensor, "F A"]

@@ -27,7 +27,7 @@ class MinibatchFit:
     """How a mini-batch probe is fitted; ours, since no published protocol states it.
 
     Attributes:
-        epochs, batch_size, lr: of Adam with a half cosine from `lr` to 0.
+        epochs, batch_size, lr: the settings of Adam, whose rate falls from `lr` to 0 by half a cosine.
         seed: the seed of the order.
     """
 

@@ -36,7 +36,7 @@ class Fitted(NamedTuple):
     """A probe, and how near it lies to the optimum of its loss.
 
     Attributes:
-        map: of raw latents.
+        map: a function of raw latents.
         iterations: the number of iterations of the solver; 0 of a closed form.
         gradient_norm: the largest of the columns'; None of a closed form.
         excess: share of the loss by which a column lies above its minimum at most, the largest; None of a closed

@@ -26,7 +26,7 @@ class Uniformity:
         density_std: standard deviation, in units of the density, which depend on the projection.
         cv: standard deviation / mean.
         gini: Gini coefficient, in [0, 1).
-        normalised_entropy: of the densities as shares, over its maximum, in [0, 1].
+        normalised_entropy: the entropy of the densities as shares, over its maximum, in [0, 1].
     """
 
     density_std: float

@@ -100,7 +100,7 @@ def chunk_interval(mean: float, std: float, chunks: int) -> tuple[float, float] 
     t is Student's with n - 1 degrees of freedom: few chunks know their own spread badly (2.78 for five, 12.7 for two).
 
     Args:
-        std: of the chunks, with n (as scores of chunks are reported).
+        std: the standard deviation of the chunks, with n (as scores of chunks are reported).
     """
     if chunks < 2:
         return None

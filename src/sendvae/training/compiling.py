@@ -28,7 +28,7 @@ def compile_regions(
     """Compile the regions of networks in place; return how many there are.
 
     Args:
-        networks: whose forward passes a step runs; None is skipped.
+        networks: the networks whose forward passes a step runs; None is skipped.
         how: "auto" compiles on GPUs and leaves CPUs as they are.
         device: where the networks are.
 

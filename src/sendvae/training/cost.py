@@ -15,7 +15,7 @@ class Network:
     """The size of one network.
 
     Attributes:
-        name: for people.
+        name: the name that people see.
         parameters: all of them.
         trained: those that have a gradient.
         averaged: those that are kept a second time, as an average.
@@ -38,7 +38,7 @@ class Estimate:
         once: FLOPs an image of the data set, before training: what is cached.
         activations: bytes an image: what the largest part of a step keeps for its backward pass, in float32 and
             with attention weights stored. An upper estimate: bf16 and fused attention keep less.
-        images, batch_size, accumulate: of the configuration.
+        images, batch_size, accumulate: the fields of the configuration.
         sharded: whether FSDP2 spreads the generator over the processes.
     """
 

@@ -79,9 +79,9 @@ class RecordedStep:
     the step would have done. Steps without a phase, and batches of another size than the first, run as they are.
 
     Args:
-        stage: on one device.
+        stage: a stage on one device.
         seed: the seed of the run's random numbers.
-        recorder: for tests.
+        recorder: what records, which tests replace.
     """
 
     def __init__(self, stage: Stage, seed: int, recorder: Recorder | None = None) -> None:

@@ -23,7 +23,7 @@ class EMA(Generic[Network]):
 
     Args:
         network: where the average starts.
-        decay: in [0, 1]; .9999 in REPA-E.
+        decay: the decay in [0, 1]; .9999 in REPA-E.
     """
 
     def __init__(self, network: Network, decay: float) -> None:

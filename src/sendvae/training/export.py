@@ -44,7 +44,7 @@ def export_generator(run: RunFolder, source: Path, folder: Path, licence: str | 
     Args:
         run: the run of `sendvae train diffusion`.
         source: its folder, or one of its checkpoints.
-        folder: to write; `load_generator` reads it.
+        folder: the folder that is written; `load_generator` reads it.
         licence: the licence of the weights, for the card.
 
     Raises:

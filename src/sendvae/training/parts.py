@@ -30,8 +30,8 @@ class Part:
     """One loss of a step.
 
     Attributes:
-        name: for people.
-        losses: of a micro-batch; it may leave tensors in it for later parts.
+        name: the name that people see.
+        losses: a function of a micro-batch, which may leave tensors in it for later parts.
         parallel: averages its gradients over processes.
         trains: names of the networks that it updates.
     """

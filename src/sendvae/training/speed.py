@@ -39,7 +39,7 @@ class Speed:
     """The constants from which the rates of a run are computed.
 
     Attributes:
-        flops_per_image: of a step with every loss, forward and backward; see `Estimate`.
+        flops_per_image: the FLOPs of a step with every loss, forward and backward, per image; see `Estimate`.
         device: the device of this process; the others have one of the same kind.
         precision: resolved: "bf16", "tf32" or "fp32".
         memory: bytes that a process needs, an upper estimate; see `Estimate`.

@@ -24,7 +24,7 @@ class State:
 
     Attributes:
         networks: those with weights or buffers that change.
-        updaters: by the name of the network that each trains; every process must have them in this order.
+        updaters: the updaters by the name of the network that each trains. Every process must have them in this order.
         averages: the averages of weights.
     """
 

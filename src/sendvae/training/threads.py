@@ -46,7 +46,7 @@ class AutoThreads:
     Args:
         step: what is timed.
         candidates: numbers of threads.
-        clock: for tests.
+        clock: the clock, which tests replace.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Reader(Protocol):
         """Return the bytes of the file, still encoded.
 
         Args:
-            place: as the listing gives it.
+            place: the place as the listing gives it.
 
         Raises:
             ValueError: this image is empty, damaged or too large; a failing disk or network raises others.
@@ -77,7 +77,7 @@ class Found(NamedTuple):
         name: path in the source, with "/".
         place: where its reader finds it.
         label: a class by name or number, or None.
-        split: as the source calls it, or None.
+        split: the split as the source calls it, or None.
     """
 
     name: str

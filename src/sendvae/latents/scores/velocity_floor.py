@@ -50,9 +50,9 @@ def velocity_floor(
 
     Args:
         latents: N, normalised as the diffusion model sees them.
-        times: in (0, 1], noise levels.
+        times: the noise levels, in (0, 1].
         queries: noised latents a time.
-        seed, repeat: of the draws.
+        seed, repeat: the seed and the repeat of the draws.
 
     Raises:
         ValueError: a time out of range.

@@ -17,7 +17,7 @@ def time_and_noise(
     """Return the interpolant's draw for latents z of a micro-batch: always the same within a step.
 
     Args:
-        piece: whose random numbers they are.
+        piece: the micro-batch whose random numbers are used.
         z: gives the shape.
         config: how times are distributed.
     """
