@@ -19,7 +19,8 @@ from sendvae.errors import UserError
 from sendvae.evaluation import measure_latents
 from sendvae.evaluation.diffusion_model import load_model
 from sendvae.evaluation.sample_job import write_samples
-from sendvae.tokenizers import TOKENIZERS, load_tokenizer
+from sendvae.tokenizers import TOKENIZERS, LatentStats, load_tokenizer
+from sendvae.tokenizers.export import write_component
 from sendvae.tokenizers.maetok import MAETok, MAETokShape
 from sendvae.training import train_diffusion
 
@@ -173,6 +174,18 @@ def test_statistics_that_were_not_measured_are_none(tmp_path: Path) -> None:
     weights = random_weights()
     assert load_tokenizer(release(tmp_path / "a", weights)).latent_stats is None
     assert load_tokenizer(release(tmp_path / "b", weights, vq_mean=0.0, vq_std=1.0)).latent_stats is None
+
+
+def test_statistics_that_were_measured_are_saved_and_loaded(tmp_path: Path) -> None:
+    tokenizer = MAETok(SHAPE)
+    tokenizer.load_state_dict(random_weights())
+    tokenizer.latent_stats = LatentStats(torch.arange(6.0), 0.5 + torch.arange(6.0))
+    (tmp_path / "saved").mkdir()
+    write_component(tokenizer, tmp_path / "saved")
+    loaded = load_tokenizer(tmp_path / "saved")
+    assert loaded.latent_stats is not None
+    torch.testing.assert_close(loaded.latent_stats.mean, torch.arange(6.0), rtol=0, atol=0)
+    torch.testing.assert_close(loaded.latent_stats.std, 0.5 + torch.arange(6.0), rtol=0, atol=0)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

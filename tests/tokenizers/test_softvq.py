@@ -17,7 +17,8 @@ from sendvae.config import DiffusionConfig, LatentsConfig, TokenizerConfig, load
 from sendvae.data import open_embedded
 from sendvae.errors import UserError
 from sendvae.evaluation import measure_latents
-from sendvae.tokenizers import TOKENIZERS, load_tokenizer
+from sendvae.tokenizers import TOKENIZERS, LatentStats, load_tokenizer
+from sendvae.tokenizers.export import write_component
 from sendvae.training import train_diffusion, train_tokenizer
 
 TOKENS, DIMS, CODEBOOKS, CODES, SIDE, PATCHES = 12, 6, 3, 20, 64, 16
@@ -134,6 +135,17 @@ def test_the_temperature_is_that_of_the_configuration(tmp_path: Path) -> None:
     assert lengths[0] < 0.6  # near the mean of all codes
     assert lengths[1] > 0.9  # near one of them, of length 1
     assert warm.shape == cold.shape
+
+
+def test_statistics_that_were_measured_are_saved_and_loaded(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(release(tmp_path / "released", transformers())[0])
+    mean = torch.arange(float(tokenizer.latent_channels))
+    tokenizer.latent_stats = LatentStats(mean, mean + 0.5)
+    (tmp_path / "saved").mkdir()
+    write_component(tokenizer, tmp_path / "saved")
+    stats = load_tokenizer(tmp_path / "saved").latent_stats
+    assert stats is not None
+    torch.testing.assert_close((stats.mean, stats.std), (mean, mean + 0.5), rtol=0, atol=0)
 
 
 def test_the_released_size_is_that_of_its_makers_models() -> None:

@@ -118,8 +118,7 @@ LAYOUTS: Registry[Callable[[Autoencoder, Path, str, Card, torch.dtype], None]] =
 def write_component(tokenizer: Tokenizer, folder: Path) -> None:
     """Write a tokenizer of any kind into an existing folder, from which `load_tokenizer` reads it.
 
-    A tokenizer that diffusers has a class for is written in diffusers' layout, any other in ours. `load_tokenizer` does
-    not read the latent statistics of MAETok and SoftVQ back from ours.
+    A tokenizer that diffusers has a class for is written in diffusers' layout, any other in ours.
 
     Raises:
         UserError: the tokenizer packs its latents but has no statistics.

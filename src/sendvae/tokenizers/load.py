@@ -119,9 +119,7 @@ def _of_tokens(
         own = maetok_files.used(weights)
         tokenizer = MAETok(maetok_files.shape_of(own))
     load_strictly(tokenizer, own, files.weights)
-    tokenizer.latent_stats = statistics_in(config, tokenizer.shape.dims)
-    if tokenizer.latent_stats is None and files.statistics:
-        tokenizer.latent_stats = read_latent_stats(files.statistics)
+    tokenizer.latent_stats = statistics_in(config, tokenizer.shape.dims) or _statistics(config, files)
     return tokenizer
 
 
