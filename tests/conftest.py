@@ -1,4 +1,4 @@
-"""Every test runs on one thread (xdist gives each core a worker), with a fixed seed and without a network."""
+"""Settings of all tests: each runs on one thread (xdist gives each core a worker), with a fixed seed, offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 from jaxtyping import config
 
-# A suite that is started in the background is started with Ctrl-C ignored, and so would be what it tests.
+# A suite that is started in the background ignores Ctrl-C, and so would the commands that it tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -27,7 +27,7 @@ def _deterministic() -> None:
 
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """Without the runtime type checker of this suite, as users run the package: its own checks must do."""
+    """Switch the runtime type checker of this suite off, as it is for users: the package's own checks must do."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
@@ -35,7 +35,7 @@ def unchecked() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Send the tests of a module that share something to one worker, all others to whichever is free.
+    """Send all tests of a module that share a fixture to one worker, and all other tests to whichever is free.
 
     Groups by mark (`--dist loadgroup`) do nothing with pytest 9.2 and xdist 3.8, which no longer agree on where
     the name of a test is kept.

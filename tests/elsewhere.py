@@ -1,7 +1,7 @@
 """A second device for machines that have none: tensors that say they lie elsewhere, and compute on the CPU.
 
-An operation that mixes them with the CPU's fails as it would with an accelerator, so code that forgets to move
-something is found without one. Numbers are real, and the same as on the CPU.
+An operation that mixes them with tensors of the CPU fails as it would with an accelerator, so code that forgets to move
+a tensor is found without one. Numbers are real, and the same as on the CPU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INDEXING = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torc
 
 
 class Elsewhere(Tensor):
-    """Wraps `held`, on the CPU."""
+    """A tensor of the second device, which wraps the tensor `held` on the CPU."""
 
     held: Tensor
 
@@ -50,7 +50,7 @@ class Elsewhere(Tensor):
 
 
 class _Mode(TorchDispatchMode):
-    """Sees what is made elsewhere from nothing or from a tensor of the CPU."""
+    """A mode that handles operations which make tensors elsewhere from nothing or from a tensor of the CPU."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
@@ -71,7 +71,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs = kwargs | {"device": torch.device("cpu")}
     held = tree_map(lambda value: value.held if isinstance(value, Elsewhere) else value, (args, kwargs))
     result = func(*held[0], **held[1])
-    own = {id(value.held): value for value in there}  # in place: the same wrapper comes back
+    own = {id(value.held): value for value in there}  # operations in place return the same wrapper
 
     def wrap(value: Any) -> Any:
         if not isinstance(value, Tensor) or not stays:
@@ -91,12 +91,12 @@ def _makes_float64(kwargs: dict[str, Any], tensors: list[Tensor]) -> bool:
 
 @contextmanager
 def elsewhere(float64: bool = True) -> Iterator[torch.device]:
-    """The device, inside. Networks move there with all their parameters; its generators are the CPU's.
+    """Yield the second device, which works inside the block. Its random generators are those of the CPU.
 
-    Fused optimizers, which ask for devices that they know, take it for one of them.
+    Networks move there with all their parameters. Fused optimizers, which check for devices that they know, accept it.
 
     Args:
-        float64: whether it has that type; MPS has not.
+        float64: whether the device has this type, which MPS lacks.
     """
     global _refused
     swaps = torch.__future__.get_swap_module_params_on_conversion()

@@ -13,7 +13,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """The installed entry point in an empty folder: arguments to (exit code, output, errors)."""
+    """Return a function that calls the entry point in an empty folder and returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, str]:

@@ -22,7 +22,13 @@ def encoded(seed: int, kind: str = "PNG", enlarged: int = 1) -> bytes:
 
 
 def write_folder(folder: Path, names: list[str], enlarged: int = 1) -> None:
-    """An image per name, of its place in the list; with so many times the sides where reading shall take time."""
+    """Write an image for each name, whose seed is its place in the list.
+
+    Args:
+        folder: the folder to write into.
+        names: the paths of the images below it.
+        enlarged: the factor of the sides of 24 x 20 pixels, for images that take time to read.
+    """
     for seed, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +36,7 @@ def write_folder(folder: Path, names: list[str], enlarged: int = 1) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder with the hash of its bytes."""
+    """Return the hash of the bytes of every file below a folder, by path."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

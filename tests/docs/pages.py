@@ -21,10 +21,10 @@ CONTINUED = re.compile(r"\\\n\s*")
 
 
 class Block(NamedTuple):
-    """A fenced block.
+    """A fenced block of a page.
 
     Attributes:
-        reason: why it is not run; empty where it is.
+        reason: why the block is not run; empty if it is run.
     """
 
     page: str
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     reason: str
 
     def commands(self) -> Iterator[list[str]]:
-        """Yield the words of every line that is typed; what follows a "#" is a remark."""
+        """Yield the words of every line that a user types, without the remark after a "#"."""
         for line in CONTINUED.sub(" ", self.text).splitlines():
             if line.startswith("$ "):
                 yield shlex.split(line[2:], comments=True)

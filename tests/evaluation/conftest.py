@@ -1,4 +1,4 @@
-"""What processes of their own run lies on the path here, too, so that tests can run it in theirs."""
+"""Adds this folder to the path, so that tests can also run in their process what other processes run."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def small_sit(seed: int = 0) -> SiT:
 
 
 def small_tokenizer(seed: int = 1) -> Autoencoder:
-    """Images of 8 x 8 pixels."""
+    """Return a tokenizer of images of 8 x 8 pixels."""
     torch.manual_seed(seed)
     tokenizer = Autoencoder(SMALL).eval()
     with torch.no_grad():
@@ -38,7 +38,7 @@ def small_tokenizer(seed: int = 1) -> Autoencoder:
 
 
 def save_run(folder: Path, tokenizer: Path, seed: int = 0, kind: str = "diffusion") -> SiT:
-    """A finished run with one checkpoint, whose average and raw weights differ; returns the exported SiT."""
+    """Write a finished run with one checkpoint, whose average and raw weights differ; return the exported SiT."""
     folder.mkdir(parents=True)
     config = {"kind": kind, "tokenizer": str(tokenizer), "model": "SiT-Tiny/2", "repa": None}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -51,7 +51,7 @@ def save_run(folder: Path, tokenizer: Path, seed: int = 0, kind: str = "diffusio
 
 
 def tiny_sit(seed: int) -> SiT:
-    """Of a published size, so that a checkpoint tells its heads."""
+    """Return a SiT of a published size, so that the number of its heads follows from a checkpoint."""
     torch.manual_seed(seed)
     sit = build_sit("SiT-Tiny/2", latent_channels=4, latent_size=4, num_classes=CLASSES)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A feature network of three sums, whose every number can be computed another way."""
+"""A feature network of three projections, whose every number can be computed another way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIM, SPATIAL, CLASSES = 6, 4, 5
 
 
 class Pooling(nn.Module):
-    """Random projections of the image's mean colours and colour spreads."""
+    """A network whose features are random projections of an image's mean colours and colour spreads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def small_network(name: str = "inception") -> FeatureNetwork:
 
 
 def pictures(count: int, seed: int = 0, size: int = 16) -> np.ndarray:
-    """uint8 (N, H, W, 3) of differing brightness and contrast."""
+    """Return uint8 images (N, H, W, 3) that differ in brightness and contrast."""
     rng = np.random.default_rng(seed)
     centre, contrast = rng.uniform(60, 200, (count, 1, 1, 3)), rng.uniform(5, 50, (count, 1, 1, 3))
     noise = rng.normal(size=(count, size, size, 3))

@@ -1,4 +1,4 @@
-"""The processes that run stages take the path from here; `toy_stages` lies on it."""
+"""Adds this folder to the path, which the processes that run stages take over, so that they find `toy_stages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of cells that nobody computed."""
+"""Kept results of cells, with given numbers in place of computed ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUANTITIES = {
 def keep_result(
     folder: Path, cell: Cell, numbers: Mapping[str, float], digests: Mapping[str, str] | None = None
 ) -> Path:
-    """Keep these numbers as the result of a finished cell."""
+    """Keep given numbers as the result of a finished cell, each with an interval of 1 either side; return the file."""
     result = CellResult(
         cell.name,
         cell.method,

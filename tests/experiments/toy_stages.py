@@ -22,7 +22,7 @@ RAN = "ran.txt"
 
 
 class Toy(Section):
-    """What a toy does: `value` is all that it depends on but for its inputs and a file."""
+    """The configuration of a toy: what it does, a value, and a file that it reads."""
 
     kind: Literal["toy"] = "toy"
     value: int = 0
@@ -32,7 +32,7 @@ class Toy(Section):
 
 
 def work(job: Job) -> None:
-    """Leave one line in `ran.txt`, and one in the log; then do as told."""
+    """Write to the log, do what the configuration says, and leave a line in `ran.txt`."""
     began = time.time()
     print(f"{job.name} prints")
     os.write(2, b"and a library in C\n")
@@ -54,7 +54,7 @@ def work(job: Job) -> None:
 
 
 def _checkpoint_when_asked(folder: Path) -> None:
-    """Wait for SIGTERM, as a training does, unless a checkpoint is there."""
+    """Wait for SIGTERM, write a checkpoint and stop, as a training does; return at once if a checkpoint is there."""
     if (folder / "checkpoint").is_file():
         return
     asked: list[int] = []
@@ -68,17 +68,17 @@ def _checkpoint_when_asked(folder: Path) -> None:
 
 
 def digest(_contents: Contents, source: str) -> str:
-    """Of a file that is given as an input."""
+    """Return the content of a file that is given as an input, or the source itself."""
     return Path(source).read_text() if Path(source).exists() else source
 
 
 def reads(_contents: Contents, config: Toy) -> str:
-    """Of the file that a configuration names."""
+    """Return the content of the file that a configuration names; empty if it names none."""
     return Path(config.reads).read_text() if config.reads else ""
 
 
 def kind(version: int = 0) -> StageKind:
-    """Return a kind of toys with two inputs."""
+    """Return a kind of stage that runs toys with two inputs."""
     return StageKind(work, {"a": digest, "b": digest}, output="out", reads=reads, version=version)
 
 

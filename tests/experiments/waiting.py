@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 240  # seconds for what takes a few, on a machine where much else runs
+PATIENCE = 240  # seconds; what is waited for takes a few, but much else may run on the machine
 
 
 def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Wait until something holds.
+    """Wait until `holds` returns True.
 
     Raises:
-        AssertionError: it does not within so many seconds.
+        AssertionError: it does not within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not holds():
@@ -23,7 +23,7 @@ def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process is there and no zombie."""
+    """Return whether a process exists and is no zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

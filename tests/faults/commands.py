@@ -1,4 +1,4 @@
-"""Commands as a user gives them: in this process through the roof, or in one of their own that a signal can end."""
+"""Commands as a user gives them: in this process below the roof, or in one of their own that a signal can end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ POLL = 0.01  # seconds between two looks at a folder
 
 
 class NotHere(Exception):
-    """This machine cannot let it happen."""
+    """The exception for a mishap that this machine or this user cannot let happen."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, and what it wrote."""
+    """The end of a command: its exit code, and what it wrote."""
 
     code: int
     output: str
@@ -42,13 +42,13 @@ class Ended:
 
     @property
     def is_a_bug(self) -> bool:
-        """Whether a user saw Python's own account of an error, or one that nobody has thought of."""
+        """Return whether a user saw a traceback or an unknown error, or the exit code is none of 0, 1 and 2."""
         unknown = "met something that it was not made for" in self.errors
         return unknown or "Traceback (most recent call last)" in self.said or self.code not in (0, 1, 2)
 
 
 def call(arguments: Sequence[object], place: Path) -> Ended:
-    """Give a command in this process, in the folder `place`."""
+    """Run a command in this process, in the folder `place`."""
     words = ["sendvae", *map(str, arguments)]
     output, errors = io.StringIO(), io.StringIO()
     with (
@@ -68,12 +68,13 @@ def call(arguments: Sequence[object], place: Path) -> Ended:
 
 
 class Command:
-    """A command in a process of its own, at work in the folder `place`; what it says goes into a file beside that.
+    """A command in a process of its own, in the folder `place`. Its output goes into a file beside the folder.
 
     Args:
-        arguments: after "sendvae".
-        environment: more of it.
-        label: tells the file from those of other commands in the same folder.
+        arguments: the arguments after "sendvae".
+        place: the working folder, new or not.
+        environment: further variables of the environment.
+        label: a part of the file's name that tells it from those of other commands in the same folder.
     """
 
     def __init__(
@@ -104,11 +105,11 @@ class Command:
         return self.log.read_text(errors="replace")
 
     def wait_for_work(self) -> bool:
-        """Wait until it has changed anything in its folder; return False where it ended before."""
+        """Wait until the command has changed anything in its folder; return False if it ended before."""
         return self.wait_until(lambda: look(self.place) != self.before)
 
     def wait_until(self, reached: Callable[[], bool]) -> bool:
-        """Wait until something is true; return False where it ended before."""
+        """Wait until `reached` returns True; return False if the command ended before."""
         deadline = time.monotonic() + LONGEST
         while self.process.poll() is None:
             if reached():
@@ -118,7 +119,7 @@ class Command:
         return False
 
     def last_change(self) -> float:
-        """Wait for its end; return when it changed something in its folder for the last time, on the monotonic clock."""
+        """Wait for the end; return the time of the last change in the command's folder, on the monotonic clock."""
         before, changed = look(self.place), time.monotonic()
         while self.process.poll() is None:
             time.sleep(0.01)
@@ -127,7 +128,7 @@ class Command:
         return changed
 
     def send_after(self, seconds: float, signum: int) -> bool:
-        """Send a signal so many seconds from now; return False where it ended before."""
+        """Send a signal after `seconds`; return False if the command ended before."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -136,10 +137,10 @@ class Command:
         return False
 
     def end(self, longest: float = LONGEST) -> Ended:
-        """Wait for its end, and for that of every process that it started.
+        """Wait for the end of the command, and of every process that it started.
 
         Raises:
-            AssertionError: it is still at work after so many seconds, or others outlive it.
+            AssertionError: the command is still at work after `longest` seconds, or others outlive it.
         """
         try:
             code = self.process.wait(longest)
@@ -164,9 +165,9 @@ def is_anybody_left(group: int) -> bool:
 
 
 def look(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder below one, with its size and the time of its last change."""
+    """Return size and time of the last change of a folder and of all files and folders below it, by path."""
     found = {}
-    for place, _, files in os.walk(folder):  # which passes over what is removed meanwhile
+    for place, _, files in os.walk(folder):  # it passes over what is removed meanwhile
         for path in (place, *(os.path.join(place, name) for name in files)):  # noqa: PTH118
             with contextlib.suppress(FileNotFoundError):
                 stat = Path(path).stat()
@@ -176,10 +177,10 @@ def look(folder: Path) -> dict[str, tuple[int, int]]:
 
 @contextlib.contextmanager
 def disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system in memory of a size, as "300k", under a folder.
+    """Mount a file system in memory, of a size such as "300k", at a new folder for the block.
 
     Raises:
-        NotHere: this user may not mount any.
+        NotHere: this user may not mount file systems.
     """
     folder.mkdir(parents=True)
     if os.geteuid() != 0:
@@ -197,7 +198,7 @@ def disk(folder: Path, size: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def files_limited(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes, as on a disk that is full; root is not needed."""
+    """Let no file of this process grow beyond `size` bytes in the block, as on a full disk. Root is not needed."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -207,5 +208,5 @@ def files_limited(size: int) -> Iterator[None]:
 
 
 def remount(folder: Path, options: str) -> None:
-    """Change a file system that `disk` made: "size=10m", "ro"."""
+    """Change a file system that `disk` made, by options such as "size=10m" or "ro"."""
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)

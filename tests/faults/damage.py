@@ -1,4 +1,4 @@
-"""What may happen to a file on its way: strategies that damage bytes, text and documents."""
+"""Strategies that damage bytes, text and documents as files may be damaged on their way."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-HEADER = 256  # bytes at the beginning of a file, where more depends on each
-CANARY = "canary"  # a file that only code from an input would make
-# Pickle that makes the canary when it is loaded without care: os.system("touch canary").
+HEADER = 256  # bytes at the beginning of a file, of which each matters more than a later one
+CANARY = "canary"  # the name of a file that only code from an input would make
+# A pickle that makes the canary when it is loaded without care: os.system("touch canary").
 PICKLE = b"cposix\nsystem\n(S'touch canary'\ntR."
 SNIPPETS = (
     "\t", "\x00", "\ufeff", "\u2028", "é", "\ud7ff", "'", '"', "{", "}", "[", "]", "[[[[", ":", ": ", "- ", ",", ";", "#",
@@ -29,7 +29,7 @@ VALUES: tuple[Any, ...] = (
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes that were cut short, overwritten, doubled, exchanged or lost in part."""
+    """Draw bytes that were cut short, overwritten, doubled, exchanged or lost in part."""
     for _ in range(draw(st.integers(1, 3))):
         data = draw(_once(data))
     return data
@@ -77,7 +77,7 @@ def _once(data: bytes) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def damaged_text(draw: st.DrawFn, text: str) -> bytes:
-    """Text into which something was typed, of which lines are lost, twice there or exchanged; or with damaged bytes."""
+    """Draw text into which something was typed, whose lines are lost, doubled or moved, or whose bytes are damaged."""
     if draw(st.integers(0, 7)) == 0:
         return draw(damaged(text.encode()))
     for _ in range(draw(st.integers(1, 3))):
@@ -102,7 +102,7 @@ def damaged_text(draw: st.DrawFn, text: str) -> bytes:
 
 @st.composite
 def changed_document(draw: st.DrawFn, document: Any) -> Any:
-    """A document of which a few values are others, lost, or under another name."""
+    """Draw a document of which a few values are others, lost, nested deeper, or under another name."""
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(document))
@@ -122,7 +122,7 @@ def changed_document(draw: st.DrawFn, document: Any) -> Any:
 
 
 def _places(document: Any) -> list[tuple[Any, Any]]:
-    """Every (holder, key or position) of a document."""
+    """Return every place of a document, as its holder and the key or position in it."""
     if not isinstance(document, dict | list):
         return []
     keys: Sequence[Any] = list(document) if isinstance(document, dict) else range(len(document))
@@ -133,6 +133,6 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 
 
 def changed_json(text: str, dump: Callable[[Any], str] = json.dumps) -> st.SearchStrategy[bytes]:
-    """The text of a JSON document, changed in its values or as text."""
+    """Return a strategy that draws the text of a JSON document, changed in its values or as text."""
     changed = changed_document(json.loads(text)).map(lambda one: dump(one).encode(errors="surrogatepass"))
     return st.one_of(changed, changed, damaged_text(text))

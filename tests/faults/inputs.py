@@ -1,4 +1,4 @@
-"""Damaged inputs, many of a kind: every command that reads one says what is wrong with it, or works."""
+"""Trials of damaged inputs. Every command that reads one must say what is wrong with it, or work."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SHOWN = 200  # bytes of a file in the text of a failure
 
 @dataclass
 class Tried:
-    """What came of a kind of input.
+    """The outcome of the trials of a kind of input.
 
     Attributes:
-        kind: its name.
-        cases: that were tried, all different.
-        refused: of these, the ones that ended with a message; the others were good enough to work with.
-        failures: what must not be, with the case it befell.
+        kind: the name of the kind.
+        cases: the number of cases that were tried, all different.
+        refused: the number of cases that ended with a message. The others were good enough to work with.
+        failures: what went wrong that must not, the case, and how its command ended.
     """
 
     kind: str
@@ -46,10 +46,12 @@ class Tried:
 
 
 def try_kind(kind: Kind, count: int, folder: Path) -> Tried:
-    """Give commands so many damaged inputs, the same ones every time.
+    """Run commands on at most `count` damaged inputs, which are the same every time.
 
     Args:
-        folder: a new one to work in.
+        kind: the kind of input.
+        count: the number of examples that are drawn. Equal ones are tried once.
+        folder: a new folder to work in.
     """
     whole = folder / "whole"
     whole.mkdir(parents=True)
@@ -83,7 +85,7 @@ def _try(kind: Kind, case: Case, whole: Path, place: Path, tried: Tried) -> None
         path.write_bytes(data)
     try:
         ended = call(case.arguments, place)
-    except BaseException as error:  # even a panic in a library of Rust, which is no Exception
+    except BaseException as error:  # a panic in a library of Rust is no Exception
         ended = Ended(-1, "", f"{type(error).__name__}: {error}")
     tried.cases += 1
     tried.refused += ended.code != 0
@@ -104,7 +106,7 @@ def _try(kind: Kind, case: Case, whole: Path, place: Path, tried: Tried) -> None
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[None]:
-    """Let accounts of unknown errors be saved there."""
+    """Let texts of unknown errors be saved below a folder."""
     place = folder / "temporary"
     place.mkdir()
     with mock.patch.object(tempfile, "tempdir", str(place)):

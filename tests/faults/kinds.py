@@ -1,4 +1,4 @@
-"""Which inputs are damaged, and the commands that read them."""
+"""The kinds of inputs that are damaged, and the commands that read them."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ PREPARE = ["--size", "16", "--processes", "1", "--shard-size", "4"]
 
 @dataclass(frozen=True)
 class Case:
-    """A command with what it reads.
+    """A command with the damaged files that it reads.
 
     Attributes:
-        arguments: of the command.
-        files: by name, over those that are there anyway.
+        arguments: the arguments of the command.
+        files: the contents of files by name, which replace those of `Kind.fill`.
     """
 
     arguments: tuple[str, ...]
@@ -55,11 +55,11 @@ class Kind:
     """A kind of input.
 
     Attributes:
-        name: for people.
-        cases: how many the whole harness tries.
-        fill: puts what is whole into the folder of a case, once.
-        draw: gives cases, from that folder.
-        output: glob patterns of what a command that fails must not leave.
+        name: the name of the kind in the record.
+        cases: the number of cases that the whole harness tries.
+        fill: writes the undamaged files into a folder, of which every case gets a copy.
+        draw: returns the strategy that draws cases, from that folder.
+        output: glob patterns of files that a command which fails must not leave.
     """
 
     name: str
@@ -92,7 +92,7 @@ TRAINED = tuple(preset for preset, words in COMMANDS.items() if words[0] == "tra
 
 
 def _resolved(preset: str) -> dict[str, Any]:
-    """Every value of a preset."""
+    """Return every value of a preset."""
     from sendvae import config
 
     by_command = {
@@ -300,7 +300,7 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 @st.composite
 def _other_arrays(draw: st.DrawFn, data: bytes) -> bytes:
-    """An npz file of which an array is another, or gone."""
+    """Draw an npz file of which an array is another, or gone."""
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     name = draw(st.sampled_from(sorted(arrays)))
@@ -317,7 +317,7 @@ def _other_arrays(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 class _Evil:
-    """Makes the canary where it is unpickled."""
+    """An object that makes the canary when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         import os
@@ -376,7 +376,7 @@ def _safetensors(draw: st.DrawFn, folder: Path) -> Case:
 
 @st.composite
 def _other_header(draw: st.DrawFn, data: bytes) -> bytes:
-    """Of a safetensors file: other names, types, shapes or places."""
+    """Draw a safetensors file whose header gives other names, types, shapes or places."""
     (size,) = struct.unpack("<Q", data[:8])
     header = draw(changed_document(json.loads(data[8 : 8 + size])))
     text = json.dumps(header).encode()
@@ -432,7 +432,7 @@ def _checkpoints(draw: st.DrawFn, folder: Path) -> Case:
 
 @st.composite
 def _other_pickle(draw: st.DrawFn, data: bytes) -> bytes:
-    """Of a file of torch.save: what it says of its tensors is damaged, or makes the canary; the archive is whole."""
+    """Draw a file of torch.save whose pickle is damaged, or makes the canary, in a whole archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as new:
         for member in old.namelist():

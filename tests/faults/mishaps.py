@@ -1,4 +1,4 @@
-"""What befalls commands: each mishap meets a stage at a random moment, and the same command then ends as if it had not."""
+"""Mishaps of commands. Each meets a stage at a random moment, after which the same command ends as if it had not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.faults.commands import Ended, NotHere, disk, remount
 from tests.faults.stages import Stage
 from tests.faults.unbroken import Unbroken
 
-PATIENCE = 4  # works a case, of which some end before they are met
-OTHER_SECONDS = 60.0  # within which a process must notice that another one is dead
+PATIENCE = 4  # the most commands that are run for a case, since some end before the mishap meets them
+OTHER_SECONDS = 60.0  # the time within which a process must notice that another one is dead
 DAY = 86400.0
 FULL = os.strerror(errno.ENOSPC), "fit onto the disk"
 READ_ONLY = (os.strerror(errno.EROFS),)
@@ -28,16 +28,16 @@ READ_ONLY = (os.strerror(errno.EROFS),)
 
 @dataclass(frozen=True)
 class Mishap:
-    """What may happen to a command at work.
+    """A mishap that may befall a command at work.
 
     Attributes:
-        name: for people.
-        promise: what holds then, as a sentence.
+        name: the name of the mishap in the record.
+        promise: what holds in spite of it, as a sentence.
         befall: lets it happen to a stage that works in a new folder, at moments that are drawn. Returns, for every
             time that the command was met at work, how many finished parts there were to go on from. Raises
-            AssertionError where the promise is broken, `NotHere` where this machine cannot let it happen.
-        meets: whether it can befall a stage.
-        cases: how many of each stage the whole harness tries.
+            AssertionError if the promise is broken, and `NotHere` if this machine cannot let it happen.
+        meets: returns whether it can befall a stage.
+        cases: the number of cases of each stage that the whole harness tries.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Mishap:
 
 @dataclass
 class Tried:
-    """What came of a mishap to a stage.
+    """The outcome of the trials of a mishap with a stage.
 
     Attributes:
-        mishap, stage: their names.
-        cases: times that it met the command at work.
-        going_on: of these, those that left finished parts to go on from.
-        files: that were compared with the undisturbed ones, each time that the work had ended.
-        failures: how the promise was broken, each time that it was.
+        mishap, stage: the names of the mishap and of the stage.
+        cases: the number of times that the mishap met the command at work.
+        going_on: the number of these cases that left finished parts to go on from.
+        files: the number of files that are compared with the undisturbed ones each time that the work has ended.
+        failures: a text for each case in which the promise was broken.
     """
 
     mishap: str
@@ -68,11 +68,14 @@ class Tried:
 
 
 def try_mishap(mishap: Mishap, unbroken: Unbroken, cases: int, folder: Path, seed: int) -> Tried:
-    """Let a mishap befall a stage at least so many times; fewer where the work always ends too early.
+    """Let a mishap befall a stage at least `cases` times, or fewer if the work too often ends before.
 
     Args:
-        folder: where it works, in new folders that are removed again.
-        seed: of the moments.
+        mishap: the mishap.
+        unbroken: the stage as it ran undisturbed.
+        cases: the number of cases.
+        folder: the folder in which the work has new folders, which are removed again.
+        seed: the seed of the moments.
 
     Raises:
         NotHere: this machine cannot let it happen.
@@ -96,7 +99,11 @@ def try_mishap(mishap: Mishap, unbroken: Unbroken, cases: int, folder: Path, see
 
 
 def assert_fault(ended: Ended, words: tuple[str, ...]) -> None:
-    """A fault of the machine: exit code 1 and a message with any of the words, in which nothing is Python's."""
+    """Assert that a command ended as a fault of the machine: with 1 and a message that has any of some words.
+
+    Raises:
+        AssertionError: it ended otherwise, or the user saw a traceback.
+    """
     assert ended.code == 1, f"{ended.code}\n{ended.said}"
     assert not ended.is_a_bug, ended.said
     assert any(word in ended.said for word in words), ended.said
@@ -107,7 +114,7 @@ def _of_signal(
 ) -> Callable[[Unbroken, Path, random.Random], list[int]]:
     def befall(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]:
         found: list[int] = []
-        while len(found) < in_a_row:  # one and the same work is struck before it may end
+        while len(found) < in_a_row:  # the same work is met several times before it may end
             command = unbroken.begin(place)
             met = command.wait_for_work() and command.send_after(draw.uniform(0, unbroken.seconds), number)
             ended = command.end()
@@ -143,7 +150,7 @@ def _read_only(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int
             return []
         remount(place, "ro")
         ended = unbroken.begin(place).end()
-        if ended.code == 0:  # all was done but to say so
+        if ended.code == 0:  # all work was done before the kill
             return []
         assert_fault(ended, READ_ONLY)
         found = [unbroken.stage.parts(place)]
@@ -160,7 +167,7 @@ def _vanished(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]
     if not kinds:
         return []
     there = draw.choice(kinds)
-    for path in there[draw.randrange(len(there)) :]:  # as with a backup that is too old
+    for path in there[draw.randrange(len(there)) :]:  # as from a backup that is too old
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = [stage.parts(place)]
     unbroken.finish(place)
@@ -197,12 +204,12 @@ def _dead_process(unbroken: Unbroken, place: Path, draw: random.Random) -> list[
 
 def _clock_set_back(unbroken: Unbroken, place: Path, draw: random.Random) -> list[int]:
     def clock() -> dict[str, str]:
-        """Of a command that is begun now: it is set back by an hour while it works."""
+        """Return the environment of a command that starts now, whose clock is set back by an hour while it works."""
         at = time.monotonic() + unbroken.starting + draw.uniform(0, unbroken.seconds)
         return {"LD_PRELOAD": str(clock_library()), "CLOCK_SET_BACK_AT": str(at)}
 
     met = unbroken.kill(place, draw, environment=clock())
-    for path in [place, *place.rglob("*")]:  # as after another day was lost
+    for path in [place, *place.rglob("*")]:  # as if the clock had lost a day, too
         os.utime(path, (time.time() + DAY, time.time() + DAY), follow_symlinks=False)
     found = [unbroken.stage.parts(place)] if met else []
     unbroken.finish(place, environment=clock())
@@ -211,7 +218,7 @@ def _clock_set_back(unbroken: Unbroken, place: Path, draw: random.Random) -> lis
 
 @functools.cache
 def clock_library() -> Path:
-    """Compile the clock that is set back.
+    """Compile the library whose clock is set back, once, and return its path.
 
     Raises:
         NotHere: there is no compiler.

@@ -1,4 +1,4 @@
-"""What mishaps befall: a command for every stage, in the smallest sizes, and what it must leave behind in the end."""
+"""The stages that mishaps befall: a command of the smallest size for each, and what it must leave in the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.commands import call
 
 from sendvae.tokenizers import save_tokenizer
 
-# Of a line of a journal: what the machine did, not what was learned.
+# The fields of a journal's line that depend on the machine.
 OF_MACHINE = {"images_per_second", "tflops", "mfu", "memory_gib"}
 TRAINING = [
     "data.limit=32",
@@ -33,12 +33,12 @@ class Stage:
     """A command that mishaps befall.
 
     Attributes:
-        name: for people.
-        arguments: of the command, which works in a folder of its own.
+        name: the name of the stage in the record.
+        arguments: returns the arguments of the command, from the folder of `given`. It works in a folder of its own.
         results: glob patterns of the files that must have the same bytes.
-        kept: glob pattern of the finished parts that a killed command goes on from.
-        more_lost: glob patterns of what else may vanish, and is made again.
-        last: glob pattern of what is there when nothing is left to do, and nothing is made again.
+        kept: the glob pattern of the finished parts that a killed command goes on from.
+        more_lost: glob patterns of other files that may vanish, and are made again.
+        last: the glob pattern of files that are there once no work is left. Nothing is made again then.
         by_several: whether processes of a launcher share the work.
     """
 
@@ -52,23 +52,27 @@ class Stage:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """Patterns of all that may vanish."""
+        """Return the glob patterns of all files that may vanish."""
         return (self.kept, *self.more_lost)
 
     def left(self, place: Path) -> dict[str, str]:
-        """Every result with the hash of its bytes; of journals and documents, of what does not depend on the machine."""
+        """Return the hash of every result by path, without what depends on the machine in journals and documents."""
         files = sorted({path for pattern in self.results for path in place.glob(pattern) if path.is_file()})
         return {
             str(path.relative_to(place)): hashlib.sha256(_content(path, place)).hexdigest() for path in files
         }
 
     def parts(self, place: Path) -> int:
-        """How many finished parts there are to go on from."""
+        """Return the number of finished parts from which the command can go on."""
         return len(list(place.glob(self.kept)))
 
 
 def _content(path: Path, place: Path) -> bytes:
-    """Return what must be equal of a file; documents say where their inputs lie, which is in the folder of the work."""
+    """Return the content of a file that must be equal.
+
+    Fields of the machine are left out of journals. Of the document of a result, the subjects and the protocol count,
+    and the folder of the work, which it names, is replaced.
+    """
     if path.name == "metrics.jsonl":
         lines = map(json.loads, path.read_text().splitlines())
         kept = [{name: value for name, value in line.items() if name not in OF_MACHINE} for line in lines]
@@ -80,9 +84,9 @@ def _content(path: Path, place: Path) -> bytes:
 
 
 def given(folder: Path) -> Path:
-    """What the commands read, made once: pictures, prepared pictures, a tokenizer, a generator."""
+    """Make what the commands read (pictures, prepared pictures, a tokenizer, a generator) and return the folder."""
     names = [f"train/{'ab'[i % 2]}/{i}.png" for i in range(IMAGES)] + [f"val/a/{i}.png" for i in range(4)]
-    write_folder(folder / "pictures", names, enlarged=30)  # so that a preparation can be met at work
+    write_folder(folder / "pictures", names, enlarged=30)  # large, so that a preparation can be met at work
     ended = call(
         [
             "data",
@@ -135,7 +139,7 @@ JOINT = _training(
     "loop.checkpoint_every=8",
     "loop.log_every=8",
 )
-# Of a demonstration's smallest: a tokenizer is trained, two generators, one of them sampled, all of it scored.
+# The smallest demonstration: it trains a tokenizer and two generators, samples one of them, and scores everything.
 EXPERIMENT = [
     "demo",
     "--quick",

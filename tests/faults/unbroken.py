@@ -1,4 +1,4 @@
-"""A stage that ran undisturbed, against which every disturbed one is held."""
+"""Stages that ran undisturbed, with which every disturbed one is compared."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tests.faults.stages import Stage
 
 
 class Unbroken:
-    """A stage, what it left when nobody disturbed it, and how long it worked.
+    """A stage with what it left when nothing disturbed it, and with the time that it took.
 
     Args:
-        given: as of `stages.given`.
+        stage: the stage, which is run.
+        given: the folder of `stages.given`.
         place: a new folder to work in.
 
     Attributes:
-        starting, seconds: before it changed anything in its folder, and from then on to its last change there.
-        size: bytes of all that it left.
-        left: hashes of its results by their names.
+        starting: the seconds before the command changed anything in its folder.
+        seconds: the seconds from then on to its last change there.
+        size: the bytes of all files that it left.
+        left: the hashes of its results by path.
     """
 
     def __init__(self, stage: Stage, given: Path, place: Path) -> None:
@@ -42,17 +44,17 @@ class Unbroken:
 
     @cached_property
     def left_by_two(self) -> dict[str, str]:
-        """What two processes leave that nobody disturbs."""
+        """Return the hashes of the results that two undisturbed processes leave, by path."""
         place = self.place.with_name(f"{self.place.name}-by-two")
         self.finish_by_two(place, None)
         return self.stage.left(place)
 
     def begin(self, place: Path, **more: Any) -> Command:
-        """Give the command in a folder, new or not; `more` is of `Command`."""
+        """Start the command in a folder, new or not. `more` are further arguments of `Command`."""
         return Command(self.stage.arguments(self.given), place, **more)
 
     def begin_two(self, place: Path) -> tuple[Command, Command]:
-        """Begin it as two processes that work together, without a launcher that would look after them."""
+        """Start the command as two processes that work together, without a launcher that would look after them."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
@@ -64,13 +66,13 @@ class Unbroken:
         return first, second
 
     def kill(self, place: Path, draw: random.Random, **more: Any) -> bool:
-        """Begin it, and kill it at a random moment of its work; return whether it was still at work."""
+        """Start the command, and kill it at a random moment of its work; return whether it was still at work."""
         command = self.begin(place, **more)
         met = command.wait_for_work() and command.send_after(draw.uniform(0, self.seconds), signal.SIGKILL)
         return command.end().code == -signal.SIGKILL and met
 
     def kill_past(self, parts: int, place: Path, draw: random.Random) -> bool:
-        """Begin it, and kill it once it has finished so many parts; return whether there was work left to do.
+        """Start the command, and kill it once it has finished `parts` parts; return whether there was work left to do.
 
         Half of the times it is killed at once, since the last part may follow the first one soon.
         """
@@ -82,10 +84,10 @@ class Unbroken:
         return command.end().code == -signal.SIGKILL and killed and not any(place.glob(self.stage.last))
 
     def finish(self, place: Path, **more: Any) -> str:
-        """Give the command again; return what it said.
+        """Run the command again to its end; return its output.
 
         Raises:
-            AssertionError: it fails, or leaves something else than the undisturbed one.
+            AssertionError: it fails, or leaves other results than the undisturbed one.
         """
         ended = self.begin(place, **more).end()
         assert ended.code == 0, ended.said
@@ -93,17 +95,21 @@ class Unbroken:
         return ended.said
 
     def finish_by_two(self, place: Path, expected: dict[str, str] | None) -> None:
-        """The same for two processes; without `expected` nothing is compared."""
+        """Run the command again as two processes to their end, and compare the results with `expected`, if it is given.
+
+        Raises:
+            AssertionError: a process fails, or the results differ.
+        """
         for ended in [command.end() for command in self.begin_two(place)]:
             assert ended.code == 0, ended.said
         if expected is not None:
             self.compare(place, expected, "by two processes")
 
     def compare(self, place: Path, expected: dict[str, str], said: str) -> None:
-        """Hold what lies in a folder against what shall.
+        """Compare the results in a folder with the expected ones.
 
         Raises:
-            AssertionError: they differ; it names the files.
+            AssertionError: they differ; the message names the files.
         """
         left = self.stage.left(place)
         differing = [name for name in expected | left if expected.get(name) != left.get(name)]

@@ -15,7 +15,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def without_script(page: str) -> str:
-    """Return the text of a page less its script; asserts that it has no other."""
+    """Return the text of a page without its script, and assert that it has no other script."""
     whole = f"<script>{SCRIPT}</script>"
     assert page.count(whole) == 1
     rest = page.replace(whole, "")
@@ -27,7 +27,7 @@ def without_script(page: str) -> str:
 def opened(
     page_file: Path | None, width: int = 1200, scheme: str = "light", javascript: bool = True
 ) -> Iterator[Page]:
-    """Yield a tab that shows a page; None: an empty one."""
+    """Yield a tab that shows a page, or with None an empty one."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -57,7 +57,7 @@ def seconds_to_open(page_file: Path) -> float:
 
 
 def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
-    """Asserts that a page asks for nothing, fits the width, follows the colour scheme and shows its pictures."""
+    """Assert that a page makes no requests, fits the width, follows the colour scheme and shows its pictures."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -81,7 +81,7 @@ def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
 
 
 def _sort_and_enlarge(page: Page) -> None:
-    """Asserts that tables sort by mouse and keyboard, and that pictures open and close."""
+    """Assert that tables sort by mouse and keyboard, and that pictures open and close."""
     bodies = [
         (table.locator("thead tr:last-child th").last, body)  # a table sorts within each of its parts
         for table in page.locator("table.sortable").all()

@@ -147,8 +147,8 @@ def save_small(name: str, folder: Path, fields: dict[str, Any] | None = None, **
     """Save a network of diffusers with seeded weights; return it, in evaluation mode.
 
     Args:
-        fields: of its configuration, instead of those of `SMALL`.
-        options: of diffusers' `save_pretrained`.
+        fields: fields of its configuration, which replace those of `SMALL`.
+        options: the options of diffusers' `save_pretrained`.
     """
     kind, usual, _ = SMALL[name]
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ WIDTH = 12
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> LatentCache:
-    """Fixed random features in place of a foundation model's."""
+    """Return fixed random features in place of a foundation model's."""
     folder = tmp_path_factory.mktemp("tokens")
     with LatentCacheWriter(folder, {"tokens": (16, WIDTH)}, 24, "random") as writer:
         writer.append({"tokens": torch.randn(24, 16, WIDTH, generator=torch.Generator().manual_seed(1))})

@@ -178,7 +178,7 @@ def differences(expected: Curves, found: Curves, part: str) -> dict[str, float]:
 
 
 class _Perceptual(nn.Module):
-    """A smooth network in place of the perceptual one, whose kinks turn rounding into other curves."""
+    """A smooth network in place of the perceptual one, whose kinks would turn rounding into other curves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def _statistics() -> LatentStats:
 
 
 def _sit() -> SiT:
-    """A SiT away from its zero initialisation, behind which gradients are zero."""
+    """Return a SiT away from its zero initialisation, behind which gradients are zero."""
     torch.manual_seed(1)
     sit = SiT(latent_channels=4, latent_size=8, patch_size=2, width=16, depth=2, heads=2, num_classes=10,
               repa_width=WIDTH, repa_depth=1, repa_hidden=16)  # fmt: skip
@@ -231,7 +231,7 @@ def _sit() -> SiT:
 
 
 def _tokens(folder: Path) -> LatentCache:
-    """Fixed random features of images and mirrored images in place of a foundation model's."""
+    """Return fixed random features of images and mirrored images, in place of a foundation model's."""
     fields = {"tokens": (16, WIDTH), "tokens_flip": (16, WIDTH)}
     generator = torch.Generator().manual_seed(1)
     with LatentCacheWriter(folder / "tokens", fields, IMAGES, "golden") as writer:

@@ -37,7 +37,7 @@ NEVER = 1_000_000
 
 
 class Tokens(MappedRows):
-    """Random features in place of a foundation model's."""
+    """A cache of random features in place of a foundation model's."""
 
     def __init__(self, grid: int) -> None:
         rows = torch.randn(IMAGES, grid * grid, WIDTH, generator=torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ class Tokens(MappedRows):
 
 
 class Recorded(Source):
-    """Notes which images this process reads."""
+    """A source that notes which images this process reads."""
 
     def __init__(self, grid: int) -> None:
         super().__init__(open_embedded("emoji", "train", limit=IMAGES), tokens=Tokens(grid))
@@ -63,7 +63,7 @@ def small_sit() -> SiT:
 
 
 def extra_large_sit() -> SiT:
-    """SiT-XL/1 with one of its blocks."""
+    """Return SiT-XL/1 with one of its blocks."""
     torch.manual_seed(0)
     size = SIZES["SiT-XL"]
     return SiT(latent_channels=4, latent_size=8, patch_size=1, width=size.width, depth=1, heads=size.heads,

@@ -10,7 +10,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 
 def write_random_weights(path: Path) -> Path:
-    """A file of seeded random weights with lively running statistics."""
+    """Write a file of seeded random weights, whose running statistics are not 0 and 1."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
