@@ -60,17 +60,17 @@ Trained = TypeVar("Trained", TokenizerStage, JointStage)
 
 
 def send(folder: Path, *overrides: str) -> TokenizerStage:
-    """Send-VAE's mapper, in two accumulated pieces."""
+    """Return a stage with Send-VAE's mapper, whose batches are accumulated from two pieces."""
     return _tokenizer(folder, "send-vae", *MAPPER, "loop.accumulate=2", "gradient_share_every=16", *overrides)
 
 
 def vavae(folder: Path) -> TokenizerStage:
-    """VA-VAE's alignment; its weight and the discriminator's by ratios of gradients."""
+    """Return a stage with VA-VAE's alignment. Ratios of gradients weigh the alignment and the discriminator."""
     return _tokenizer(folder, "direct", "losses.adversarial_weighting=adaptive")
 
 
 def plain(folder: Path) -> TokenizerStage:
-    """No alignment; a discriminator that begins late, mirrored images, an average of the weights."""
+    """Return a stage without alignment, with a late discriminator, mirrored images and an average of the weights."""
     return _tokenizer(
         folder,
         "plain",
@@ -82,7 +82,7 @@ def plain(folder: Path) -> TokenizerStage:
 
 
 def diffusion(folder: Path, *overrides: str) -> DiffusionStage:
-    """REPA on cached latents and tokens, images and mirrored images."""
+    """Return a stage of diffusion with REPA on cached latents and tokens of images and mirrored images."""
     config = load_config(DiffusionConfig, "demo/sit-tiny", [*LOOP, "data.flip=true", "ema=0.9", *overrides])
     shapes = {"mean": (4, 8, 8), "std": (4, 8, 8), "mean_flip": (4, 8, 8), "std_flip": (4, 8, 8)}
     generator = torch.Generator().manual_seed(2)
@@ -101,7 +101,7 @@ def diffusion(folder: Path, *overrides: str) -> DiffusionStage:
 
 
 def joint(folder: Path, *overrides: str) -> JointStage:
-    """The VAE through the frozen SiT, then the SiT."""
+    """Return a stage of joint training, which trains the VAE through the frozen SiT, then the SiT."""
     config = load_config(JointConfig, "demo/joint", [*LOOP, *LOSSES, "ema=0.9", *overrides])
     source = Source(open_embedded("emoji", "train", limit=IMAGES), tokens=_tokens(folder))
     return _steadied(JointStage(config, vae_networks(config, _autoencoder()), _sit(), source, CPU))

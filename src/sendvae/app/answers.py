@@ -33,8 +33,9 @@ class Answers:
     """The answers of the app, a method for each question; each returns HTML.
 
     Attributes:
-        models: the models, on `device`.
-        cache: folder of the caches.
+        models: the models that the app shows, on `device`.
+        device: the device that computes.
+        cache: the folder of the caches.
     """
 
     models: Models

@@ -40,7 +40,7 @@ class Table:
     """The numbers of the rows, averaged over seeds.
 
     Attributes:
-        rows: by name of the row, its scores, its targets, and its number of latent channels.
+        rows: the scores, the targets and the number of latent channels of each row, by name of the row.
         scores: the names of the numbers that may predict a target.
         targets: the columns of generation, by their names in `rows`.
     """

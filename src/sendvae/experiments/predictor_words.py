@@ -61,8 +61,8 @@ class Advice:
         family: the name of a row of the table of scores, `RECONSTRUCTION` or `FREE`.
         cost: what computing it takes, in words.
         seconds: the measured seconds for one tokenizer; None: not measured.
-        best: by target, the score of the family with the smallest error on tokenizers left out, and that error as a
-            share of the error of the mean alone.
+        best: the score of the family with the smallest error on tokenizers left out, and that error as a share of the
+            error of the mean alone, by target.
     """
 
     family: str

@@ -72,7 +72,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much more strongly one score correlates with generation than another, by ranks, where both are known."""
+    """The difference in how strongly two scores correlate with generation, by ranks, where both are known."""
 
     first: str
     second: str
@@ -81,7 +81,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """How well scores predict a metric of generation.
+    """An analysis of how well scores predict a metric of generation.
 
     Attributes:
         target: the name of the metric.

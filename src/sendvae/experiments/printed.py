@@ -16,7 +16,7 @@ class Printed:
         caption: the source and the table's caption.
         headings: the labels and directions of the columns.
         rows: a label and an entry for every column.
-        protocols: for each protocol, its columns and its description.
+        protocols: the columns and the description of each protocol, in words.
     """
 
     caption: str

@@ -89,7 +89,7 @@ class CellResult:
         curves: the curves of trainings, begun or finished, by role.
         pictures: the paths of pictures by name ("reconstructions", "latents", "samples", ...).
         attribute_f1: the F1 of the probe by attribute.
-        resampled: by name of the score, its values on every resample of the test images.
+        resampled: the values of each score on every resample of the test images, by name of the score.
         seconds: the seconds that finished stages took, by role.
         peak_memory_gib: the largest peak memory of any finished stage, in GiB.
     """

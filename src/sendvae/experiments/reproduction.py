@@ -43,7 +43,7 @@ class Line:
 
     Attributes:
         label: the label in the paper's table with our name in brackets, or our name alone.
-        entries: for every column, the mean over seeds, with "±" the standard deviation over several; "–" for nothing.
+        entries: the mean over seeds in each column, with "±" the standard deviation over several; "–" for nothing.
         seeds: the largest number of seeds that a column has.
         note: how the row differs from the paper's.
     """
@@ -80,11 +80,11 @@ class Reproduction:
         printed: the paper's table; None: it prints none.
         done, wanted: the number of cells that have a result, and the number of all cells.
         missing: the rows that the scale does not have, each with the reason.
-        refused: by name of a cell whose kept result has another declaration, the fields that differ.
+        refused: the fields that differ of each cell whose kept result has another declaration, by name of the cell.
         curves: the curves of a figure of curves.
-        points: for a figure of points, the name of every row and its means by label of the column.
+        points: the name of every row and its means by label of the column, for a figure of points.
         pictures: the pictures of a figure of samples.
-        analyses: for the predictors, an analysis of every metric of generation among the columns.
+        analyses: an analysis of every metric of generation among the columns, for the predictors.
         devices: the number of results by the device that computed them.
     """
 

@@ -46,7 +46,8 @@ class Job:
 
     Attributes:
         config: a configuration of the kind's schema.
-        inputs: by name of the input, the output of the stage that it comes from, or the source that the user named.
+        inputs: the output of the stage that each input comes from, or the source that the user named, by the input's
+            name.
         folder: the folder of the stage. Files of an earlier, interrupted attempt are still there.
         cache: the folder of caches, which all stages share.
         name: the name of the stage in messages.
@@ -73,7 +74,7 @@ class StageKind:
 
     Attributes:
         compute: does the work into `Job.folder`: results in folders of their own, pictures as PNG, a journal.
-        inputs: by name of the input, a function that returns the digest of a source given by the user.
+        inputs: a function for each input, by name, that returns the digest of a source given by the user.
         output: the path, below the folder of the stage, that stages which need this one get.
         reads: returns the digest of everything else that the configuration names.
         work: returns the amount of work, in units of one training image of a small SiT.

@@ -44,7 +44,7 @@ class Study:
         lacking: the reasons why the other wanted cells cannot be run, by name of the cell.
         digests: the digests of the stages of cells whose inputs were all here from the start, by name of the cell and
             role.
-        refused: by name of a cell whose kept result has another declaration, the fields that differ.
+        refused: the fields that differ of each cell whose kept result has another declaration, by name of the cell.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ FID = "fid"
 
 @dataclass(frozen=True)
 class Reported:
-    """What somebody reports for a tokenizer, or for a whole system.
+    """The numbers that somebody reports for a tokenizer, or for a whole system.
 
     Attributes:
         label: the name that the source gives it.
@@ -23,7 +23,7 @@ class Reported:
         tokenizer: its name in our table of tokenizers; None where the table does not have it, or where it is not
             certain which one is meant.
         of: the name of the row of a system's tokenizer in other protocols.
-        facts: of a system: generator, epochs, parameters; what to know of the row.
+        facts: the generator, epochs and parameters of a system, and a note on the row, by name; those that are known.
     """
 
     label: str

@@ -57,7 +57,7 @@ def reproduction_markdown(
     """Return a document with a section for every experiment, which has our numbers at every scale.
 
     Args:
-        found: for every experiment, its reproductions at all scales.
+        found: the reproductions of each experiment at all scales.
         title: the title of the document.
         lead: the text after the title.
         figures: the captions and paths of the figures beside the document.
