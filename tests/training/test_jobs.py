@@ -251,6 +251,14 @@ def test_patches_that_do_not_divide_the_latent_are_refused_before_any_work(job: 
     assert not (tmp_path / "cache").exists()
 
 
+def test_joint_training_takes_a_lightningdit(tmp_path: Path) -> None:
+    folder = run("joint", tmp_path, "model=LightningDiT-Tiny/2")
+    found = load_generator(folder)
+    assert isinstance(found, LightningDiT)
+    assert all(bool(weight.isfinite().all()) for weight in found.parameters())
+    assert max(read_journal(folder / "metrics.jsonl")["images"]) == 8  # type: ignore[type-var]
+
+
 def test_joint_training_does_not_shard(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"loop\.parallel=ddp"):
         run("joint", tmp_path, "loop.parallel=fsdp")
