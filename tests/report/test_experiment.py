@@ -210,6 +210,7 @@ def test_a_live_page_loads_itself_again(
 ) -> None:
     monkeypatch.setattr("sendvae.report.page.RELOAD_SECONDS", 0.3)
     page = draw(experiment, tmp_path / "report.html", live=True)
+    assert "A changed title" not in page.read_text()
     with opened(page) as tab:
         for _ in range(
             20

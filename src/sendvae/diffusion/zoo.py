@@ -138,7 +138,7 @@ def build_generator(
     """Return a freshly initialised generator; `name` is a size and a patch, as "SiT-B/1".
 
     Args:
-        latent_channels: the channels of the latents it draws.
+        latent_channels: the number of channels of the latents it draws.
         latent_size: positions along one side, or tokens where `one_dimensional`.
         num_classes: without the null label.
         repa_width: channels of the patch tokens that are predicted; None for no projector.

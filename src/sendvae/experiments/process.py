@@ -33,7 +33,7 @@ WORKING = "working"  # the lock in a stage's folder that the working process hol
 LOOK_SECONDS = 0.5  # between two looks at whether a stage is to rest, or has ended
 RESTING = signal.SIGURG  # a stage interrupts itself with this signal to rest; nothing else sends it
 # Modules that the server imports once before it forks processes. After the first come those that scores import on
-# demand, and those that PyTorch imports at the first step of an optimizer, which take as long as all of PyTorch before.
+# demand, and those that PyTorch imports at the first step of an optimizer, which would take each process a second.
 PRELOADED = [
     "sendvae.experiments.stages", "scipy.stats", "sklearn.manifold", "sklearn.mixture", "torchvision", "torch._dynamo",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from sendvae.nn import Moments
@@ -65,6 +64,8 @@ def _root(cov: Float[Tensor, "D D"]) -> Float[Tensor, "D R"]:
     The factor of the covariance of N < D features takes N D^2 operations, an eigendecomposition many times D^3.
     Pivots below D eps times the largest variance are taken for rounding, which is LAPACK's default.
     """
+    from scipy.linalg import get_lapack_funcs
+
     (pivoted_cholesky,) = get_lapack_funcs(("pstrf",), dtype=np.float64)
     factor, order, rank, _ = pivoted_cholesky(cov.cpu().numpy(), lower=1)
     root = np.empty((len(cov), rank))
