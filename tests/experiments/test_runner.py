@@ -249,6 +249,25 @@ def test_a_slow_look_is_taken_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(looks) == 3  # before, at the end, and once in between: each such look needs 8 s of rest
 
 
+def test_stages_that_end_soon_share_a_slow_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stage begins during a look, so looks keep to their share of the time however many stages end."""
+    looks: list[int] = []
+
+    def look() -> None:
+        (known,) = load_cells(tmp_path)
+        looks.append(sum(state == "finished" for state in known.states.values()))
+        time.sleep(0.2)
+
+    monkeypatch.setattr("sendvae.experiments.schedule.WATCH_SHARE", 0.001)
+    run(
+        [cell("a", **{f"s{i}": source(f"stage {i}", value=i) for i in range(4)})],
+        tmp_path,
+        cores=1,
+        watch=look,
+    )
+    assert looks == [0, 1, 4]
+
+
 def test_a_look_that_fails_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     looks: list[int] = []
 

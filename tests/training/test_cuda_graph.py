@@ -109,7 +109,8 @@ def test_a_recorded_step_is_the_step(name: str, device: torch.device, data: Data
     found = run(stage, step, device)
     assert [one.keys() for one in found] == [one.keys() for one in expected]
     for one, other in zip(found, expected, strict=True):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+        # Gradients through convolutions are sums in no fixed order on a GPU: their norm moved by .5 % on an H100.
+        assert one == pytest.approx(other, rel=1e-3 if device.type == "cpu" else 1e-2, abs=1e-5)
     assert stage.state.rates() == pytest.approx(plain.state.rates())
     for group, tensors in stage.state.tensors().items():
         for key, tensor in tensors.items():

@@ -43,8 +43,8 @@ def run(
         cores: the cores that the stages share, which is also the most stages at a time. None: the threads that torch
             would use, and on a GPU one stage at a time. Where a launcher gives each stage cores of its own, this is
             only the most stages at a time; None: `sendvae.experiments.schedule.MOST`.
-        watch: a function that is called once the cells are known, whenever a stage has ended, and every
-            `WATCH_SECONDS`, or less often if it would take more than `WATCH_SHARE` of the time.
+        watch: a function that is called once the cells are known, whenever a stage has ended, every `WATCH_SECONDS`,
+            and at the end; less often in between if it would take more than `WATCH_SHARE` of the time.
         seconds: the seconds after which the run stops as after SIGTERM; None: never.
         launcher: opens the launcher that runs stages for this folder (see `load_launcher`); None: processes of this
             machine.

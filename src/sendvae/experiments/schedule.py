@@ -20,10 +20,8 @@ from sendvae.signals import collected_signals
 from sendvae.training import Stopped, default_device
 
 POLL_SECONDS = 0.5
-WATCH_SECONDS, WATCH_SHARE = (
-    10.0,
-    0.05,
-)  # between two calls of `watch` while nothing ends, and the share of the time that the calls may take
+WATCH_SECONDS = 10.0  # between two calls of `watch` while no stage ends
+WATCH_SHARE = 0.05  # of the time, which the calls of `watch` may take: no stage begins meanwhile
 MOST = 64  # stages at a time on a cluster, unless told otherwise
 GRACE_SECONDS = 120.0  # that trainings which are stopped have for their checkpoints
 TIME_IS_UP = signal.SIGALRM  # counts as the received signal once the time is over
@@ -49,6 +47,38 @@ class _Running:
     threads: int
     began: float
     lock: Lock
+
+
+class _Looks:
+    """The calls of `watch`: after every stage that ends and every `WATCH_SECONDS`, within their share of the time."""
+
+    def __init__(self, watch: Callable[[], object]) -> None:
+        self.watch = watch
+        self.unseen = False  # whether a stage has ended since the last call
+        self.next, self.due = 0.0, time.monotonic() + WATCH_SECONDS
+
+    def take(self, ended: bool) -> None:
+        """Call `watch` if it is due: now if a stage has ended, or later if the last calls took long."""
+        self.unseen = self.unseen or ended
+        now = time.monotonic()
+        if (self.unseen and now >= self.next) or now > self.due:
+            self._call()
+
+    def take_last(self) -> None:
+        """Call `watch` if a stage has ended since the last call."""
+        if self.unseen:
+            self._call()
+
+    def _call(self) -> None:
+        """Call `watch`. Its errors are reported, and end nothing."""
+        began = time.monotonic()
+        try:
+            self.watch()
+        except Exception as error:
+            say(f"what there is cannot be shown now: {type(error).__name__}: {error}")
+        now = time.monotonic()
+        self.unseen, self.next = False, now + (now - began) / WATCH_SHARE
+        self.due = max(self.next, now + WATCH_SECONDS)
 
 
 class Schedule:
@@ -96,7 +126,7 @@ class Schedule:
         if len(self.done) and self.waiting:
             say(f"{len(self.done)} of {len(self.nodes)} stages are there")
         total, worked = self._work()
-        due = time.monotonic() + WATCH_SECONDS
+        looks = _Looks(self.watch)
         with collected_signals() as received, progress("stages", total, "units", worked) as bar:
             try:
                 self._begin()
@@ -106,12 +136,12 @@ class Schedule:
                     self._begin()
                     if self.seconds is not None and time.monotonic() - self.began > self.seconds:
                         received.append(TIME_IS_UP)
-                    if ended or time.monotonic() > due:
-                        due = self._watched()
+                    looks.take(ended)
                     _, now = self._work()
                     titles = ", ".join(one.node.title for one in self.running)
                     bar.advance(max(0, now - worked), f"paused: {titles}" if self.paused else titles)
                     worked = max(worked, now)
+                looks.take_last()
                 if received:
                     self._stop(received)
             finally:
@@ -120,15 +150,6 @@ class Schedule:
                     one.lock.release()
         if self.failed:
             raise StagesFailed(self.failed, self.waiting)
-
-    def _watched(self) -> float:
-        """Call `watch` and return when it is due again while nothing ends. Its errors are reported, and end nothing."""
-        began = time.monotonic()
-        try:
-            self.watch()
-        except Exception as error:
-            say(f"what there is cannot be shown now: {type(error).__name__}: {error}")
-        return time.monotonic() + max(WATCH_SECONDS, (time.monotonic() - began) / WATCH_SHARE)
 
     def _begin(self) -> None:
         """Start stages that are ready and that no other process works on, and share the free cores among them.
