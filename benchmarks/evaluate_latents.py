@@ -11,7 +11,7 @@ minutes whatever the encoder, is replaced by PCA, as in evaluate/latents-quick.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 from time import process_time
@@ -46,7 +46,7 @@ class NoiseImages(TensorImages):
         return torch.as_tensor(indices) % CLASSES
 
 
-def main(count: int = 90, size: int = 256, names: str = DEFAULT) -> None:
+def main(count: int, size: int, names: str) -> None:
     torch.set_num_threads(1)
     spent: dict[str, float] = {}
 
@@ -91,4 +91,11 @@ def main(count: int = 90, size: int = 256, names: str = DEFAULT) -> None:
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, int, str), sys.argv[1:], strict=False)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("count", type=int, nargs="?", default=90)
+    parser.add_argument("size", type=int, nargs="?", default=256)
+    parser.add_argument("names", nargs="?", default=DEFAULT)
+    given = parser.parse_args()
+    main(given.count, given.size, given.names)

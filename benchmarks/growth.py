@@ -182,14 +182,16 @@ def draw(curve: Curve, repeats: int) -> Drawn:
     """Return a curve with its points, in the order of their values."""
     on_gpu = default_device().type == "cuda" and curve.cost is cost_of_step
     drawn = Drawn(curve)
+    largest: tuple[float, float] | None = None  # the rate and the share of the largest measured point
     for value in (*curve.measured, *curve.computed):
         arguments = curve.arguments(value)
         estimated = curve.estimated(*arguments)
         if on_gpu or value in curve.measured:
             found, measured = in_a_process(curve.cost, *arguments, repeats), True
-            rate, share = estimated.flops / found.seconds, found.memory / estimated.memory
+            largest = estimated.flops / found.seconds, found.memory / estimated.memory
         else:
-            found, measured = computed(estimated, rate, share), False
+            assert largest is not None  # every curve begins with measured points
+            found, measured = computed(estimated, *largest), False
         x = estimated.parameters if curve.axis == "parameters" else float(value)
         drawn.points.append(Point(value, x, estimated.flops, found.seconds, found.memory, measured))
     return drawn

@@ -26,16 +26,16 @@ def measure(report: Report) -> None:
         return mixture_scores(train, test, [components], dimensions).mixtures[0].nll
 
     def theirs() -> float:
-        project = make_pipeline(
-            StandardScaler(), PCA(dimensions, svd_solver="covariance_eigh"), StandardScaler()
-        )
+        # pyrefly: ignore[bad-argument-type]  (its stub lacks this solver)
+        pca = PCA(dimensions, svd_solver="covariance_eigh")
+        project = make_pipeline(StandardScaler(), pca, StandardScaler())
         mixture = GaussianMixture(
             components, covariance_type="diag", reg_covar=REGULARISATION, random_state=0
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(project.fit_transform(train.double().numpy()))
-        return -mixture.score(project.transform(test.double().numpy())) / dimensions
+        return float(-mixture.score(project.transform(test.double().numpy())) / dimensions)
 
     report.compare(
         f"mixture of {components}, {images:,} x {features:,}, {dimensions} principal components",

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
+from diffusers.models import AutoencoderKL
 from timm.layers import PatchEmbed
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
@@ -20,7 +20,7 @@ from timm.models.vision_transformer import Block as ViTBlock
 from torch import Tensor, nn
 
 from sendvae import diffusion
-from sendvae.alignment import Mapper
+from sendvae.alignment import mapper
 from sendvae.autoencoding import lpips
 from sendvae.tokenizers.autoencoder import Autoencoder
 from sendvae.tokenizers.diffusers_keys import to_diffusers_state_dict
@@ -38,6 +38,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=EPS)
         self.attn = Attention(width, heads, qkv_bias=True)
         self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=EPS)
+        # pyrefly: ignore[bad-argument-type]  (it asks for a class; timm's own models give partials, too)
         self.mlp = Mlp(width, 4 * width, act_layer=partial(nn.GELU, "tanh"))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
@@ -107,20 +108,18 @@ class SiT(nn.Module):
 class Alignment(nn.Module):
     """Send-VAE's mapper of timm's blocks."""
 
-    def __init__(self, ours: Mapper) -> None:
+    def __init__(self, ours: mapper.Mapper) -> None:
         super().__init__()
         width = ours.norm.normalized_shape[0]
-        heads = [block.attn.heads for block in ours.blocks]
-        hidden = [block.mlp.fc1.out_features for block in ours.blocks]
         self.embed = nn.ModuleDict({"proj": copy.deepcopy(ours.embed.proj)})
         self.positions = ours.positions.clone()
-        norm = partial(nn.LayerNorm, eps=EPS)
-        self.blocks = nn.Sequential(
-            *(
-                ViTBlock(width, count, size / width, qkv_bias=True, norm_layer=norm)
-                for count, size in zip(heads, hidden, strict=True)
-            )
-        )
+        norm, blocks = partial(nn.LayerNorm, eps=EPS), []
+        for block in ours.blocks:
+            assert isinstance(block, mapper.ViTBlock)
+            heads, hidden = block.attn.heads, block.mlp.fc1.out_features
+            # pyrefly: ignore[bad-argument-type]  (as in `Block`)
+            blocks.append(ViTBlock(width, heads, hidden / width, qkv_bias=True, norm_layer=norm))
+        self.blocks = nn.Sequential(*blocks)
         self.norm, self.mlp = nn.LayerNorm(width, eps=EPS), copy.deepcopy(ours.mlp)
         self.load_state_dict(ours.state_dict())
 
@@ -143,7 +142,8 @@ class LPIPS(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return a distance for each image."""
         pairs = zip(self._features(a), self._features(b), self.heads, strict=True)
-        return sum(F.conv2d((x - y) ** 2, head).mean(dim=(2, 3)) for x, y, head in pairs)
+        terms = (F.conv2d((x - y) ** 2, head).mean(dim=(2, 3)) for x, y, head in pairs)
+        return sum(terms, start=torch.zeros(()))
 
     def _features(self, x: Tensor) -> list[Tensor]:
         x, found = (x - self.shift) / self.scale, []
@@ -157,6 +157,7 @@ class LPIPS(nn.Module):
 def plain_vae(ours: Autoencoder) -> AutoencoderKL:
     """Return diffusers' VAE with our weights."""
     network = AutoencoderKL.from_config(diffusers_config(ours.architecture, None))
+    assert isinstance(network, AutoencoderKL)
     network.load_state_dict(to_diffusers_state_dict(ours.state_dict()))
     return network.train()
 

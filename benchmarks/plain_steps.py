@@ -8,10 +8,16 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 
 from benchmarks.plain_networks import LPIPS, Alignment, SiT, plain_vae
+from sendvae import diffusion
+from sendvae.alignment.methods import MapperAlignment
+from sendvae.autoencoding import lpips
 from sendvae.config import DiffusionConfig, JointConfig, TokenizerConfig
+from sendvae.tokenizers import Autoencoder
 from sendvae.training.source import Batch
 from sendvae.training.stages import DiffusionStage, JointStage, TokenizerStage
 
@@ -22,8 +28,8 @@ Losses = dict[str, Tensor]
 class Draws(Protocol):
     """The source of a step's random numbers. A test gives the numbers of our stages."""
 
-    def normal(self, name: str, shape: tuple[int, ...]) -> Tensor: ...
-    def uniform(self, name: str) -> Tensor: ...
+    def normal(self, name: str, shape: tuple[int, ...], /) -> Tensor: ...
+    def uniform(self, name: str, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class PlainGenerator:
 
     def __init__(self, stage: DiffusionStage, precision: str) -> None:
         self.config, self.bf16 = stage.config, precision == "bf16"
+        assert isinstance(stage.generator, diffusion.SiT)
         self.sit = SiT(stage.generator)
         self.average = Average(self.sit, stage.config.ema)
         self.trained = Trained(self.sit, stage.config)
@@ -120,6 +127,8 @@ class PlainGenerator:
         """Train on a batch; return the losses."""
         draws = draws or Fresh(len(batch.labels))
         assert batch.latent_mean is not None
+        assert batch.latent_std is not None
+        assert batch.tokens is not None
         z = batch.latent_mean + batch.latent_std * draws.normal("posterior", batch.latent_mean.shape[1:])
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             losses = velocity_losses(self.sit, z, batch.labels, batch.tokens, draws, self.config)
@@ -133,6 +142,8 @@ class _PlainVAE:
 
     def __init__(self, stage: TokenizerStage | JointStage, precision: str) -> None:
         self.bf16, self.losses = precision == "bf16", stage.config.losses
+        assert isinstance(stage.tokenizer, Autoencoder)
+        assert isinstance(stage.vae.perceptual, lpips.LPIPS)
         self.vae = plain_vae(stage.tokenizer)
         self.perceptual = LPIPS(stage.vae.perceptual)
         self.discriminator = copy.deepcopy(stage.discriminator.main)
@@ -148,9 +159,13 @@ class _PlainVAE:
 
     def reconstruct(self, images: Tensor, draws: Draws) -> tuple[Tensor, Tensor, Losses]:
         """Return the latent, the reconstruction and the terms of L_VAE."""
-        posterior = self.vae.encode(images).latent_dist
+        encoded = self.vae.encode(images)
+        assert isinstance(encoded, AutoencoderKLOutput)
+        posterior = encoded.latent_dist
         z = posterior.mean + posterior.std * draws.normal("posterior", posterior.mean.shape[1:])
-        reconstruction = self.vae.decode(z).sample
+        decoded = self.vae.decode(z)
+        assert isinstance(decoded, DecoderOutput)
+        reconstruction = decoded.sample
         self.discriminator.requires_grad_(False)
         terms = {
             "reconstruction": F.l1_loss(reconstruction.float(), images),
@@ -183,13 +198,15 @@ class PlainTokenizer(_PlainVAE):
     def __init__(self, stage: TokenizerStage, precision: str) -> None:
         super().__init__(stage, precision)
         assert stage.config.alignment is not None
+        assert isinstance(stage.alignment, MapperAlignment)
         self.weight = stage.config.alignment.weight
-        self.mapper = Alignment(stage.alignment.mapper)  # type: ignore[union-attr,arg-type]
+        self.mapper = Alignment(stage.alignment.mapper)
         self.mapping = Trained(self.mapper, stage.config, stage.config.alignment.lr)
 
     def step(self, batch: Batch, draws: Draws | None = None) -> Losses:
         """Train on a batch; return the losses."""
         draws, images = draws or Fresh(len(batch.labels)), _pixels(batch)
+        assert batch.tokens is not None
         with self.autocast():
             z, reconstruction, terms = self.reconstruct(images, draws)
             alpha, noise = (
@@ -198,7 +215,7 @@ class PlainTokenizer(_PlainVAE):
             )
             normalised = self.latent_norm.eval()(z.float())
             predicted = self.mapper(alpha * normalised + (1 - alpha) * noise)
-            terms["alignment"] = 1 + repa_loss(predicted, batch.tokens)  # type: ignore[arg-type]
+            terms["alignment"] = 1 + repa_loss(predicted, batch.tokens)
             total = self.total(terms) + self.weight * terms["alignment"]
         update(total, self.trained, self.mapping)
         self.latent_norm.train()(z.detach().float())
@@ -211,6 +228,7 @@ class PlainJoint(_PlainVAE):
     def __init__(self, stage: JointStage, precision: str) -> None:
         super().__init__(stage, precision)
         self.config = stage.config
+        assert isinstance(stage.generator, diffusion.SiT)
         self.sit = SiT(stage.generator)
         self.average = Average(self.sit, stage.config.ema)
         self.generator = Trained(self.sit, stage.config)
@@ -218,6 +236,7 @@ class PlainJoint(_PlainVAE):
     def step(self, batch: Batch, draws: Draws | None = None) -> Losses:
         """Train on a batch; return the losses."""
         draws, images = draws or Fresh(len(batch.labels)), _pixels(batch)
+        assert batch.tokens is not None
         # The VAE, through the frozen generator.
         trainable = [p for p in self.sit.parameters() if p.requires_grad]
         for parameter in trainable:
@@ -227,7 +246,7 @@ class PlainJoint(_PlainVAE):
             time, noise = draws.uniform("time"), draws.normal("interpolant noise", z.shape[1:])
             share = time[:, None, None, None]
             x_t = (1 - share) * self.latent_norm.eval()(z.float()) + share * noise
-            terms["alignment"] = repa_loss(self.sit.features(x_t, time, batch.labels), batch.tokens)  # type: ignore[arg-type]
+            terms["alignment"] = repa_loss(self.sit.features(x_t, time, batch.labels), batch.tokens)
             total = self.total(terms) + self.config.alignment_weight * terms["alignment"]
         update(total, self.trained)
         for parameter in trainable:
@@ -236,7 +255,7 @@ class PlainJoint(_PlainVAE):
         terms |= self.criticise(images, reconstruction)
         latent = self.latent_norm.train()(z.detach().float())
         with self.autocast():
-            losses = velocity_losses(self.sit, latent, batch.labels, batch.tokens, draws, self.config)  # type: ignore[arg-type]
+            losses = velocity_losses(self.sit, latent, batch.labels, batch.tokens, draws, self.config)
         update(losses["loss"], self.generator)
         self.average.update(self.sit)
         return terms | losses

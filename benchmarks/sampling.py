@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Report
-from sendvae.diffusion import build_generator, sample
+from sendvae.diffusion import Generator, build_generator, sample
 
 SCALE, INTERVAL, LAST = 2.5, (0.0, 0.75), 0.04
 
@@ -24,7 +24,7 @@ def measure(report: Report) -> None:
     noise, labels = torch.randn(batch, *network.latent_shape), torch.randint(1000, (batch,))
     half = copy.deepcopy(network).to(torch.bfloat16)
 
-    def ours(model: torch.nn.Module = network, dtype: torch.dtype = torch.float32) -> Tensor:
+    def ours(model: Generator = network, dtype: torch.dtype = torch.float32) -> Tensor:
         draws = torch.Generator().manual_seed(0)
         return sample(
             model, noise.to(dtype), labels, steps=steps, guidance_scale=SCALE, guidance_interval=INTERVAL, generator=draws

@@ -11,6 +11,7 @@ gap.method=minibatch, here of one epoch. `python benchmarks/scores_memory.py 500
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ print(f"{score:16} {max(peaks):6.2f} GiB, {resident:6.2f} with mapped pages; {ti
 """
 
 
-def main(count: int = 50_000, channels: int = 16, side: int = 32, names: str = ALL) -> None:
+def main(count: int, channels: int, side: int, names: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path, random = Path(folder) / "latents", np.random.default_rng(0)
         with path.open("wb") as file:
@@ -94,4 +95,12 @@ def main(count: int = 50_000, channels: int = 16, side: int = 32, names: str = A
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, int, int, str), sys.argv[1:], strict=False)))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("count", type=int, nargs="?", default=50_000)
+    parser.add_argument("channels", type=int, nargs="?", default=16)
+    parser.add_argument("side", type=int, nargs="?", default=32)
+    parser.add_argument("names", nargs="?", default=ALL)
+    given = parser.parse_args()
+    main(given.count, given.channels, given.side, given.names)

@@ -6,6 +6,7 @@ The foundation model is left out: its tokens are given, as from a cache. So are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 
@@ -25,6 +26,7 @@ from sendvae.training.start import FRESH
 from sendvae.vision import BACKBONES
 
 Stage = DiffusionStage | TokenizerStage | JointStage
+Config = TypeVar("Config", bound=TrainingConfig)
 KINDS: dict[str, type[TrainingConfig]] = {
     "diffusion": DiffusionConfig,
     "tokenizer": TokenizerConfig,
@@ -38,7 +40,12 @@ POSITION = 10_000  # images seen before the step; every loss of these presets is
 
 def load_step(preset: str, batch: int, overrides: Sequence[str] = ()) -> TrainingConfig:
     """Return the configuration of a preset for steps of `batch` images that go through the networks at once."""
-    return load_config(KINDS[kind_of(preset)], preset, [*GIVEN, f"loop.batch_size={batch}", *overrides])
+    return load_step_as(KINDS[str(kind_of(preset))], preset, batch, overrides)
+
+
+def load_step_as(schema: type[Config], preset: str, batch: int, overrides: Sequence[str] = ()) -> Config:
+    """Return what `load_step` returns, for a preset whose class of configurations is known."""
+    return load_config(schema, preset, [*GIVEN, f"loop.batch_size={batch}", *overrides])
 
 
 def build(config: TrainingConfig, device: torch.device) -> tuple[Stage, Batch]:

@@ -179,7 +179,7 @@ class TensorImages:
 
     def __init__(self, pixels: UInt8[Tensor, "N 3 H W"], split: str = "all") -> None:
         self.pixels, self.split, self.source = pixels.cpu().contiguous(), split, "in memory"
-        self.class_names = (UNLABELLED,)
+        self.class_names: tuple[str, ...] = (UNLABELLED,)
         self.keys = [str(i) for i in range(len(pixels))]
 
     @cached_property
