@@ -21,7 +21,7 @@ import torch
 from sendvae.diffusion import load_generator, save_generator
 from sendvae.files import new_folder
 from sendvae.runs import RunFolder, load_classes
-from sendvae.tokenizers import load_tokenizer, save_tokenizer
+from sendvae.tokenizers import load_tokenizer, save_tokenizer, trainable
 
 PACKAGE = Path(__file__).parents[1] / "src/sendvae"
 RECORD = {
@@ -67,7 +67,8 @@ def _saved(run: RunFolder, config: dict[str, Any], card: dict[str, Any]) -> Iter
     folder = run.path / "shipped"
     try:
         if config["kind"] == "tokenizer":
-            save_tokenizer(load_tokenizer(str(run.path)), folder, card, torch.float16)
+            tokenizer = trainable(load_tokenizer(str(run.path)), run.path)
+            save_tokenizer(tokenizer, folder, card, torch.float16)
         else:
             generator = load_generator(run.path)
             bare = type(generator)(**{**generator.arguments, "repa_width": None})
