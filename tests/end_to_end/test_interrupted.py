@@ -73,7 +73,8 @@ def interrupt(command: list[str], folder: Path, signum: int) -> tuple[int, str]:
     return process.returncode, output
 
 
-@pytest.mark.parametrize("job", ["tokenizer", pytest.param("diffusion", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["tokenizer", "diffusion"])
 def test_killed_or_stopped_runs_end_bit_equal(job: str, tmp_path: Path) -> None:
     result = {"tokenizer": "tokenizer/model.safetensors", "diffusion": "sit/model.safetensors"}[job]
     finish(command(job, tmp_path / "unbroken"))

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from tests.evaluation.small import pictures, save_npz, small_network
 
 from sendvae.config import GenerationConfig
 from sendvae.config.schema_evaluate import IntervalConfig
-from sendvae.data import open_embedded
+from sendvae.data import open_images
+from sendvae.data.prepare import Preparation, Recipe
+from sendvae.data.sources import Columns
 from sendvae.errors import UserError
 from sendvae.evaluation import measure_generation
 from sendvae.evaluation.class_probe import ClassProbe, Labelled
@@ -19,12 +23,25 @@ CPU = torch.device("cpu")
 CONFIG = GenerationConfig(
     metrics=["class"], limit=160, samples_split="val", intervals=IntervalConfig(bootstrap=200, jackknife=0)
 )
+CLASSES, COUNTS = 6, {"train": 300, "val": 190, "test": 230}
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features of the real images, which differ in no test: they are computed once for all."""
-    return tmp_path_factory.mktemp("cache")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Prepare images of classes that differ in their mean colours, and overlap."""
+    folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(5)
+    colours = rng.uniform(50, 200, (CLASSES, 3))
+    for split, count in COUNTS.items():
+        for number, label in enumerate(rng.integers(0, CLASSES, count)):
+            pixels = colours[label] + rng.normal(0, 25, 3) + rng.normal(0, 20, (16, 16, 3))
+            path = folder / "pictures" / split / f"class {label}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    job = Preparation(
+        str(folder / "pictures"), folder / "prepared", Recipe(16, "png", 200, 0.0), Columns(), None
+    )
+    job.run(lambda _: None, 1)
+    return str(folder / "prepared")
 
 
 def clusters(count: int, seed: int) -> Labelled:
@@ -45,13 +62,13 @@ def test_hits_are_told_apart_and_in_order() -> None:
     assert real.tolist() == [True] * 40
 
 
-def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(cache: Path) -> None:
+def test_a_number_of_an_evaluation_is_that_of_an_independent_probe(labelled: str) -> None:
     network = small_network()
-    result = measure_generation("embedded:emoji", "embedded:emoji", CONFIG, CPU, cache=cache, network=network)
+    result = measure_generation(labelled, labelled, CONFIG, CPU, network=network)
     assert result is not None
     features, labels = {}, {}
     for split, count in (("train", None), ("test", None), ("val", 160)):
-        images = open_embedded("emoji", split, count)
+        images = open_images(labelled, split, limit=count, labelled=True)
         batch = images.batch(range(len(images)))
         labels[split] = batch.labels.numpy()
         features[split] = torch.cat([network.rows(part).pool for part in batch.images.split(64)]).numpy()
@@ -80,16 +97,14 @@ def test_a_reference_without_other_labelled_images_is_refused_before_any_work(tm
         check_reference(archive, CONFIG)
 
 
-def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path, cache: Path) -> None:
-    images, labels = open_embedded("emoji", "val").batch(range(160))
+def test_labels_of_an_npz_file_are_those_of_its_samples(tmp_path: Path, labelled: str) -> None:
+    images, labels = open_images(labelled, "val", labelled=True).batch(range(160))
     pixels = images.permute(0, 2, 3, 1).numpy()
     found = {}
-    for name, given in (("right", labels.numpy()), ("wrong", (labels.numpy() + 1) % 10)):
+    for name, given in (("right", labels.numpy()), ("wrong", (labels.numpy() + 1) % CLASSES)):
         samples = save_npz(tmp_path / f"{name}.npz", pixels, arr_1=given)
         config = CONFIG.model_copy(update={"samples_split": None})
-        result = measure_generation(
-            samples, "embedded:emoji", config, CPU, cache=cache, network=small_network()
-        )
+        result = measure_generation(samples, labelled, config, CPU, network=small_network())
         assert result is not None
         (number,) = result.subjects[0].numbers.values()
         found[name] = number.value

@@ -303,12 +303,14 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import toy_stages as toys
+from sendvae.experiments import process
 from sendvae.cli.stopping import graceful
 from sendvae.experiments.runner import run
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.experiments.stages import STAGES
 from sendvae.training import Stopped
 
+process.PRELOADED[:] = ["toy_stages"]  # toys compute nothing
 STAGES["source"], STAGES["toy"] = toys.SOURCE, toys.kind()
 quick, waits = Stage("source", "quick", toys.Toy()), Stage("source", "waits", toys.Toy(does="wait"))
 top = Stage("toy", "top", toys.Toy(), {"a": quick, "b": waits})

@@ -17,7 +17,6 @@ from tests.faults.mishaps import MISHAPS, clock_library, try_mishap
 from tests.faults.stages import STAGES, given
 from tests.faults.unbroken import Unbroken
 
-SHORT = "caching of latents"
 ALL = [(stage.name, one.name) for stage in STAGES.values() for one in MISHAPS.values() if one.meets(stage)]
 
 
@@ -29,14 +28,14 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
     return functools.cache(lambda name: Unbroken(STAGES[name], made, folder / name.replace(" ", "-")))
 
 
-def test_killed_once_it_ends_bit_equal(unbroken: Callable[[str], Unbroken], tmp_path: Path) -> None:
-    draw = random.Random(0)
-    whole = unbroken(SHORT)
-    works = (tmp_path / str(number) for number in range(9))
-    killed = next(
-        place for place in works if whole.kill(place, draw) and whole.stage.left(place) != whole.left
-    )
-    whole.finish(killed)
+def test_killed_and_then_stopped_a_training_ends_bit_equal(tmp_path: Path) -> None:
+    """SIGKILL past its first checkpoint, and SIGTERM when it has gone on from there."""
+    whole = Unbroken(STAGES["training of a tokenizer"], tmp_path, tmp_path / "whole")
+    places, draw = (tmp_path / str(number) for number in range(9)), random.Random(1)
+    killed = next(place for place in places if whole.kill_past(1, place, draw))
+    assert whole.stage.left(killed) != whole.left
+    draw.seed(1)  # the first number is .13: of the time that the whole work takes
+    assert MISHAPS["SIGTERM"].befall(whole, killed, draw)
 
 
 @pytest.mark.slow
