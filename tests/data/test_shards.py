@@ -111,6 +111,11 @@ MANIFEST = b'{"splits": {"train": 4}, "class_names": ["a"], "skipped": 7, "shard
         ("manifest.json", MANIFEST.replace(b"sha256", b"sha512"), r"lacks 'sha256'"),
         ("manifest.json", MANIFEST.replace(b"4", b'"4"'), r"'4' stands where a number belongs"),
         ("manifest.json", MANIFEST.replace(b"7", b"null"), r"None stands where a number belongs"),
+        (
+            "manifest.json",
+            MANIFEST.replace(b'"sha256"', b'"bytes": "9", "sha256"'),
+            r"'9' stands where a number belongs",
+        ),
         ("index.npz", b"PK\x03\x04", r"index.npz is damaged"),
         ("index.npz", b"", r"index.npz is damaged"),
         ("index.npz", None, r"has no index.npz"),

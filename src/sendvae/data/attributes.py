@@ -75,6 +75,9 @@ class AttributeTable:
             content = json.loads(path.read_text())
         except FileNotFoundError:
             raise UserError("no attribute table", given=path) from None
-        rows = content["images"]
-        values = np.array([[c == "1" for c in bits] for _, bits in rows.values()], dtype=bool)
-        return cls(tuple(rows), tuple(content["names"]), values, tuple(group for group, _ in rows.values()))
+        rows, names = content["images"], content["names"]
+        bits = [bits for _, bits in rows.values()]
+        if any(len(row) != len(names) for row in bits):
+            raise ValueError(f"every image must have {len(names)} attributes")
+        values = np.frombuffer("".join(bits).encode(), dtype=np.uint8).reshape(len(rows), len(names))
+        return cls(tuple(rows), tuple(names), values == ord("1"), tuple(group for group, _ in rows.values()))

@@ -285,9 +285,11 @@ def read_manifest(location: str | Path) -> dict[str, Any]:
         for name, kind in (("splits", dict), ("class_names", list), ("shards", list)):
             if not isinstance(manifest[name], kind):
                 raise TypeError(f"'{name}' is no {kind.__name__}")
-        names = [shard["name"] for shard in manifest["shards"]]
-        texts = [*manifest["class_names"], *names, *(shard["sha256"] for shard in manifest["shards"])]
-        counts = [*manifest["splits"].values(), manifest.get("skipped", 0)]
+        shards = manifest["shards"]
+        names = [shard["name"] for shard in shards]
+        texts = [*manifest["class_names"], *names, *(shard["sha256"] for shard in shards)]
+        sizes = [shard["bytes"] for shard in shards if "bytes" in shard]
+        counts = [*manifest["splits"].values(), manifest.get("skipped", 0), *sizes]
         for value, kind in (*((text, str) for text in texts), *((count, int) for count in counts)):
             if not isinstance(value, kind):
                 raise TypeError(f"{value!r} stands where {'text' if kind is str else 'a number'} belongs")
