@@ -33,6 +33,22 @@ def unchecked() -> Iterator[None]:
     config.update("jaxtyping_disable", False)
 
 
+LONG = (
+    "end_to_end",
+    "faults",
+    "training/test_parallel.py",
+    "experiments",
+    "evaluation/test_parallel.py",
+    "app",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest tests begin first, so that no worker is left alone with one at the end."""
+    long = tuple(str(Path(__file__).parent / name) for name in LONG)
+    items.sort(key=lambda item: not str(item.path).startswith(long))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Send all tests of a module that share a fixture to one worker, and all other tests to whichever is free.
