@@ -195,7 +195,7 @@ def check_content(folder: Path, recorded: Mapping[str, Any], count: int, fingerp
 
     Args:
         recorded: the manifest that is there.
-        count, fingerprint: of the rows that are asked for.
+        count, fingerprint: those of the rows that are asked for.
 
     Raises:
         UserError: it does.

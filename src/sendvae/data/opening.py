@@ -29,8 +29,8 @@ class AttributeOptions:
 
     Attributes:
         table: CSV file of "table:FOLDER".
-        variant: of "awa2:": how it is split.
-        box: of "deepfashion:": crop to the garment's box first.
+        variant: the kind of split of "awa2:".
+        box: whether images of "deepfashion:" are cropped to the garment's box first.
     """
 
     table: Path | None = None
@@ -54,11 +54,11 @@ def open_images(
     Args:
         source: "embedded:NAME"; a folder or fsspec URL of prepared shards; an .npz file of ADM's layout; a folder,
             tar, zip or glob of tars; "hf-hub:REPO"; or "celeba:", "deepfashion:", "awa2:" or "table:" and a folder.
-        split: of sets that have several; by default the first of `preferred` they have, or their only one.
+        split: the name of the split; by default the first of `preferred` they have, or their only one.
         limit: use only this many images, from the first on.
         size: pixels of a side; None takes images as they are. Prepared images of another size are refused.
         crop: a name of `CROPS`, for images that are not prepared and if a size is given.
-        options: of attribute sets.
+        options: the options of attribute sets.
         labelled: whether classes matter: then a folder in which only some images have one is refused.
 
     Raises:

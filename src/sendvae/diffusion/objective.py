@@ -54,9 +54,9 @@ def diffusion_objective(
         time, noise: the draw of this step.
         tokens: patch tokens of the foundation model, on the model's grid.
         repa_weight: the weight of `repa_loss`.
-        repa_mean_share: of `repa_loss`.
-        direction_weight: of the mean over positions of 1 - cosine between the channels of both velocities, which
-            LightningDiT adds with weight 1.
+        repa_mean_share: the `mean_share` of `repa_loss`.
+        direction_weight: the weight of the mean over positions of 1 - cosine between the channels of both velocities,
+            which LightningDiT adds with weight 1.
         dispersive_weight: the weight of `dispersive_loss`, over the images of this call.
         dispersive_depth: number (1-based) of the block whose output it disperses; None: `dispersed_block`.
 

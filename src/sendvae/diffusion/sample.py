@@ -46,7 +46,8 @@ def sample(
         steps: network evaluations (for "heun" about twice as many, for "dopri5" the first step's inverse).
         guidance_scale: 1 is the conditional model.
         guidance_interval: noise levels t (1 is noise) at which guidance applies.
-        generator: of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy step.
+        generator: the source of the noise that an SDE sampler adds: one randn of the state's shape and type a noisy
+            step.
         guided_channels: how many of the first channels are guided; None: all.
         time_shift: above 1 more of the steps lie near noise: s t / (1 + (s - 1) t) of equal steps of t.
         step_noise: gives that noise instead of `generator`, float64, on any device.

@@ -54,7 +54,7 @@ class Chosen:
     Attributes:
         sets, images: rows by their names in `METRICS`, in the protocol's order.
         fields: what fills the names and labels.
-        prefix: before the names and labels of set metrics: "r" for reconstructions.
+        prefix: what precedes the names and labels of set metrics: "r" for reconstructions.
         group: the group of their quantities.
     """
 

@@ -57,7 +57,7 @@ class Loss:
 
     Attributes:
         protocol, chosen, settings: what is measured, and how.
-        model, network: on the same device; `perceptual` is a distance of two float batches.
+        model, network: the networks, on the same device; `perceptual` is a distance of two float batches.
         precision: resolved.
     """
 

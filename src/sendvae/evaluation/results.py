@@ -52,7 +52,7 @@ class Subject(_Model):
     Attributes:
         name: the name in tables.
         input: where it came from.
-        numbers: by metric; intervals stand in no metric of their own.
+        numbers: the numbers by metric; intervals stand in no metric of their own.
         details: whatever else is worth keeping (values per attribute, why a score is missing).
         resampled: numbers of every resample of the test split, where they have any; in memory only.
         without: numbers without each part of the test split, where they have any; in memory only.

@@ -37,8 +37,8 @@ def write_grid(
     """Draw `config.images` of each model into a PNG with a panel a model; every process calls this.
 
     Args:
-        models: with the same number of classes. Where their latents have the same shape, image i starts from the
-            same noise in every panel.
+        models: the models, with the same number of classes. Where their latents have the same shape, image i starts
+            from the same noise in every panel.
         rows: the number of rows of images in a panel; `config.images` is a multiple of it.
         target: the file of the picture; the record lies beside it as NAME.json.
         force: replace a picture that was drawn otherwise.

@@ -35,22 +35,22 @@ class AttributeProbeResult:
 
     Attributes:
         f1_macro: mean over all attributes, those without a positive in the test split included.
-        f1_micro: of the counts pooled over attributes.
+        f1_micro: the F1 of the counts pooled over attributes.
         f1_samples: mean over images.
         recall_at_5: share of all positives that are among their image's five highest scores.
         recall_at_5_images: mean of that share over images that have a positive.
         recall_at_5_attributes: mean of that share over attributes that have a positive.
         recall_at_5_best: mean over the 50 attributes where it is highest, as mmfashion reports it.
         f1: per attribute, (A,).
-        threshold: on the predicted probability, of all of the above.
+        threshold: the threshold on the predicted probability for all of the above.
         tuned_threshold: the one with the best macro F1 on the validation split; None without a split.
-        f1_macro_tuned, f1_micro_tuned, f1_samples_tuned: at that threshold.
+        f1_macro_tuned, f1_micro_tuned, f1_samples_tuned: the same at that threshold.
         absent: attributes without a positive in the test split.
-        method, weight_decay: of the fit; the latter chosen on the validation split where there is one.
+        method, weight_decay: those of the fit; the latter was chosen on the validation split where there is one.
         tried: the weight decays tried, rising, with their macro F1 on the validation split; None where none was
             chosen.
         interior: whether both a weaker and a stronger one did worse; where not, `notes` says so.
-        iterations, gradient_norm, excess, converged: of the fit, as `Fitted` has them.
+        iterations, gradient_norm, excess, converged: those of the fit (`Fitted`).
         dims, n_train, n_test: features of a latent, images.
         resampled: `f1_macro`, `f1_micro`, `f1_samples` and `recall_at_5` of every resample of the test split, (R,)
             each; empty without a bootstrap.
@@ -132,9 +132,10 @@ def attribute_probe(
     Args:
         train_latents, test_latents: posterior means, (N, C, h, w) or (N, F), or rows read in batches.
         train_attributes, test_attributes: (N, A) in {0, 1}.
-        val_latents, val_attributes: where given, they choose weight decay and the tuned threshold by macro F1.
+        val_latents, val_attributes: the validation split; where given, it chooses weight decay and the tuned
+            threshold by macro F1.
         weight_decay: fixes the penalty instead.
-        threshold: on the predicted probability (of "ridge" the predicted target), in (0, 1).
+        threshold: the threshold on the predicted probability (with "ridge" the predicted target), in (0, 1).
         minibatch: epochs, batch size, rate and seed of that method.
         bootstrap: the resamples of the test images.
 

@@ -128,7 +128,8 @@ class StrengthDifference:
     """How much more strongly one quantity correlates with y than another does: the difference of |r|.
 
     Attributes:
-        interval: of 95 %, percentiles over resampled points; None below five points, where it would say nothing.
+        interval: the interval of 95 %, percentiles over resampled points; None below five points, where it would say
+            nothing.
     """
 
     value: float
@@ -179,8 +180,8 @@ class Prediction:
 
     Attributes:
         value: the value on the line.
-        interval: of 95 % for a single new value, of Student's t with n - 2 degrees of freedom; None below three
-            points.
+        interval: the interval of 95 % for a single new value, by Student's t with n - 2 degrees of freedom; None
+            below three points.
         n: known points.
     """
 

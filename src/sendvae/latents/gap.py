@@ -79,8 +79,8 @@ def class_probe(
     Args:
         train_latents, test_latents: posterior means, or rows of them read in batches.
         pool: "mean" averages positions, as REPA's probes do, and leaves C features; "flatten" keeps all.
-        weight_decay: of the penalty weight_decay / 2 |w|^2 beside the mean cross-entropy; positive, or 0 with
-            "minibatch".
+        weight_decay: the factor of the penalty weight_decay / 2 |w|^2 beside the mean cross-entropy; positive, or 0
+            with "minibatch".
         top: counts a hit where the label is among this many highest scores.
         method: "full-batch" solves to the optimum (`fit_softmax`) with all (pooled) latents in memory;
             "minibatch" reads them in batches, and says how far it came.

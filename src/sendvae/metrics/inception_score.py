@@ -20,7 +20,7 @@ def inception_score(
     the chunks (ddof 0).
 
     Args:
-        logits: before the softmax; for ADM's score Inception's 1008 without the bias.
+        logits: the logits before the softmax; for ADM's score Inception's 1008 without the bias.
         chunk: images of a chunk, in place of `splits`.
 
     Raises:

@@ -46,7 +46,7 @@ class CacheKey:
 
     Attributes:
         kind: "tokens", "latents", "evaluated", "features", "reference" or "probe".
-        label: for the name, readable; a function of `content`.
+        label: a readable part of the name; a function of `content`.
         data: where the images lie; part of the description, not of the name.
         content: everything that the values depend on, as JSON.
     """

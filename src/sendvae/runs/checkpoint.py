@@ -28,7 +28,8 @@ class Checkpoint:
     """A complete checkpoint on disk: progress and JSON state at hand, tensors read when asked for.
 
     Attributes:
-        files: of tensors that were written, as paths in its folder; empty of one by version 0.2.0, which named none.
+        files: the files of tensors that were written, as paths in its folder; empty for one by version 0.2.0, which
+            named none.
     """
 
     path: Path

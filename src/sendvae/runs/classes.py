@@ -22,7 +22,7 @@ class Classes:
 
     Attributes:
         count: the number of classes; their numbers are 0 to count - 1.
-        names: of the classes, by number; None where nobody recorded them.
+        names: the names of the classes, by number; None where nobody recorded them.
         images: how many training images each class has; likewise.
     """
 

@@ -38,8 +38,8 @@ class RowCache:
         key: what the rows are.
         fields: name -> shape of one row.
         count: rows in all.
-        dtype: of floating-point values on disk.
-        shard_size: of a cache that is begun.
+        dtype: the type of floating-point values on disk.
+        shard_size: the rows of a shard of a cache that is begun.
         name: the name of its folder, where people name it; by default the key's.
     """
 
@@ -79,7 +79,7 @@ class RowCache:
 
         Args:
             compute: the fields of the rows at some positions, at most `batch` of them.
-            name: for people.
+            name: the name that people see.
 
         Raises:
             UserError: the rows do not fit onto the disk, or those that are there are of another number.

@@ -80,7 +80,7 @@ def given_size(given: LabelledLatents, tokenizer: Tokenizer, expected: int | Non
     """Return the side, in pixels, of the images that the latents encode.
 
     Args:
-        expected: by the configuration.
+        expected: the size that the configuration expects.
 
     Raises:
         UserError: these are not the latents of this tokenizer, or not of images of the expected size.

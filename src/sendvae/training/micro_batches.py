@@ -22,7 +22,7 @@ class MicroBatch:
     Attributes:
         batch: images or cached latents, labels, cached tokens.
         draws: the random numbers of these rows.
-        images_seen: before this step.
+        images_seen: the images seen before this step.
         latent: float32 (B, C, h, w), detached: the posterior sample.
         reconstruction: (B, 3, H, W) in [-1, 1], detached.
         shown: what it is the reconstruction of, where that is not the images as they are.

@@ -135,9 +135,9 @@ def fresh_generator(
 
     Args:
         config: names network and options; with REPA, the foundation model whose width the projector has.
-        latent_shape: of `generator_shape`; h = w.
-        num_classes: of the data set; with one, all images are of it: the generator is unconditional, and no label is
-            dropped.
+        latent_shape: the shape by `generator_shape`; h = w.
+        num_classes: the classes of the data set; with one, all images are of it: the generator is unconditional, and
+            no label is dropped.
     """
     channels, side = latent_shape[:2]
     repa = config.repa

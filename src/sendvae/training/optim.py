@@ -85,7 +85,7 @@ def learning_rate(config: OptimizerConfig, peak: float, images_seen: int, total:
     Args:
         config: the warm-up's length in images, and the schedule.
         peak: the rate after the warm-up.
-        images_seen: before the step.
+        images_seen: the images seen before the step.
         total: images of the whole run, at which the cosine ends.
     """
     if images_seen < config.warmup:

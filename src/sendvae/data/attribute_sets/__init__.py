@@ -48,7 +48,7 @@ def read_attribute_set(
 
     Args:
         table: CSV file, of "table:" only.
-        split: of "awa2:" only: "image", "classes", "proposed-seen" or "proposed-unseen".
+        split: the kind of split of "awa2:": "image", "classes", "proposed-seen" or "proposed-unseen".
         box: crop to the garments' boxes, of "deepfashion:" only.
 
     Raises:

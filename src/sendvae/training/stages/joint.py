@@ -37,7 +37,7 @@ class JointStage:
 
     Args:
         config: the resolved configuration.
-        networks: of `vae_networks`; tokenizer and discriminator are trained in place. The tokenizer's statistics,
+        networks: those of `vae_networks`; tokenizer and discriminator are trained in place. The tokenizer's statistics,
             if any, begin the normalisation.
         generator: trained in place; must have a REPA projector.
         source: images, with cached tokens or without.

@@ -137,7 +137,7 @@ class VAETraining:
         Args:
             images: the originals.
             noise: standard normal (B, C, h, w), which draws the posterior sample.
-            images_seen: before this step; the adversarial term begins at `losses.adversarial_start`.
+            images_seen: the images seen before this step; the adversarial term begins at `losses.adversarial_start`.
         """
         losses, scalars = self.config.losses, {}
         with autocast(self.precision, self.device):
