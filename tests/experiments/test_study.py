@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,39 @@ def test_published_results_are_committed_too(tmp_path: Path) -> None:
     study(tmp_path, Toys(), committed, only=["a-0"]).run("command", publish=True)
     assert [path.name for path in committed.iterdir()] == ["a-0.json"]
     assert ran(tmp_path) == 1
+
+
+class Sampled(Toys):
+    """Cells whose only stage draws samples."""
+
+    def cells(self, experiment: Experiment) -> dict[Place, Cell]:
+        found = super().cells(experiment)
+        return {
+            place: replace(cell, stages={"samples": cell.stages["base"]}) for place, cell in found.items()
+        }
+
+
+def test_pictures_of_samples_are_published_and_shown_from_there(tmp_path: Path) -> None:
+    experiment, committed = replace(EXPERIMENT, drawn="samples", claims=[]), tmp_path / "docs"
+
+    def studied(run: str, value: int = 0) -> Study:
+        return Study(
+            [experiment], Sampled(value=value), tmp_path / run, committed, only=["a-0", "a-1", "b-0"]
+        )
+
+    first = studied("run")
+    first.run("command")
+    for name in ("a-0", "a-1"):
+        (first.nodes[name]["samples"].folder / "samples.png").write_text(name)
+    first.keep(publish=True)
+    assert sorted(path.name for path in committed.glob("*.png")) == ["a-0.png"]  # one seed is shown
+    assert (committed / "a-0.png").read_text() == "a-0"
+    (found,) = studied("elsewhere").reproductions(committed_only=True)
+    assert [(picture.label, picture.path) for picture in found.pictures] == [("a", committed / "a-0.png")]
+    (here,) = first.reproductions()
+    assert here.pictures[0].path == first.nodes["a-0"]["samples"].folder / "samples.png"
+    (other,) = studied("elsewhere", value=1).reproductions()  # its results are declared otherwise
+    assert not other.pictures
 
 
 def test_cells_whose_data_are_missing_are_left_out_and_named(tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def test_points_and_pictures(results: Path, tmp_path: Path) -> None:
     page = write_reproduction([scatter, samples], tmp_path / "page.html").read_text()
     assert page.count("data:image/png;base64") == 1
     assert "samples of send-vae (grid, after 25.0%)" in page
+    document = write_markdown([[samples]], tmp_path / "docs/page.md", "Title", "Lead.").read_text()
+    assert "![Samples of send-vae (grid, after 25.0%)](../samples.png)" in document
 
 
 def test_the_document_is_a_table_for_each(results: Path) -> None:

@@ -102,6 +102,14 @@ MUTANTS = [
         ("experiments/test_runner.py::test_stages_that_end_soon_share_a_slow_look",),
     ),
     Mutant(
+        "pictures-of-other-results",
+        "A picture is shown though the result beside it is declared otherwise.",
+        "experiments/sample_pictures.py",
+        "for folder in folders if cell.name in results",
+        "for folder in folders",
+        ("experiments/test_study.py::test_pictures_of_samples_are_published_and_shown_from_there",),
+    ),
+    Mutant(
         "scale-init-ignored",
         "A variant that starts from another one starts from the preset's tokenizer.",
         "experiments/scale.py",

@@ -84,7 +84,11 @@ def reproduce(
         bool, typer.Option("--resume", help="Let the suspended stages of the folder go on, and stop.")
     ] = False,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Write the result of each finished cell into --results, too.")
+        bool,
+        typer.Option(
+            "--publish",
+            help="Write the result of each finished cell, and the pictures that figures show, into --results, too.",
+        ),
     ] = False,
     tflops: Annotated[
         float | None,

@@ -16,6 +16,7 @@ from sendvae.experiments.kept import Digests, Kept, find_kept
 from sendvae.experiments.numbers import analyses_of, seen_from, table_of, values_of
 from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.printed import Printed, printed_table
+from sendvae.experiments.sample_pictures import Picture, pictures_of
 from sendvae.experiments.scale import Place, Scale
 from sendvae.experiments.verdicts import Verdict, Word, judge
 from sendvae.published import TABLES, PublishedTable
@@ -61,14 +62,6 @@ class Curve:
     label: str
     shares: Sequence[float]
     means: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of a row's samples, of seed 0."""
-
-    label: str
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -172,7 +165,7 @@ def reproduce(
     Args:
         folders: the folders of kept results. For each cell the first folder that has its result counts.
         digests: the digests that stages have on this machine, by name of the cell and role, where they are known.
-        pictures: the pictures of samples by name of the cell.
+        pictures: the pictures of samples by name of the cell; where one is missing, that beside the kept result is shown.
 
     Raises:
         UserError: the scale is wrong, or a file is no kept result.
@@ -209,11 +202,9 @@ def reproduce(
         analyses=analyses_of(table_of(experiment, scale, cells, numbers, quantities))
         if experiment.drawn == "predictors"
         else (),
-        pictures=[
-            Picture(f"{place.row.name}{seen_from(place.view)}", pictures[cell.name])
-            for place, cell in cells.items()
-            if pictures and experiment.drawn == "samples" and place.seed == 0 and cell.name in pictures
-        ],
+        pictures=pictures_of(cells, results, folders, pictures or {})
+        if experiment.drawn == "samples"
+        else (),
     )
 
 

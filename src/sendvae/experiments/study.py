@@ -16,6 +16,7 @@ from sendvae.experiments.missing import Missing
 from sendvae.experiments.record import result_of
 from sendvae.experiments.reproduction import Reproduction, reproduce, results_of
 from sendvae.experiments.runner import run
+from sendvae.experiments.sample_pictures import SEED, keep_picture
 from sendvae.experiments.scale import Scale
 from sendvae.registry import unknown_name
 
@@ -65,6 +66,12 @@ class Study:
             committed,
         )
         self.cells = {cell.name: cell for one in experiments for cell in scale.cells(one).values()}
+        self._pictured = {
+            cell.name
+            for one in experiments
+            for place, cell in scale.cells(one).items()
+            if one.drawn == "samples" and place.seed == SEED
+        }
         for name in only or ():
             if name not in self.cells:
                 raise unknown_name("cell of these experiments", name, list(self.cells))
@@ -141,11 +148,14 @@ class Study:
             self.keep(publish)
 
     def keep(self, publish: bool = False) -> None:
-        """Write the results of finished cells, with `publish` into the committed folder, too."""
+        """Write the results of finished cells, and the pictures that figures show, with `publish` into the committed
+        folder, too.
+        """
         targets = [
             self.folder / RESULTS,
             *([self.committed] if publish and self.committed is not None else []),
         ]
+        pictures = self.pictures()
         for name, nodes in self.nodes.items():
             if self.finished(name):
                 result = result_of(self.cells[name], nodes, self.folder)
@@ -153,6 +163,8 @@ class Study:
                     keep(
                         target, self.cells[name], result, {role: node.digest for role, node in nodes.items()}
                     )
+                    if name in self._pictured and name in pictures:
+                        keep_picture(target, name, pictures[name])
 
     @property
     def paused(self) -> bool:
@@ -175,9 +187,8 @@ class Study:
             committed_only: whether to leave out the results in the folder of the runs.
         """
         folders = self.folders[1:] if committed_only else self.folders
-        return [
-            reproduce(one, self.scale, folders, self.digests, self.pictures()) for one in self.experiments
-        ]
+        pictures = {} if committed_only else self.pictures()
+        return [reproduce(one, self.scale, folders, self.digests, pictures) for one in self.experiments]
 
     def pictures(self) -> dict[str, Path]:
         """Return the paths of the pictures of samples that are there, by name of the cell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def draw_figures(found: Reproduction, folder: Path) -> list[tuple[str, str]]:
     """Draw the figures of an experiment into `FOLDER` of a folder. Their bytes depend only on what they show.
 
     Returns:
-        A caption and a path, relative to `folder`, for each figure.
+        A caption and a path, relative to `folder`, for each figure and for each picture of samples, where it lies.
     """
     import matplotlib
 
@@ -39,7 +40,11 @@ def draw_figures(found: Reproduction, folder: Path) -> list[tuple[str, str]]:
             with new_file(folder / path) as file:
                 figure.savefig(file, format="svg", metadata={"Date": None})
             placed.append((caption, path))
-    return placed
+    pictures = [
+        (f"Samples of {picture.label}", Path(os.path.relpath(picture.path, folder)).as_posix())
+        for picture in found.pictures
+    ]
+    return placed + pictures
 
 
 def _drawn(found: Reproduction) -> Iterator[tuple[str, str, Figure]]:
