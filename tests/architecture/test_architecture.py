@@ -12,6 +12,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
+from tests.conftest import CHECKED
+
+from sendvae.metrics import psnr
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
@@ -30,6 +35,24 @@ def test_import_contracts() -> None:
     result = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 broken" in result.stdout
+
+
+def test_shapes_are_checked_wherever_they_are_written() -> None:
+    """`CHECKED` names the packages whose annotations of tensors are held against the tensors."""
+    written = [path for path in (ROOT / "src").rglob("*.py") if "from jaxtyping import" in path.read_text()]
+    modules = [
+        ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+        for path in written
+    ]
+    assert len(modules) > 100
+    assert [m for m in modules if not any(f"{m}.".startswith(f"{one}.") for one in CHECKED)] == []
+    assert [one for one in CHECKED if not any(f"{m}.".startswith(f"{one}.") for m in modules)] == []
+
+
+def test_the_suite_refuses_tensors_of_other_shapes() -> None:
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(TypeCheckError):
+        psnr(images, images[0])
 
 
 @pytest.mark.parametrize("module", PUBLIC)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, Locator, Page
 
 SCRIPT = (resources.files("sendvae.report") / "templates/page.js").read_text().rstrip()
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,30 +25,31 @@ def without_script(page: str) -> str:
 
 @contextmanager
 def opened(
-    page_file: Path | None, width: int = 1200, scheme: str = "light", javascript: bool = True
+    chromium: Browser,
+    page_file: Path | None,
+    width: int = 1200,
+    scheme: str = "light",
+    javascript: bool = True,
 ) -> Iterator[Page]:
     """Yield a tab that shows a page, or with None an empty one."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,  # type: ignore[arg-type]
-            java_script_enabled=javascript,
-        )
-        if page_file is not None:
-            page.goto(page_file.as_uri())
-        yield page
-        browser.close()
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        java_script_enabled=javascript,
+    )
+    page = context.new_page()
+    if page_file is not None:
+        page.goto(page_file.as_uri())
+    yield page
+    context.close()
 
 
-def seconds_to_open(page_file: Path) -> float:
+def seconds_to_open(chromium: Browser, page_file: Path) -> float:
     """Return how long the page's thread works from asking for a page until everything on it is loaded.
 
     It counts the seconds that the thread ran, so that other work on the machine does not add to them.
     """
-    with opened(None) as page:
+    with opened(chromium, None) as page:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.goto(page_file.as_uri())
@@ -56,14 +57,10 @@ def seconds_to_open(page_file: Path) -> float:
     return next(float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
 
 
-def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
+def check_in_browser(chromium: Browser, page_file: Path, scheme: str, width: int) -> None:
     """Assert that a page makes no requests, fits the width, follows the colour scheme and shows its pictures."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        faults: list[str] = []
+    faults: list[str] = []
+    with opened(chromium, None, width, scheme) as page:
         page.on("console", lambda message: faults.append(message.text))
         page.on(
             "request", lambda request: faults.append(request.url) if request.url.startswith("http") else None
@@ -76,7 +73,6 @@ def check_in_browser(page_file: Path, scheme: str, width: int) -> None:
         assert (page.evaluate(brightness) > 384) == (scheme == "dark")
         assert page.evaluate("[...document.images].every(i => !i.src || i.naturalWidth > 0)")
         _sort_and_enlarge(page)
-        browser.close()
     assert faults == []
 
 

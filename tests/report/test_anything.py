@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.report.browser import CHROMIUM, check_in_browser, without_script
+from playwright.sync_api import Browser
+from tests.report.browser import check_in_browser, without_script
 
 from sendvae.cli.main import main
 from sendvae.errors import UserError
@@ -158,11 +159,10 @@ def test_what_cannot_be_drawn_is_said(
     assert str(Path("outer/inner")) in message
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 400])
 @pytest.mark.parametrize("kind", ["run", "result"])
-def test_pages_in_a_browser(kind: str, width: int, scheme: str, tmp_path: Path) -> None:
+def test_pages_in_a_browser(chromium: Browser, kind: str, width: int, scheme: str, tmp_path: Path) -> None:
     source = make_run(tmp_path / "run") if kind == "run" else make_result(tmp_path / "result").parent
-    check_in_browser(write_report(source), scheme, width)
+    check_in_browser(chromium, write_report(source), scheme, width)

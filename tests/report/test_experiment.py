@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.report.browser import CHROMIUM, check_in_browser, opened, seconds_to_open, without_script
+from playwright.sync_api import Browser
+from tests.report.browser import check_in_browser, opened, seconds_to_open, without_script
 
 from sendvae.config import DemoConfig, Expected, load_config
 from sendvae.evaluation.measuring import choose
@@ -113,11 +114,10 @@ def test_page_needs_nothing_else(experiment: Experiment, tmp_path: Path) -> None
     assert "1.0 minutes of work on cpu" in text
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_charts_say_their_values_to_the_pointer_and_to_the_keyboard(
-    experiment: Experiment, tmp_path: Path
+    chromium: Browser, experiment: Experiment, tmp_path: Path
 ) -> None:
-    with opened(draw(experiment, tmp_path / "report.html")) as page:
+    with opened(chromium, draw(experiment, tmp_path / "report.html")) as page:
         figure = page.locator("figure:has(svg[role=img])").first
         chart, said = figure.locator("svg[role=img]"), figure.locator("output")
         titles = [title.strip() for title in figure.locator(".shown title").all_text_contents()]
@@ -137,9 +137,8 @@ def test_charts_say_their_values_to_the_pointer_and_to_the_keyboard(
         assert not said.is_visible()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_without_javascript_the_page_reads(experiment: Experiment, tmp_path: Path) -> None:
-    with opened(draw(experiment, tmp_path / "report.html"), javascript=False) as page:
+def test_without_javascript_the_page_reads(chromium: Browser, experiment: Experiment, tmp_path: Path) -> None:
+    with opened(chromium, draw(experiment, tmp_path / "report.html"), javascript=False) as page:
         assert page.locator("h1").is_visible()
         assert page.locator("output").count() == 0
         chart = page.locator("svg[role=img]").first
@@ -150,15 +149,16 @@ def test_without_javascript_the_page_reads(experiment: Experiment, tmp_path: Pat
         assert all(sizes)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 400])
-def test_page_in_a_browser(experiment: Experiment, tmp_path: Path, scheme: str, width: int) -> None:
-    check_in_browser(draw(experiment, tmp_path / "report.html"), scheme, width)
+def test_page_in_a_browser(
+    chromium: Browser, experiment: Experiment, tmp_path: Path, scheme: str, width: int
+) -> None:
+    check_in_browser(chromium, draw(experiment, tmp_path / "report.html"), scheme, width)
 
 
-def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(tmp_path: Path) -> None:
+def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(chromium: Browser, tmp_path: Path) -> None:
     """Pictures of a real size, and long curves; those without room are named."""
     picture = tmp_path / "noise.png"  # which nothing compresses
     save_grid(torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8), picture, 8)
@@ -185,8 +185,7 @@ def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(tmp_path: Path) ->
     assert shown == PICTURE_BYTES // (2 * picture.stat().st_size)
     assert f"For the pictures of {100 - shown} more there is no room" in text
     assert text.count('<th scope="row"><svg class="key mark"') == 100
-    if CHROMIUM is not None:
-        assert seconds_to_open(page) < 1.0
+    assert seconds_to_open(chromium, page) < 1.0
 
 
 def test_a_live_page_follows_its_run(experiment: Experiment, tmp_path: Path) -> None:
@@ -203,15 +202,14 @@ def test_a_live_page_follows_its_run(experiment: Experiment, tmp_path: Path) -> 
     assert "go on with <code>sendvae demo --quick</code>" in still
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_a_live_page_loads_itself_again(
-    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chromium: Browser, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sendvae.report.page.RELOAD_SECONDS", 0.3)
     page = draw(experiment, tmp_path / "report.html", live=True)
     assert "A changed title" not in page.read_text()
-    with opened(page) as tab:
+    with opened(chromium, page) as tab:
         for _ in range(
             20
         ):  # nobody who looks at a picture is interrupted; a click while the page loads is lost
@@ -227,11 +225,10 @@ def test_a_live_page_loads_itself_again(
         tab.get_by_role("heading", name="A changed title").wait_for(timeout=5000)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-def test_a_printed_page_is_whole(experiment: Experiment, tmp_path: Path) -> None:
+def test_a_printed_page_is_whole(chromium: Browser, experiment: Experiment, tmp_path: Path) -> None:
     """On paper nothing is dark, cut at the right, or there to be clicked."""
-    with opened(draw(experiment, tmp_path / "report.html")) as tab:
+    with opened(chromium, draw(experiment, tmp_path / "report.html")) as tab:
         tab.emulate_media(media="print", color_scheme="dark")
         tab.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins
         assert tab.evaluate("document.documentElement.scrollWidth") <= 718

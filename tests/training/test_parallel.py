@@ -24,7 +24,10 @@ KINDS = {
     "accumulated": ("diffusion", ["loop.accumulate=2"]),
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
     "sharded": ("diffusion", ["loop.parallel=fsdp"]),
-    "sharded-xl": ("diffusion-xl", ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000"]),
+    "sharded-xl": (
+        "diffusion-xl",
+        ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000", "loop.images=16"],
+    ),
     "sharded-lightningdit": ("diffusion-lightningdit", ["loop.parallel=fsdp", "direction_weight=1"]),
     "joint": ("joint", []),
     "joint-accumulated": ("joint", ["loop.accumulate=2"]),
@@ -58,7 +61,7 @@ def launch(processes: int, jobs: list[Job], seconds: int = 300) -> None:
 
 def job(folder: Path, name: str, length: list[str]) -> Job:
     kind, overrides = KINDS[name]
-    return {"folder": str(folder / name), "kind": kind, "overrides": [*overrides, *length]}
+    return {"folder": str(folder / name), "kind": kind, "overrides": [*length, *overrides]}
 
 
 @pytest.fixture(scope="module")
