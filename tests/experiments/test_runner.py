@@ -268,6 +268,29 @@ def test_stages_that_end_soon_share_a_slow_look(tmp_path: Path, monkeypatch: pyt
     assert looks == [0, 1, 4]
 
 
+def test_a_run_that_is_stopped_does_not_look_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages are told to stop at once, however long a look takes."""
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(time.monotonic())
+        time.sleep(0.2)
+
+    run([cell("first", one=source("first", value=9))], tmp_path)  # starts the server of processes
+    monkeypatch.setattr("sendvae.experiments.schedule.WATCH_SHARE", 0.001)
+    stages = {f"s{i}": source(f"stage {i}", value=i) for i in range(2)}
+    with pytest.raises(Stopped):
+        run(
+            [cell("a", **stages, slow=source("slow", does="sleep", seconds=60))],
+            tmp_path,
+            cores=1,
+            watch=look,
+            seconds=10,
+        )
+    assert load_cells(tmp_path)[0].states["s1"] == "finished"
+    assert len(looks) == 2  # before, and after the first stage
+
+
 def test_a_look_that_fails_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     looks: list[int] = []
 

@@ -16,7 +16,7 @@ from sendvae.experiments.kept import Digests, Kept, find_kept
 from sendvae.experiments.numbers import analyses_of, seen_from, table_of, values_of
 from sendvae.experiments.predictors import Analysis
 from sendvae.experiments.printed import Printed, printed_table
-from sendvae.experiments.sample_pictures import Picture, pictures_of
+from sendvae.experiments.sample_pictures import Picture, pictured, pictures_of
 from sendvae.experiments.scale import Place, Scale
 from sendvae.experiments.verdicts import Verdict, Word, judge
 from sendvae.published import TABLES, PublishedTable
@@ -202,9 +202,7 @@ def reproduce(
         analyses=analyses_of(table_of(experiment, scale, cells, numbers, quantities))
         if experiment.drawn == "predictors"
         else (),
-        pictures=pictures_of(cells, results, folders, pictures or {})
-        if experiment.drawn == "samples"
-        else (),
+        pictures=pictures_of(pictured(experiment, cells), results, folders, pictures or {}),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sendvae.experiments.cell import Cell
+from sendvae.experiments.declaration import Experiment
 from sendvae.experiments.kept import Kept
 from sendvae.experiments.numbers import seen_from
 from sendvae.experiments.scale import Place
@@ -32,16 +33,22 @@ def keep_picture(folder: Path, name: str, picture: Path) -> None:
             file.write(content)
 
 
+def pictured(experiment: Experiment, cells: Mapping[Place, Cell]) -> dict[Place, Cell]:
+    """Return the cells of an experiment whose pictures are shown: those of one seed, of a figure of samples."""
+    shown = experiment.drawn == "samples"
+    return {place: cell for place, cell in cells.items() if shown and place.seed == SEED}
+
+
 def pictures_of(
     cells: Mapping[Place, Cell],
     results: Mapping[str, Kept],
     folders: Sequence[Path],
     pictures: Mapping[str, Path],
 ) -> list[Picture]:
-    """Return the pictures of the cells of one seed, in the order of the cells.
+    """Return the pictures that cells have, in their order.
 
     Args:
-        cells: the cells of a figure of samples.
+        cells: the cells whose pictures are shown (`pictured`).
         results: the results that are used, by name of the cell. Pictures beside others are not shown.
         folders: the folders of results. The first one that has a picture of a cell counts.
         pictures: the pictures of runs by name of the cell, which have priority.
@@ -50,6 +57,6 @@ def pictures_of(
     for place, cell in cells.items():
         kept = [folder / f"{cell.name}{SUFFIX}" for folder in folders if cell.name in results]
         path = pictures.get(cell.name) or next((path for path in kept if path.is_file()), None)
-        if path is not None and place.seed == SEED:
+        if path is not None:
             found.append(Picture(f"{place.row.name}{seen_from(place.view)}", path))
     return found

@@ -141,9 +141,9 @@ class Schedule:
                     titles = ", ".join(one.node.title for one in self.running)
                     bar.advance(max(0, now - worked), f"paused: {titles}" if self.paused else titles)
                     worked = max(worked, now)
-                looks.take_last()
                 if received:
                     self._stop(received)
+                looks.take_last()
             finally:
                 for one in self.running:
                     one.work.kill()

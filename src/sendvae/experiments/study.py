@@ -16,7 +16,7 @@ from sendvae.experiments.missing import Missing
 from sendvae.experiments.record import result_of
 from sendvae.experiments.reproduction import Reproduction, reproduce, results_of
 from sendvae.experiments.runner import run
-from sendvae.experiments.sample_pictures import SEED, keep_picture
+from sendvae.experiments.sample_pictures import keep_picture, pictured
 from sendvae.experiments.scale import Scale
 from sendvae.registry import unknown_name
 
@@ -65,13 +65,9 @@ class Study:
             folder.resolve(),
             committed,
         )
-        self.cells = {cell.name: cell for one in experiments for cell in scale.cells(one).values()}
-        self._pictured = {
-            cell.name
-            for one in experiments
-            for place, cell in scale.cells(one).items()
-            if one.drawn == "samples" and place.seed == SEED
-        }
+        placed = [(one, scale.cells(one)) for one in experiments]
+        self.cells = {cell.name: cell for _, cells in placed for cell in cells.values()}
+        self._pictured = {cell.name for one, cells in placed for cell in pictured(one, cells).values()}
         for name in only or ():
             if name not in self.cells:
                 raise unknown_name("cell of these experiments", name, list(self.cells))
