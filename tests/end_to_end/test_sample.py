@@ -39,7 +39,7 @@ def command(folder: Path, name: str) -> list[str]:
         "0",
         "0.75",
     ]
-    settings = ["--steps", "20", "batch_size=2", "rounding=nearest"]
+    settings = ["--steps", "8", "batch_size=2", "rounding=nearest"]
     return [SENDVAE, "sample", str(folder / "run"), "--to", str(folder / name), *options, *settings]
 
 

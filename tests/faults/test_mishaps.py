@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
 
 def test_killed_and_then_stopped_a_training_ends_bit_equal(tmp_path: Path) -> None:
     """SIGKILL past its first checkpoint, and SIGTERM when it has gone on from there."""
-    whole = Unbroken(STAGES["training of a tokenizer"], tmp_path, tmp_path / "whole")
+    longer = STAGES["training of a tokenizer"]
+    stage = replace(longer, arguments=lambda given: [*longer.arguments(given), "loop.images=40"])
+    whole = Unbroken(stage, tmp_path, tmp_path / "whole")
     places, draw = (tmp_path / str(number) for number in range(9)), random.Random(1)
     killed = next(place for place in places if whole.kill_past(1, place, draw))
     assert whole.stage.left(killed) != whole.left

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,11 @@ KINDS = {
     "accumulated": ("diffusion", ["loop.accumulate=2"]),
     "tokenizer-accumulated": ("tokenizer", ["loop.accumulate=2"]),
     "sharded": ("diffusion", ["loop.parallel=fsdp"]),
-    "sharded-xl": (
-        "diffusion-xl",
-        ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000", "loop.images=16"],
-    ),
     "sharded-lightningdit": ("diffusion-lightningdit", ["loop.parallel=fsdp", "direction_weight=1"]),
     "joint": ("joint", []),
     "joint-accumulated": ("joint", ["loop.accumulate=2"]),
 }
+XL = ["loop.parallel=fsdp", "optimizer.lr=1e-4", "loop.checkpoint_every=1000"]
 HALF, WHOLE = ["loop.images=16"], ["loop.images=32"]
 TIMES = ("images_per_second", "tflops", "mfu", "memory_gib")
 
@@ -62,6 +60,12 @@ def launch(processes: int, jobs: list[Job], seconds: int = 300) -> None:
 def job(folder: Path, name: str, length: list[str]) -> Job:
     kind, overrides = KINDS[name]
     return {"folder": str(folder / name), "kind": kind, "overrides": [*length, *overrides]}
+
+
+def assert_same_bits(folder: Path, own: Sequence[str] = ()) -> None:
+    """Refuse tensors that differ between the two processes, except those of these names."""
+    first, second = weights(folder, 0), weights(folder, 1)
+    assert all(torch.equal(first[name], second[name]) for name in first.keys() - set(own))
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +126,26 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(kind: str, runs: dic
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_processes_end_with_the_same_bits(kind: str, runs: dict[str, Path]) -> None:
     """Weights, optimiser, averages, latent statistics, though they began with different ones."""
-    first, second = weights(runs["two"] / kind, 0), weights(runs["two"] / kind, 1)
+    folder = runs["two"] / kind
     # The discriminator's BatchNorm counts what its own process saw, unless synced.
-    own = [name for name in first if name.startswith("discriminator/") and "running" in name]
+    own = [name for name in weights(folder) if name.startswith("discriminator/") and "running" in name]
     if kind == "tokenizer-synced":
         assert len(own) == 4
         own = []
-    assert all(torch.equal(first[name], second[name]) for name in first.keys() - set(own))
+    assert_same_bits(folder, own)
+
+
+@pytest.mark.slow
+def test_a_block_of_the_largest_generator_is_sharded(tmp_path: Path) -> None:
+    """It has the losses of one process, and the processes end with the same bits."""
+    jobs = [
+        {"folder": str(tmp_path / number), "kind": "diffusion-xl", "overrides": [*HALF, *XL]}
+        for number in ("one", "two")
+    ]
+    alone(jobs[:1])
+    launch(2, jobs[1:])
+    assert_same_losses(tmp_path / "one", tmp_path / "two")
+    assert_same_bits(tmp_path / "two")
 
 
 def test_a_synced_discriminator_learns_from_the_global_batch(runs: dict[str, Path]) -> None:
