@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sendvae.errors import UserError
-from sendvae.registry import ALL_SHOWN, NEAREST_SHOWN, Registry
+from sendvae.registry import ALL_SHOWN, NEAREST_SHOWN, Registry, unknown_name
 
 
 def names_in(error: UserError) -> list[str]:
@@ -30,3 +32,12 @@ def test_a_name_like_none_has_no_advice() -> None:
         Registry("thing", {"abc": 1})["xyz"]
     assert "did you mean" not in str(error.value)
     assert names_in(error.value) == ["abc"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("data.siez", "data.size"), ("data.path", None), ("dta.size", "data.size")]
+)
+def test_a_section_that_all_names_share_makes_none_near(name: str, meant: str | None) -> None:
+    told = str(unknown_name("key", name, ["data.size", "data.split", "data.source"]))
+    assert re.findall("did you mean '(.*)'", told) == ([meant] if meant else [])
+    assert names_in(unknown_name("key", name, ["data.split", "data.size"])) == ["data.size", "data.split"]

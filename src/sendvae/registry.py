@@ -34,9 +34,14 @@ class Registry(dict[str, Entry]):
 def unknown_name(kind: str, name: str, known: list[str]) -> UserError:
     """Return the error for a name that is not in a table, with the nearest known name as advice.
 
-    It lists all names of a table of at most 25, and only the 10 nearest of a longer one.
+    It lists all names of a table of at most 25, and only the 10 nearest of a longer one. A section that all names
+    begin with, as in `data.size`, makes none of them near.
     """
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    section = name[: name.rfind(".") + 1]
+    if not all(one.startswith(section) for one in known):
+        section = ""
+    own = [one.removeprefix(section) for one in known]
+    nearest = difflib.get_close_matches(name.removeprefix(section), own, n=1, cutoff=0.5)
     shown = (
         known
         if len(known) <= ALL_SHOWN
@@ -46,5 +51,5 @@ def unknown_name(kind: str, name: str, known: list[str]) -> UserError:
     return UserError(
         f"unknown {kind} '{name}'",
         expected=f"one of {', '.join(sorted(shown))}{more}",
-        next_step=f"did you mean '{nearest[0]}'?" if nearest else None,
+        next_step=f"did you mean '{section}{nearest[0]}'?" if nearest else None,
     )

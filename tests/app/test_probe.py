@@ -16,15 +16,16 @@ from sendvae.latents import attribute_probe
 from sendvae.runs import list_caches
 
 CPU = torch.device("cpu")
-FEW = {"train": 150, "val": 70}
+MANY, FEW = {"train": 150, "val": 70}, {"train": 40, "val": 20}
 
 
-@pytest.fixture(autouse=True)
-def _few_emoji(monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(name: str, split: str) -> EmbeddedImages:
-        return open_embedded(name, split, FEW[split])
+def limit(monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]) -> None:
+    """Let probes be fitted to so many emoji of each split."""
 
-    monkeypatch.setattr(probe, "open_embedded", few)
+    def limited(name: str, split: str) -> EmbeddedImages:
+        return open_embedded(name, split, counts[split])
+
+    monkeypatch.setattr(probe, "open_embedded", limited)
 
 
 def test_readings_are_sorted_probabilities_beside_what_they_are_worth() -> None:
@@ -47,11 +48,12 @@ def test_readings_are_sorted_probabilities_beside_what_they_are_worth() -> None:
     assert fitted.f1_macro == pytest.approx(0.5)
 
 
-def test_the_probe_is_that_of_the_evaluation(tmp_path: Path) -> None:
+def test_the_probe_is_that_of_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, F1 and probabilities are those of `attribute_probe` on the embedded training and validation emoji."""
+    limit(monkeypatch, MANY)
     tokenizer, told = small_tokenizer(), []
     fitted = fit_probe(tokenizer, tmp_path / "cache", CPU, lambda share, text: told.append((share, text)))
-    images = {split: open_embedded("emoji", split, count) for split, count in FEW.items()}
+    images = {split: open_embedded("emoji", split, count) for split, count in MANY.items()}
     with torch.no_grad():
         latents = {s: tokenizer.encode(to_float(one.pixels)).mode() for s, one in images.items()}
     truth = {split: torch.from_numpy(one.attributes.values) for split, one in images.items()}
@@ -79,7 +81,8 @@ def test_the_probe_is_that_of_the_evaluation(tmp_path: Path) -> None:
     assert any(share > 150 / 220 for share in shares[:-1])
 
 
-def test_fitted_once_for_each_tokenizer(tmp_path: Path) -> None:
+def test_fitted_once_for_each_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, FEW)
     told: list[str] = []
 
     def fit(seed: int) -> Probe:
@@ -100,7 +103,10 @@ def test_fitted_once_for_each_tokenizer(tmp_path: Path) -> None:
     assert all(cache.state == "whole" for cache in list_caches(tmp_path))
 
 
-def test_a_damaged_probe_is_fitted_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_probe_is_fitted_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, FEW)
     first = fit_probe(small_tokenizer(), tmp_path, CPU, lambda *_: None)
     (kept,) = tmp_path.glob("probe-*/statistics.safetensors")
     kept.write_bytes(kept.read_bytes()[:-100])

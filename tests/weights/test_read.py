@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ def test_bytes_of_strangers_give_contents_or_one_error(
     path.write_bytes(content[:position] + value + content[position + len(value) :])
     with contextlib.suppress(UserError):  # any other exception fails the test
         assert isinstance(read_weight_file(path), dict)
+
+
+def test_no_error_advises_to_load_unsafely(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    for content in (b"garbage here", pickle.dumps({"x": Malice(tmp_path / "harm")}, protocol=4)):
+        path.write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"is damaged or holds no weights\n.*no file that torch\.save writes"
+        ) as told:
+            read_weight_file(path)
+        assert "weights_only" not in str(told.value)
+    assert not (tmp_path / "harm").exists()
 
 
 def test_other_files(tmp_path: Path) -> None:

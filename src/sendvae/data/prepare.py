@@ -206,7 +206,7 @@ class Preparation:
         for name, share in shares.items():
             if share and name not in drawn:
                 raise UserError(
-                    f"the split '{name}' would be empty",
+                    f"the split '{name}' would be empty: each image falls into it by chance",
                     given=f"{name}_fraction={share:g} of {splits.count(DEFAULT_SPLIT):,} images",
                     next_step=f"set a larger --{name}-fraction, or leave it out",
                 )

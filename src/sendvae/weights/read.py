@@ -17,6 +17,7 @@ from sendvae.errors import UserError
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 SUFFIXES = (".safetensors", *PICKLES)
+NO_PICKLE = "no file that torch.save writes"
 
 
 class Ignored:
@@ -58,12 +59,14 @@ def read_weight_file(path: Path) -> dict[str, Any]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except Exception as error:  # the readers raise errors of any kind for damaged bytes
-        objects = re.findall(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, UnpicklingError) else []
+        pickled = isinstance(error, UnpicklingError)
+        objects = re.findall(r"GLOBAL ([\w.]+)", str(error)) if pickled else []
         if not objects:
-            reason = str(error).partition("\n")[0]
+            # torch's own text about pickles advises to load them unsafely.
+            reason = NO_PICKLE if pickled else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise UserError(
                 f"{path} is damaged or holds no weights",
-                given=f"{type(error).__name__}: {reason}",
+                given=reason,
                 next_step="copy, download or export it again",
             ) from None
         raise UserError(
