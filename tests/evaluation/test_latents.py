@@ -17,7 +17,7 @@ from sendvae.config import LatentsConfig, validate
 from sendvae.data import open_embedded, to_float, to_uint8
 from sendvae.errors import UserError
 from sendvae.evaluation.encoded import cache_rows, make_encoder
-from sendvae.evaluation.latents import Encoded, measure_latents, unique_names
+from sendvae.evaluation.latents import Encoded, described, measure_latents, unique_names
 from sendvae.evaluation.networks import load_network
 from sendvae.evaluation.results import Result
 from sendvae.evaluation.scorer import PixelRows
@@ -422,6 +422,9 @@ def test_what_cannot_be_computed_says_why(
         UserError, match=r"'discrimination' cannot be computed for vae0(?s:.*)too few for 500"
     ):
         score(tokenizers[:1], tmp_path, scores=["discrimination"], discrimination=components)
+    images = {split: open_embedded("emoji", split, 3) for split in ("train", "val")}
+    with pytest.raises(UserError, match=r"no split 'test'(?s:.*)train, val(?s:.*)--test-fraction"):
+        described(images)
     with pytest.raises(UserError, match="1 for 2 tokenizers"):
         score(tokenizers[:2], tmp_path, [3.0], scores=["gap"])
     monkeypatch.setattr(memory, "FULL_BATCH_BYTES", 1000)

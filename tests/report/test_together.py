@@ -118,6 +118,8 @@ def test_only_experiments_and_each_once(
     (tmp_path / "cells" / CELLS).write_text("{}")
     with pytest.raises(UserError, match=r"run, which has no cells\.json"):
         write_common_report([tmp_path / "cells", tmp_path / "run"])
+    with pytest.raises(UserError, match="none, which does not exist"):
+        write_common_report([tmp_path / "cells", tmp_path / "none"])
     with pytest.raises(UserError, match="given twice"):
         write_common_report([tmp_path / "cells", tmp_path / "run" / ".." / "cells"])
     monkeypatch.setattr(sys, "argv", ["sendvae", "report", str(tmp_path / "cells"), str(tmp_path / "run")])

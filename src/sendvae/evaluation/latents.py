@@ -150,6 +150,8 @@ def described(images: Mapping[str, ImageSet]) -> Data:
             f"there is no split '{min(missing)}'",
             given=", ".join(sorted(images)) or "none",
             expected="train and test, and best val too",
+            next_step="prepare the images with shares held out: "
+            "sendvae data prepare SOURCE DST --val-fraction 0.1 --test-fraction 0.2",
         )
     labels = {split: part.labels_of(range(len(part))) for split, part in images.items()}
     tables = {split: attributes_of(part) for split, part in images.items()}

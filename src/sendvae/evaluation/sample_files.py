@@ -178,6 +178,15 @@ def unfinished_folder(target: Path) -> Path:
     return target.with_name(target.name + UNFINISHED)
 
 
+def share_drawn(target: Path, total: int, batch_size: int) -> float:
+    """Return the share of the images of TARGET.npz that are drawn, finished or not, in [0, 1]."""
+    if target.is_file():
+        return 1.0
+    folder = unfinished_folder(target)
+    missing = ArrayBlocks(folder, total, batch_size).missing() if folder.is_dir() else [range(total)]
+    return 1.0 - sum(map(len, missing)) / total
+
+
 def write_npz(path: Path, blocks: ArrayBlocks, labels: Sequence[int], size: int) -> None:
     """Write what ADM's evaluator reads: `arr_0` uint8 (N, H, W, 3), and as ADM's own samples labels as `arr_1`.
 

@@ -21,8 +21,10 @@ from sendvae.config import (
 from sendvae.config.schema_common import HOW_FAST
 from sendvae.evaluation import PROTOCOL_VERSION, Preview
 from sendvae.evaluation.latents import SPLITS
+from sendvae.evaluation.sample_files import share_drawn
 from sendvae.experiments.contents import Contents
 from sendvae.experiments.measures import (
+    SAMPLES,
     draw_and_measure,
     probe_latents,
     score_tokenizer,
@@ -183,7 +185,16 @@ def _latents_work(config: LatentsConfig) -> float:
 
 
 def _samples_work(config: SamplesConfig) -> float:
-    return MEASURES + config.sampling.images * (DECODED + STEP * config.sampling.steps)
+    return MEASURES + _drawing_work(config)
+
+
+def _drawing_work(config: SamplesConfig) -> float:
+    return config.sampling.images * (DECODED + STEP * config.sampling.steps)
+
+
+def _drawn(config: SamplesConfig, folder: Path) -> float:
+    share = share_drawn(folder / SAMPLES, config.sampling.images, config.sampling.batch_size)
+    return share * _drawing_work(config) / _samples_work(config)
 
 
 STAGES: Registry[StageKind] = Registry(
@@ -231,6 +242,7 @@ STAGES: Registry[StageKind] = Registry(
             {"run": Contents.run, "tokenizer": Contents.tokenizer},
             reads=_samples_read,
             work=_samples_work,
+            done=_drawn,
             version=PROTOCOL_VERSION,
         ),
         "samples": StageKind(
@@ -238,6 +250,7 @@ STAGES: Registry[StageKind] = Registry(
             {"run": Contents.run, "tokenizer": Contents.tokenizer},
             reads=_samples_read,
             work=_samples_work,
+            done=_drawn,
             version=PROTOCOL_VERSION,
         ),
     },

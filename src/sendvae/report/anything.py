@@ -71,7 +71,8 @@ def write_common_report(folders: Sequence[Path], output: Path | None = None) -> 
         if not (folder / CELLS).is_file():
             raise UserError(
                 "one page of several sources shows experiments only",
-                given=f"{folder}, which has no {CELLS}",
+                given=f"{folder}, "
+                + (f"which has no {CELLS}" if folder.exists() else "which does not exist"),
                 expected=f"folders of experiments (with {CELLS})",
                 next_step="draw the others one by one",
             )
