@@ -33,6 +33,11 @@ class UserError(Exception):
             lines.append(f"  next:     {next_step}")
         super().__init__("\n".join(lines))
 
+    def or_else(self, advice: str) -> UserError:
+        """Return the same error with something else that could be done."""
+        step = "\n            ".join(filter(None, (self.next_step, f"or {advice}")))
+        return type(self)(self.problem, given=self.given, expected=self.expected, next_step=step)
+
 
 class MachineError(UserError):
     """A fault of the machine, such as a full disk or a network that is down.

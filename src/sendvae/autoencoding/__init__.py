@@ -4,7 +4,12 @@ from sendvae.autoencoding.adversarial import adaptive_weight, hinge_discriminato
 from sendvae.autoencoding.equivariance import Transformation, draw_transformation
 from sendvae.autoencoding.kl import kl_loss
 from sendvae.autoencoding.patchgan import PatchDiscriminator
-from sendvae.autoencoding.perceptual import PERCEPTUAL, PERCEPTUAL_WEIGHTS, load_perceptual
+from sendvae.autoencoding.perceptual import (
+    PERCEPTUAL,
+    PERCEPTUAL_WEIGHTS,
+    load_perceptual,
+    pull_perceptual,
+)
 from sendvae.autoencoding.reconstruction import reconstruction_loss
 
 __all__ = [
@@ -18,5 +23,6 @@ __all__ = [
     "hinge_generator_loss",
     "kl_loss",
     "load_perceptual",
+    "pull_perceptual",
     "reconstruction_loss",
 ]

@@ -173,11 +173,6 @@ def load_network(name: str, device: torch.device) -> FeatureNetwork:
     except UserError as error:
         if name == OFFLINE:
             raise
-        raise UserError(
-            error.problem,
-            given=error.given,
-            expected=error.expected,
-            next_step=f"{error.next_step}\n            or use --features {OFFLINE}, which is no FID",
-        ) from None
+        raise error.or_else(f"use --features {OFFLINE}, which is no FID") from None
     module.to(device).eval()
     return FeatureNetwork(name, module, rows)

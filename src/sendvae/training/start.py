@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from sendvae.autoencoding import PERCEPTUAL_WEIGHTS
+from sendvae.autoencoding import pull_perceptual
 from sendvae.config import DiffusionConfig, TokenizerConfig, TrainingConfig
 from sendvae.config.schema_common import HOW_FAST
 from sendvae.errors import UserError
@@ -68,8 +68,7 @@ def find_weights_of(config: TrainingConfig) -> None:
         for source in (config.init, config.losses.discriminator_init):
             if source is not None and not source.startswith(FRESH):
                 locate(source)
-        for weights in PERCEPTUAL_WEIGHTS[config.losses.perceptual]:
-            weights.pull()
+        pull_perceptual(config.losses.perceptual)
     target = config.alignment if isinstance(config, TokenizerConfig) else config.repa
     if target is not None:
         BACKBONES[target.backbone].weights.pull()

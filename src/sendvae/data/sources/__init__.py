@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from sendvae.data.locations import file_system_of, find_files
 from sendvae.data.shards import INDEX
-from sendvae.data.sources.archives import list_tars, list_zip, tar_ending
+from sendvae.data.sources.archives import TAR_COMPRESSION, list_tars, list_zip, tar_ending
 from sendvae.data.sources.folder import list_folder
 from sendvae.data.sources.huggingface import HUB, is_saved, list_huggingface
 from sendvae.data.sources.listing import (
@@ -74,7 +74,12 @@ def _list(location: str, columns: Columns) -> Listing:
         if tar_ending(location):
             return list_tars([location], columns)
         if file_system.isfile(path):
-            raise UserError("not a kind of archive that can be read", given=location)
+            kinds = ", ".join((".zip", *TAR_COMPRESSION))
+            raise UserError(
+                "not a kind of archive that can be read",
+                given=location,
+                expected=f"a folder of images, or a file named {kinds}",
+            )
         names = find_files(location).files
     except FileNotFoundError:
         raise UserError("no such file or folder", given=location) from None
