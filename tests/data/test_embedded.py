@@ -97,6 +97,25 @@ def test_attribute_table_round_trip(tmp_path: Path) -> None:
         again.rows(["c"])
 
 
+def test_splits_share_a_table_that_is_read_once_and_again_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    original = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path: read.append(path) or original(path))
+    path = tmp_path / "t.json"
+    for truth in (True, False):
+        AttributeTable(("a",), ("x",), np.array([[truth]]), ("g",)).save(path)
+        for _ in range(3):
+            assert AttributeTable.load(path).rows(["a"]).tolist() == [[truth]]
+    assert read == [path, path]
+    with pytest.raises(ValueError, match="read-only"):
+        AttributeTable.load(path).values[0, 0] = True
+    path.unlink()
+    with pytest.raises(UserError, match="no attribute table"):
+        AttributeTable.load(path)
+
+
 def test_a_part_of_an_attribute_table_has_its_own_order() -> None:
     values = np.array([[1, 0], [0, 0], [1, 1]], bool)
     whole = AttributeTable(("a", "b", "c"), ("hat", "smile"), values, ("x", "y", "z"))

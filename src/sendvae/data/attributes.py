@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,18 +67,26 @@ class AttributeTable:
 
     @classmethod
     def load(cls, path: Path) -> AttributeTable:
-        """Read a table that `save` wrote.
+        """Read a table that `save` wrote. The splits of a data set share one table, which is read once.
 
         Raises:
             UserError: there is no such file.
         """
         try:
-            content = json.loads(path.read_text())
+            found = path.stat()
         except FileNotFoundError:
             raise UserError("no attribute table", given=path) from None
-        rows, names = content["images"], content["names"]
-        bits = [bits for _, bits in rows.values()]
-        if any(len(row) != len(names) for row in bits):
-            raise ValueError(f"every image must have {len(names)} attributes")
-        values = np.frombuffer("".join(bits).encode(), dtype=np.uint8).reshape(len(rows), len(names))
-        return cls(tuple(rows), tuple(names), values == ord("1"), tuple(group for group, _ in rows.values()))
+        return _read(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, _version: tuple[int, ...]) -> AttributeTable:
+    """Return the table of a file, which is read again when its version is another."""
+    content = json.loads(path.read_text())
+    rows, names = content["images"], content["names"]
+    bits = [bits for _, bits in rows.values()]
+    if any(len(row) != len(names) for row in bits):
+        raise ValueError(f"every image must have {len(names)} attributes")
+    values = np.frombuffer("".join(bits).encode(), dtype=np.uint8).reshape(len(rows), len(names)) == ord("1")
+    values.flags.writeable = False  # it is shared
+    return AttributeTable(tuple(rows), tuple(names), values, tuple(group for group, _ in rows.values()))
