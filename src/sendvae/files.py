@@ -17,6 +17,13 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def update_file(path: Path, content: bytes) -> None:
+    """Write a file, and leave one with the same content alone."""
+    if not path.is_file() or path.read_bytes() != content:
+        with new_file(path) as file:
+            file.write(content)
+
+
 def flush_file(path: Path) -> None:
     """Wait until a file is on the disk, so that it is whole even if the power fails after it is renamed."""
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from sendvae.evaluation.sample_files import ArrayBlocks, unfinished_folder
 from sendvae.experiments.cell import Stage
 from sendvae.experiments.graph import Graph, Node
 from sendvae.experiments.measures import SAMPLES
-from sendvae.experiments.stages import JOURNAL
+from sendvae.runs import JOURNAL
 
 PIXELS = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
 

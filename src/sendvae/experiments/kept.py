@@ -16,7 +16,7 @@ from sendvae.evaluation.results import Number, differing_fields
 from sendvae.experiments.cell import Cell, Stage
 from sendvae.experiments.record import CellResult
 from sendvae.experiments.stages import STAGES, config_of
-from sendvae.files import write_text
+from sendvae.files import update_file
 from sendvae.quantities import Quantity
 from sendvae.runs import describe_environment, locked
 
@@ -137,9 +137,7 @@ def _texts_of(quantities: Table) -> dict[str, Any]:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON with a line for each part and each number, so that diffs are short. Leave an equal file alone."""
     lines = [f' "{key}": {_text(value)}' for key, value in content.items()]
-    text = "{\n" + ",\n".join(lines) + "\n}\n"
-    if not path.is_file() or path.read_text() != text:
-        write_text(path, text)
+    update_file(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def _text(value: Any) -> str:

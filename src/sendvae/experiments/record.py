@@ -21,10 +21,9 @@ from sendvae.experiments.graph import DONE, FAILED, TIMES, Node
 from sendvae.experiments.measures import load_resampled
 from sendvae.files import write_text
 from sendvae.quantities import Quantity
-from sendvae.runs import describe_environment, read_journal, whole_lines
+from sendvae.runs import JOURNAL, describe_environment, read_journal, whole_lines
 
 CELLS = "cells.json"
-JOURNAL = "metrics.jsonl"
 State = Literal["finished", "failed", "missing"]
 
 

@@ -11,7 +11,7 @@ from sendvae.experiments.declaration import Experiment
 from sendvae.experiments.kept import Kept
 from sendvae.experiments.numbers import seen_from
 from sendvae.experiments.scale import Place
-from sendvae.files import new_file
+from sendvae.files import update_file
 
 SUFFIX = ".png"
 SEED = 0  # of the cells whose pictures are shown
@@ -27,10 +27,7 @@ class Picture:
 
 def keep_picture(folder: Path, name: str, picture: Path) -> None:
     """Copy the picture of a cell's samples into a folder of results. Leave an equal file alone."""
-    path, content = folder / f"{name}{SUFFIX}", picture.read_bytes()
-    if not path.is_file() or path.read_bytes() != content:
-        with new_file(path) as file:
-            file.write(content)
+    update_file(folder / f"{name}{SUFFIX}", picture.read_bytes())
 
 
 def pictured(experiment: Experiment, cells: Mapping[Place, Cell]) -> dict[Place, Cell]:

@@ -31,10 +31,9 @@ from sendvae.experiments.measures import (
     validate_generator,
 )
 from sendvae.registry import Registry
-from sendvae.runs import images_in_journal
+from sendvae.runs import JOURNAL, images_in_journal
 from sendvae.training import default_device, train_diffusion, train_joint, train_tokenizer
 
-JOURNAL = "metrics.jsonl"
 # Work in units of one training image of a small SiT, measured on 2 CPU cores with embedded images of 64 pixels.
 TOKENIZER_IMAGE = 17.0
 STEP, DECODED = 0.15, 1.3  # a step of sampling, and the decoding, of one image

@@ -11,7 +11,7 @@ from sendvae.experiments.record import CELLS
 from sendvae.report.experiment import write_experiment
 from sendvae.report.result import write_result
 from sendvae.report.run import write_run
-from sendvae.runs import RunFolder
+from sendvae.runs import JOURNAL, RunFolder
 
 PAGE = "report.html"
 KNOWN = f"a run folder, a folder with {RESULTS}, a {RESULTS}, or the folder of an experiment (with {CELLS})"
@@ -44,9 +44,7 @@ def write_report(source: Path, output: Path | None = None, live: bool = False) -
     run = RunFolder(source)
     if run.config_path.is_file():
         return write_run(source, page)
-    inside = sorted(
-        {path.parent for name in (RESULTS, CELLS, "metrics.jsonl") for path in source.rglob(name)}
-    )
+    inside = sorted({path.parent for name in (RESULTS, CELLS, JOURNAL) for path in source.rglob(name)})
     raise UserError(
         "nothing to report",
         given=f"no run, result or experiment in {source}",

@@ -14,7 +14,7 @@ import yaml
 from sendvae.errors import UserError
 from sendvae.report.page import data_uri, write_page
 from sendvae.report.plots import Series, lines
-from sendvae.runs import RunFolder, read_journal
+from sendvae.runs import JOURNAL, RunFolder, read_journal
 
 COLOUR = "var(--c1)"
 COUNTERS = ("images", "step")  # columns that are no scalars
@@ -54,7 +54,7 @@ def write_run(folder: Path, output: Path) -> Path:
     if not images:
         raise UserError(
             f"{folder} has nothing to draw yet",
-            given="no line in metrics.jsonl",
+            given=f"no line in {JOURNAL}",
             next_step="let it train until the first line is logged (loop.log_every)",
         )
     config = run.configuration()

@@ -20,13 +20,14 @@ from sendvae.runs.checkpoint_writer import CheckpointWriter, save_checkpoint
 from sendvae.runs.classes import Classes, load_classes, recorded_classes
 from sendvae.runs.environment import describe_environment
 from sendvae.runs.folder import RunFolder, remove_empty, try_folder
-from sendvae.runs.journal import Journal, images_in_journal, read_journal, whole_lines
+from sendvae.runs.journal import JOURNAL, Journal, images_in_journal, read_journal, whole_lines
 from sendvae.runs.latent_stats import load_measured, save_measured
 from sendvae.runs.progress import progress, say
 from sendvae.runs.row_cache import SHARD, RowCache
 from sendvae.runs.trackers import TRACKERS, Tracker, check_tracker, open_tracker
 
 __all__ = [
+    "JOURNAL",
     "SHARD",
     "TRACKERS",
     "CacheKey",

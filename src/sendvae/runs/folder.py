@@ -17,6 +17,7 @@ from sendvae.errors import UserError
 from sendvae.faults import fault_of
 from sendvae.files import write_text
 from sendvae.runs.classes import CLASSES
+from sendvae.runs.journal import JOURNAL
 from sendvae.runs.latent_stats import MEASURED
 from sendvae.runs.progress import say
 
@@ -24,7 +25,7 @@ FIELDS_SHOWN = 8  # of those in which two configurations differ
 LENGTH = "loop.images"
 # What a start leaves behind before its first checkpoint; a run that goes on without one begins anew.
 WITHOUT_WORK = {
-    "config.yaml", "environment.json", ".lock", "metrics.jsonl", "not-finite.json", "tensorboard", "samples",
+    "config.yaml", "environment.json", ".lock", JOURNAL, "not-finite.json", "tensorboard", "samples",
     "checkpoints", CLASSES, MEASURED,
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ class RunFolder:
         self.path = path
         self.config_path = path / "config.yaml"
         self.environment_path = path / "environment.json"
-        self.journal_path = path / "metrics.jsonl"
+        self.journal_path = path / JOURNAL
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
         self.report_path = path / "report.html"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sendvae.files import write_text
 
+JOURNAL = "metrics.jsonl"
 TAIL = 8192  # bytes at the end of a journal: more than two lines
 
 

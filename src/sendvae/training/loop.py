@@ -20,7 +20,7 @@ from sendvae.errors import MachineError, UserError
 from sendvae.faults import is_out_of_memory
 from sendvae.files import write_text
 from sendvae.nn.precision import resolve_precision
-from sendvae.runs import CheckpointWriter, RunFolder, latest_checkpoint, progress, say
+from sendvae.runs import JOURNAL, CheckpointWriter, RunFolder, latest_checkpoint, progress, say
 from sendvae.runs.caches import in_units
 from sendvae.runs.profiling import step_done
 from sendvae.signals import answered_signals, collected_signals
@@ -273,7 +273,7 @@ def _report(
 
 
 def _answer(name: str, signum: int) -> None:
-    step = "this step" if world_size() == 1 else "the next line of metrics.jsonl"
+    step = "this step" if world_size() == 1 else f"the next line of {JOURNAL}"
     say(
         f"{name}: {signal.Signals(signum).name}; after {step} a checkpoint is written, then the training stops"
     )
