@@ -148,6 +148,11 @@ def test_pictures_of_samples_are_published_and_shown_from_there(tmp_path: Path) 
     assert [(picture.label, picture.path) for picture in found.pictures] == [("a", committed / "a-0.png")]
     (here,) = first.reproductions()
     assert here.pictures[0].path == first.nodes["a-0"]["samples"].folder / "samples.png"
+    own = first.folder / "results"  # it has priority over the committed one
+    (own / "a-0.png").write_text("own")
+    first.nodes["a-0"]["samples"].folder.joinpath("samples.png").unlink()
+    (here,) = first.reproductions()
+    assert [picture.path for picture in here.pictures] == [own / "a-0.png"]
     (other,) = studied("elsewhere", value=1).reproductions()  # its results are declared otherwise
     assert not other.pictures
 

@@ -55,6 +55,25 @@ def test_tokenizer_flops_are_those_of_a_step(preset: str, overrides: list[str]) 
     assert counted(stage.step, batch, 20_004) == found.flops_per_step
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_results_on_the_meta_device_have_the_shapes_of_real_ones(memory_format: torch.memory_format) -> None:
+    """Those of the operations that are answered without running them: activations and groups, there and back."""
+
+    def results(device: torch.device, asked: bool) -> list[tuple[torch.Size, torch.dtype, tuple[int, ...]]]:
+        x = torch.randn(3, 8, 4, 6, device=device).to(memory_format=memory_format).requires_grad_()
+        weight, bias = (torch.ones(8, device=device, requires_grad=asked) for _ in range(2))
+        y = nn.functional.silu(nn.functional.group_norm(nn.functional.hardtanh(x), 2, weight, bias))
+        (y * y).sum().backward()
+        found = [tensor for tensor in (y, x.grad, weight.grad, bias.grad) if tensor is not None]
+        return [(tensor.shape, tensor.dtype, tensor.stride()) for tensor in found]
+
+    for asked, count in ((True, 4), (False, 2)):
+        with Counter()("part"):
+            found = results(META, asked)
+        assert len(found) == count
+        assert found == results(CPU, asked)
+
+
 def test_diffusion_flops_are_those_of_a_step() -> None:
     config = load_config(DiffusionConfig, "demo/sit-tiny", SMALL)
     source, batch = real_batch(4, latents=True)
