@@ -20,7 +20,7 @@ from sendvae.config import GenerationConfig, SampleConfig, load_config
 from sendvae.evaluation import measure_generation
 from sendvae.evaluation.diffusion_model import load_model
 from sendvae.evaluation.sample_job import write_samples
-from sendvae.experiments.curves import CURVES, STORED, Curve, Curves, Point, load_curves
+from sendvae.experiments.curves import CURVES, STORED, Curves, LearningCurve, Point, load_curves
 from sendvae.runs import Checkpoint, RunFolder, describe_environment, open_checkpoint
 
 REFERENCE = "embedded:emoji"
@@ -97,7 +97,7 @@ def _with_point(
     config = RunFolder(run).configuration()
     seed, model = int(config["seed"]), _model(run)
     known = curves.of(model).get(
-        seed, Curve(model=model, tokenizer=config["tokenizer"], seed=seed, points=[])
+        seed, LearningCurve(model=model, tokenizer=config["tokenizer"], seed=seed, points=[])
     )
     if any((p.images, p.guidance) == (checkpoint.images_seen, guidance) for p in known.points):
         return curves

@@ -18,13 +18,13 @@ from sendvae.experiments.predictor_words import family_of
 from sendvae.experiments.predictors import FEWEST
 from sendvae.experiments.reproduction import results_of
 from sendvae.experiments.scale import Place, load_scale
-from sendvae.experiments.standing import POINTS, PROTOCOL, STUDIES, Study
+from sendvae.experiments.standing import POINTS, PROTOCOL, STUDIES, StudiedTokenizers
 from sendvae.latents import SCORES
 
 RESULTS = Path("docs/results")
 
 
-def study_of(name: str, results: Path = RESULTS) -> tuple[Study, LatentsConfig]:
+def study_of(name: str, results: Path = RESULTS) -> tuple[StudiedTokenizers, LatentsConfig]:
     """Return a scale's study of predictors, and the protocol of its scores.
 
     What `evaluate latents` does not measure (reconstruction, channels) is left out, and so are scores that too few
@@ -45,7 +45,7 @@ def study_of(name: str, results: Path = RESULTS) -> tuple[Study, LatentsConfig]:
     ]
     protocol = scale.config.evaluation.latents
     measured = [family for family in protocol.scores if family in map(family_of, scores)]
-    study = Study(
+    study = StudiedTokenizers(
         title=scale.config.title,
         limits=scale.config.limits,
         quantities={

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from sendvae.errors import UserError
-from sendvae.experiments.curves import CURVES, Contrast, Curve, Curves, Point, load_curves
+from sendvae.experiments.curves import CURVES, Contrast, Curves, LearningCurve, Point, load_curves
 
 FD = "fd-mobilenet-v2"
 
 
-def curve(model: str, seed: int, values: dict[int, float], guidance: float = 1.0) -> Curve:
+def curve(model: str, seed: int, values: dict[int, float], guidance: float = 1.0) -> LearningCurve:
     points = [
         Point(images=images, guidance=guidance, numbers={FD: value}) for images, value in values.items()
     ]
-    return Curve(model=model, tokenizer=f"{model}-tokenizer", seed=seed, points=points)
+    return LearningCurve(model=model, tokenizer=f"{model}-tokenizer", seed=seed, points=points)
 
 
-def curves(*given: Curve) -> Curves:
+def curves(*given: LearningCurve) -> Curves:
     return Curves(control="plain", contender="send", sampling={}, protocol={}, curves=list(given))
 
 

@@ -17,7 +17,7 @@ from sendvae.evaluation import wording
 from sendvae.evaluation.results import Input, Number, Result, Subject
 from sendvae.experiments import standing
 from sendvae.experiments.standing import (
-    Study,
+    StudiedTokenizers,
     check_protocol,
     findings_of,
     load_study,
@@ -32,7 +32,7 @@ WOBBLE = [0.3, -0.2, 0.1, -0.4, 0.2, 0.0, -0.1, 0.4, -0.3, 0.2, -0.2, 0.1]
 runner = CliRunner()
 
 
-def study(**changes: object) -> Study:
+def study(**changes: object) -> StudiedTokenizers:
     """Twelve tokenizers: "exact" lies on a line with the distance, "rough" near one, "rare" on nine of them."""
     points = {
         f"t{i}": {"exact": float(i), "rough": i + 5 * WOBBLE[i], "distance": 100.0 - 3.0 * i}
@@ -43,7 +43,7 @@ def study(**changes: object) -> Study:
         "title": "toy", "limits": "none", "targets": ["distance"], "scores": ["rough", "exact", "rare"],
         "points": points, "quantities": {"distance": Quantity("Distance", "generation", False, 1, "of samples")},
     }  # fmt: skip
-    return Study.model_validate(values | changes)
+    return StudiedTokenizers.model_validate(values | changes)
 
 
 def test_the_best_score_predicts_and_says_where_it_lies() -> None:

@@ -20,7 +20,7 @@ from sendvae.experiments.curves import load_curves
 from sendvae.experiments.demo import about_demo
 from sendvae.experiments.demo_texts import COLUMNS
 from sendvae.experiments.pictures import principal_colours, save_grid
-from sendvae.experiments.record import CellRecord, CellResult, Curve, Record
+from sendvae.experiments.record import CellRecord, CellResult, Record, TrainingCurve
 from sendvae.latents import SCORES
 from sendvae.quantities import Quantity
 from sendvae.report.cells import Experiment
@@ -61,8 +61,8 @@ def make_cell(folder: Path, method: str, seed: int, f1: float, distance: float) 
             pictures[kind] = folder / f"{method}-{seed}-{kind}.png"
             save_grid(torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8), pictures[kind], 8)
     curves = {
-        "tokenizer": Curve([1, 2], {"alignment": [0.9, None]}),
-        "diffusion": Curve([1, 2], {"velocity": [2.0, 1.0]}),
+        "tokenizer": TrainingCurve([1, 2], {"alignment": [0.9, None]}),
+        "diffusion": TrainingCurve([1, 2], {"velocity": [2.0, 1.0]}),
     }
     return CellResult(
         name=f"{method}-{seed}", method=method, seed=seed, expected=[], states=dict(STATES),
@@ -163,7 +163,7 @@ def test_a_page_of_a_hundred_cells_is_small_and_opens_at_once(chromium: Browser,
     picture = tmp_path / "noise.png"  # which nothing compresses
     save_grid(torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8), picture, 8)
     images = list(range(0, 400_000, 400))
-    curve = Curve(
+    curve = TrainingCurve(
         images, {"velocity": [1 / (1 + i / 1e5) for i in images], "repa": [-i / 1e6 for i in images]}
     )
     cells = [

@@ -38,7 +38,7 @@ class Point(_Part):
     numbers: dict[str, float]
 
 
-class Curve(_Part):
+class LearningCurve(_Part):
     """One training of a generator.
 
     Attributes:
@@ -89,9 +89,9 @@ class Curves(_Part):
     real: dict[str, float] = {}
     quantities: dict[str, Quantity] = {}
     environment: dict[str, str | int] = {}
-    curves: list[Curve] = []
+    curves: list[LearningCurve] = []
 
-    def of(self, model: str) -> dict[int, Curve]:
+    def of(self, model: str) -> dict[int, LearningCurve]:
         """Return the curves of a model by seed."""
         return {curve.seed: curve for curve in self.curves if curve.model == model}
 

@@ -68,7 +68,7 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainingCurve:
     """Scalars against images seen. An entry is None where a line of the journal lacks the scalar."""
 
     images: list[int]
@@ -101,7 +101,7 @@ class CellResult:
     errors: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Number] = field(default_factory=dict)
     quantities: dict[str, Quantity] = field(default_factory=dict)
-    curves: dict[str, Curve] = field(default_factory=dict)
+    curves: dict[str, TrainingCurve] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
     attribute_f1: dict[str, float] = field(default_factory=dict)
     resampled: dict[str, list[float]] = field(default_factory=dict)
@@ -240,9 +240,9 @@ def load_times(folder: Path) -> dict[str, float]:
     return totals
 
 
-def read_curve(journal: Path) -> Curve:
+def read_curve(journal: Path) -> TrainingCurve:
     """Return the scalars of a training from its journal."""
     columns = read_journal(journal)
     images = [int(value) for value in columns.pop("images", []) if value is not None]
     columns.pop("step", None)
-    return Curve(images, columns)
+    return TrainingCurve(images, columns)

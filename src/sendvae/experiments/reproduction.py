@@ -56,7 +56,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Curve:
+class MeanCurve:
     """The curve of a row: means over seeds against the share of the training."""
 
     label: str
@@ -91,7 +91,7 @@ class Reproduction:
     wanted: int
     missing: Sequence[str] = ()
     refused: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    curves: Sequence[Curve] = ()
+    curves: Sequence[MeanCurve] = ()
     points: Sequence[tuple[str, Mapping[str, float]]] = ()
     pictures: Sequence[Picture] = ()
     analyses: Sequence[Analysis] = ()
@@ -289,7 +289,7 @@ def _curves(
     columns: Sequence[Column],
     values: Mapping[tuple[Row, Column], Mapping[int, float]],
     table: PublishedTable | None,
-) -> list[Curve]:
+) -> list[MeanCurve]:
     found = []
     for row in rows:
         known = [
@@ -297,6 +297,6 @@ def _curves(
         ]
         if known:
             found.append(
-                Curve(_label(row, table), [share for share, _ in known], [mean for _, mean in known])
+                MeanCurve(_label(row, table), [share for share, _ in known], [mean for _, mean in known])
             )
     return found

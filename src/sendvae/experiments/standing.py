@@ -25,7 +25,7 @@ STUDIES: Registry[Path] = Registry("study", {"tiny": Path(__file__).parent / "st
 FREE = {"scores", "correlate", "predict", "bootstrap", "batch_size", "precision"}
 
 
-class Study(BaseModel):
+class StudiedTokenizers(BaseModel):
     """The tokenizers of a study, each with its scores and with metrics of the generation in its latent space.
 
     Attributes:
@@ -84,7 +84,7 @@ class Standing:
         )
 
 
-def load_study(name: str) -> Study:
+def load_study(name: str) -> StudiedTokenizers:
     """Return a study that ships.
 
     Raises:
@@ -92,7 +92,7 @@ def load_study(name: str) -> Study:
     """
     path = STUDIES[name] / POINTS
     try:
-        return Study.model_validate_json(path.read_bytes())
+        return StudiedTokenizers.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         given = first_fault(error) if isinstance(error, ValidationError) else error
         raise UserError(f"{path} is damaged", given=given, next_step="install sendvae again") from None
@@ -119,7 +119,7 @@ def check_protocol(name: str, config: LatentsConfig) -> None:
         )
 
 
-def standings(study: Study, numbers: Mapping[str, float]) -> list[Standing]:
+def standings(study: StudiedTokenizers, numbers: Mapping[str, float]) -> list[Standing]:
     """Return the standing of a tokenizer for every target of a study.
 
     Args:
@@ -129,7 +129,7 @@ def standings(study: Study, numbers: Mapping[str, float]) -> list[Standing]:
     return [_standing(study, target, numbers) for target in study.targets]
 
 
-def _standing(study: Study, target: str, numbers: Mapping[str, float]) -> Standing:
+def _standing(study: StudiedTokenizers, target: str, numbers: Mapping[str, float]) -> Standing:
     label = study.quantities[target].label
     candidates = []
     for score in study.scores:
@@ -150,7 +150,7 @@ def _standing(study: Study, target: str, numbers: Mapping[str, float]) -> Standi
     )
 
 
-def _points(study: Study, score: str, target: str) -> tuple[Sequence[float], Sequence[float]]:
+def _points(study: StudiedTokenizers, score: str, target: str) -> tuple[Sequence[float], Sequence[float]]:
     """Return the scores x and the targets y of the tokenizers that have both."""
     rows = [row for row in study.points.values() if score in row and target in row]
     return [row[score] for row in rows], [row[target] for row in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sendvae.experiments.predictors import Analysis
-from sendvae.experiments.reproduction import Curve, Reproduction
+from sendvae.experiments.reproduction import MeanCurve, Reproduction
 from sendvae.files import new_file
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _curves(found: Reproduction) -> Figure:
     return figure
 
 
-def _line(axis: Axes, curve: Curve, number: int) -> None:
+def _line(axis: Axes, curve: MeanCurve, number: int) -> None:
     """Draw a curve with a marker of its own, so that curves are told apart without colours, too."""
     shares = [100 * share for share in curve.shares]
     axis.plot(shares, curve.means, marker="os^Dv"[number % 5], markersize=4, label=curve.label)
