@@ -237,9 +237,9 @@ def test_results_of_other_inputs_are_not_overwritten(
 def test_the_default_folder_is_named_by_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = (save_npz(tmp_path / f"{i}.npz", pictures(20, seed=i, size=32)) for i in (1, 2))
+    run(*generation(first, second))
+    run(*generation(first, first))
     for _ in range(2):
-        run(*generation(first, second))
-        run(*generation(first, first))
         run(*generation(first, second, "neighbours=2"))
     folders = [path.name for path in (tmp_path / "runs/evaluate").iterdir()]
     assert len(folders) == 3

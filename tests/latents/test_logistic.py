@@ -84,7 +84,7 @@ def emoji() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_agrees_with_scikit_learn_on_real_latents(emoji: tuple[Tensor, Tensor, Tensor]) -> None:
     x, y, _ = emoji
-    assert_agrees(x, y, DECAY)  # 1,024 features of 360 images
+    assert_agrees(x, y[:, ::2], DECAY)  # 1,024 features of 360 images
     assert_agrees(x[:, ::8].contiguous(), y, DECAY)  # 128 of them
 
 

@@ -105,7 +105,7 @@ def test_a_jackknife_of_paired_distances_knows_what_the_sets_share() -> None:
         single = jackknife_interval(values[0], without[0])
         return values[1] - values[0], high - low, single[1] - single[0]
 
-    found = np.array([difference(seed) for seed in range(30)])
+    found = np.array([difference(seed) for seed in range(20)])
     paired, single = found[:, 1].mean(), found[:, 2].mean()
     assert paired == pytest.approx(2 * student.ppf(0.975, 19) * found[:, 0].std(ddof=1), rel=0.3)
     assert paired < single / 2

@@ -14,6 +14,11 @@ def emoji(count: int = 6) -> torch.Tensor:
     return to_float(open_embedded("emoji", "test").batch(range(count)).images)
 
 
+@pytest.fixture(scope="module")
+def train() -> torch.Tensor:
+    return to_float(open_embedded("emoji", "train").batch(range(6601)).images)
+
+
 def test_pixels_come_back_as_they_are() -> None:
     tokenizer, images = load_tokenizer("demo-pixels"), emoji()
     z = tokenizer.encode(images)
@@ -25,13 +30,12 @@ def test_pixels_come_back_as_they_are() -> None:
     torch.testing.assert_close(z.mean[0, :, 2, 5], expected)
 
 
-def test_principal_components_are_those_of_an_independent_fit() -> None:
+def test_principal_components_are_those_of_an_independent_fit(train: torch.Tensor) -> None:
     from sklearn.decomposition import PCA
 
     tokenizer = load_tokenizer("demo-pca")
     assert isinstance(tokenizer, PatchTokenizer)
-    train = to_float(open_embedded("emoji", "train").batch(range(0, 6601, 3)).images)
-    rows = patches_of(train, 8).flatten(0, 2).numpy()
+    rows = patches_of(train[::3], 8).flatten(0, 2).numpy()
     fitted = PCA(16).fit(rows)
     images = emoji(20)
     own = patches_of(images, 8).flatten(0, 2).numpy()
@@ -42,8 +46,7 @@ def test_principal_components_are_those_of_an_independent_fit() -> None:
     torch.testing.assert_close(gram, torch.eye(16), atol=1e-5, rtol=0)
 
 
-def test_statistics_are_those_of_the_training_latents() -> None:
-    train = to_float(open_embedded("emoji", "train").batch(range(6601)).images)
+def test_statistics_are_those_of_the_training_latents(train: torch.Tensor) -> None:
     for name in ("demo-pca", "demo-pixels"):
         tokenizer = load_tokenizer(name)
         z = tokenizer.encode(train).mean

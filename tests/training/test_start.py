@@ -106,7 +106,9 @@ def test_checkpoints_must_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         run("diffusion", tmp_path / "run")
 
 
-@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "job", ["diffusion", *(pytest.param(job, marks=pytest.mark.slow) for job in ("tokenizer", "joint"))]
+)
 def test_a_damaged_export_is_made_again(job: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exported = run(job, tmp_path / "run")
     whole = exported.read_bytes()
@@ -129,7 +131,9 @@ def test_a_damaged_export_is_made_again(job: str, tmp_path: Path, capsys: pytest
         run(job, tmp_path / "run")
 
 
-@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "job", ["diffusion", *(pytest.param(job, marks=pytest.mark.slow) for job in ("tokenizer", "joint"))]
+)
 def test_a_lengthened_run_ends_as_a_long_one(
     job: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
