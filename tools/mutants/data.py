@@ -168,4 +168,12 @@ MUTANTS = [
         "digest.hexdigest()",
         ("data/test_verify.py::test_one_changed_byte_is_found_and_its_image_named",),
     ),
+    Mutant(
+        "attributes-never-read-again",
+        "A table of attributes that has changed is not read again.",
+        "data/attributes.py",
+        "return _read(path, (found.st_ino, found.st_size, found.st_mtime_ns))",
+        "return _read(path, ())",
+        ("data/test_embedded.py",),
+    ),
 ]

@@ -250,4 +250,12 @@ MUTANTS = [
         "config.intervals.jackknife, config.intervals.bootstrap",
         ("evaluation/test_measuring.py::test_metrics_are_told_every_choice_of_a_protocol",),
     ),
+    Mutant(
+        "mobilenet-without-norms",
+        "MobileNetV2 leaves out its BatchNorms in place of folding them.",
+        "metrics/features/mobilenet_v2.py",
+        "fuse_conv_bn_eval(layer, norm), nn.Identity()",
+        "layer, nn.Identity()",
+        ("metrics/features/test_mobilenet_v2.py",),
+    ),
 ]

@@ -285,4 +285,12 @@ MUTANTS = [
         '        score: [round(value, RESAMPLED_DIGITS) for value in space.subjects[0].resampled["f1_micro"]]',
         ("experiments/test_cells.py::test_resampled_scores_belong_to_the_same_test_images",),
     ),
+    Mutant(
+        "samples-drawn-all-at-once",
+        "Progress counts samples when all of them are drawn.",
+        "experiments/stages.py",
+        "return share * _drawing_work(config)",
+        "return (share == 1.0) * _drawing_work(config)",
+        ("experiments/test_stages.py",),
+    ),
 ]

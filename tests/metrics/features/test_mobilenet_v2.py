@@ -49,6 +49,27 @@ def test_features_of_the_network_the_weights_came_with(network, images: torch.Te
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_a_folded_network_computes_the_same_and_is_in_no_state_dict() -> None:
+    network = load_mobilenet_v2(pretrained=False)
+    norms = [layer for layer in network.features.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert len(norms) == 52
+    for norm in norms:  # statistics and weights at which a mistake shows
+        for tensor, low in (
+            (norm.running_mean, -0.5),
+            (norm.running_var, 0.5),
+            (norm.weight, 0.5),
+            (norm.bias, -0.5),
+        ):
+            tensor.data.uniform_(low, low + 1)
+    copy = mobilenet_v2.folded(network.features)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in copy.modules())
+    x = torch.rand(2, 3, 96, 64) * 4 - 2
+    with torch.no_grad():
+        torch.testing.assert_close(copy(x), network.features(x), rtol=1e-3, atol=1e-4)
+    assert {name.partition(".")[0] for name in network.state_dict()} == {"features", "mean", "std"}
+    assert network.double().folded[0][0].weight.dtype == torch.float64  # it moves with the network
+
+
 def test_knows_a_photograph(network) -> None:
     """The features of the same photograph, flipped, are nearer than those of another one."""
     from skimage.data import astronaut, chelsea

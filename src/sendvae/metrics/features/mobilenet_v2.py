@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sendvae.weights import Package, Weights, read_weight_file
 
@@ -42,7 +46,8 @@ class MobileNetV2Features(nn.Module):
             weights = read_weight_file(WEIGHTS.pull()[0])
             network.features.load_state_dict(_by_order(weights, network.features.state_dict()))
         self.input_size = input_size
-        self.features = network.features.to(memory_format=torch.channels_last)
+        self.features = network.features
+        self.folded = folded(network.features.eval())
         self.register_buffer("mean", torch.tensor(MEAN)[None, :, None, None])
         self.register_buffer("std", torch.tensor(STD)[None, :, None, None])
         self.eval().requires_grad_(False)
@@ -53,7 +58,26 @@ class MobileNetV2Features(nn.Module):
         x = images.float() / 255.0
         x = F.interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
         x = ((x - self.mean) / self.std).to(memory_format=torch.channels_last)
-        return self.features(x).mean(dim=(2, 3))
+        return self.folded(x).mean(dim=(2, 3))
+
+
+def folded(features: nn.Sequential) -> nn.Sequential:
+    """Return a copy of a network in which every BatchNorm is part of the convolution before it.
+
+    It computes the same up to rounding, in two thirds of the time. Its weights are in no state dict, so that digests
+    are those of the published ones.
+    """
+    copy = deepcopy(features)
+    for block in [module for module in copy.modules() if isinstance(module, nn.Sequential)]:
+        for place, (layer, norm) in enumerate(pairwise(list(block))):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                block[place], block[place + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+    copy.to(memory_format=torch.channels_last)
+    for layer in copy.modules():
+        for name, parameter in list(layer.named_parameters(recurse=False)):
+            delattr(layer, name)
+            layer.register_buffer(name, parameter.detach(), persistent=False)
+    return copy
 
 
 def load_mobilenet_v2(pretrained: bool = True, input_size: int = INPUT_SIZE) -> MobileNetV2Features:
