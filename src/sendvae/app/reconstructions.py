@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from sendvae.autoencoding.perceptual import OFFLINE
 from sendvae.data import to_float, to_uint8
 from sendvae.evaluation.gallery import difference_of
 from sendvae.experiments.pictures import principal_colours
@@ -16,7 +17,7 @@ from sendvae.metrics import psnr
 from sendvae.nn.precision import number_format
 from sendvae.tokenizers import Tokenizer
 
-PERCEPTUAL = "effnet-lite1-perceptual"  # the perceptual network that needs no download
+PERCEPTUAL = OFFLINE  # the perceptual network that needs no download
 
 
 class Reconstruction(NamedTuple):

@@ -62,11 +62,11 @@ def read_weight_file(path: Path) -> dict[str, Any]:
         pickled = isinstance(error, UnpicklingError)
         objects = re.findall(r"GLOBAL ([\w.]+)", str(error)) if pickled else []
         if not objects:
-            # torch's own text about pickles advises to load them unsafely.
-            reason = NO_PICKLE if pickled else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            reason = str(error).partition("\n")[0]
             raise UserError(
                 f"{path} is damaged or holds no weights",
-                given=reason,
+                # PyTorch's own text about pickles advises to load them unsafely.
+                given=NO_PICKLE if pickled else f"{type(error).__name__}: {reason}",
                 next_step="copy, download or export it again",
             ) from None
         raise UserError(

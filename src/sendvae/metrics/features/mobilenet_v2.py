@@ -64,7 +64,7 @@ class MobileNetV2Features(nn.Module):
 def folded(features: nn.Sequential) -> nn.Sequential:
     """Return a copy of a network in which every BatchNorm is part of the convolution before it.
 
-    It computes the same up to rounding, in two thirds of the time. Its weights are in no state dict, so that digests
+    It computes the same up to rounding, in less than two thirds of the time. Its weights are in no state dict, so that digests
     are those of the published ones.
     """
     copy = deepcopy(features)
