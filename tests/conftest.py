@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -25,6 +26,16 @@ install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pe
 
 # A suite that is started in the background ignores Ctrl-C, and so would the commands that it tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Whatever is imported stays: the collector, which would look at it again and again, is told so below.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Begin to collect garbage: none of the modules and tests that are there by now is any."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

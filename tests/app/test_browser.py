@@ -33,6 +33,7 @@ from sendvae.evaluation import reconstruct
 from sendvae.evaluation.diffusion_model import load_model
 from sendvae.tokenizers import save_tokenizer
 
+MANY = 32  # images, of which 250 steps take long enough to be stopped
 SECONDS = 120  # until it is ready, beside other tests; alone it takes a tenth of that
 START = "import sys; from sendvae.cli.main import main; sys.argv[0] = 'sendvae'; main()"
 WIDTHS = (1200, 400)
@@ -185,7 +186,7 @@ def test_previews_show_while_it_draws_and_stop_ends_it(address: str) -> None:
         # They come one by one, not all at the end.
         page.wait_for_function("steps => window.seen.size >= steps", arg=4)
         result = page.locator("#samples")
-        result.locator('[data-done="no"] img').nth(63).wait_for()
+        result.locator('[data-done="no"] img').nth(MANY - 1).wait_for()
         page.get_by_role("button", name="Stop").click()
         result.get_by_text("Stopped.").wait_for()
         found = [int(step) for step in page.evaluate("[...window.seen.keys()]")]
@@ -234,10 +235,10 @@ def test_an_app_ends_while_it_draws(place: Path) -> None:
 
 
 def order_much(page: Page) -> None:
-    """Begin to draw as much as one can, and keep in `window.seen` the first picture of each step that is shown."""
+    """Begin to draw in as many steps as one can, and keep in `window.seen` the first picture of each step that is shown."""
     page.get_by_role("tab", name="Sample").click()
     set_number(page, "Steps", 250)
-    set_number(page, "Images", 64)
+    set_number(page, "Images", MANY)
     page.evaluate(
         """() => {
           const [shown, seen] = [document.querySelector("#samples"), (window.seen = new Map())];

@@ -57,7 +57,10 @@ def test_tokenizer_flops_are_those_of_a_step(preset: str, overrides: list[str]) 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_results_on_the_meta_device_have_the_shapes_of_real_ones(memory_format: torch.memory_format) -> None:
-    """Those of the operations that are answered without running them: activations and groups, there and back."""
+    """Those of the operations that are answered without running them: activations and groups, there and back.
+
+    And batches, there.
+    """
 
     def results(device: torch.device, asked: bool) -> list[tuple[torch.Size, torch.dtype, tuple[int, ...]]]:
         x = torch.randn(3, 8, 4, 6, device=device).to(memory_format=memory_format).requires_grad_()
@@ -65,9 +68,15 @@ def test_results_on_the_meta_device_have_the_shapes_of_real_ones(memory_format: 
         y = nn.functional.silu(nn.functional.group_norm(nn.functional.hardtanh(x), 2, weight, bias))
         (y * y).sum().backward()
         found = [tensor for tensor in (y, x.grad, weight.grad, bias.grad) if tensor is not None]
+        for training in (True, False):
+            mean, variance = torch.zeros(8, device=device), torch.ones(8, device=device)
+            normalised = torch.ops.aten.native_batch_norm(
+                x, weight, bias, mean, variance, training, 0.1, 1e-5
+            )
+            found += [tensor.detach() for tensor in normalised]
         return [(tensor.shape, tensor.dtype, tensor.stride()) for tensor in found]
 
-    for asked, count in ((True, 4), (False, 2)):
+    for asked, count in ((True, 10), (False, 8)):
         with Counter()("part"):
             found = results(META, asked)
         assert len(found) == count

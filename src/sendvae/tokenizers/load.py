@@ -285,7 +285,12 @@ def _check_statistics(tokenizer: Tokenizer, source: object) -> None:
 
 
 def _empty(architecture: Architecture) -> Autoencoder:
-    """Return an uninitialised tokenizer, which takes no time and no random numbers; all weights are loaded later."""
+    """Return an uninitialised tokenizer, which takes no time and no random numbers; all weights are loaded later.
+
+    `to_empty` would do, but what it asks of the meta device imports SymPy, which takes longer than all the rest.
+    """
     with torch.device("meta"):
         tokenizer = Autoencoder(architecture)
-    return tokenizer.to_empty(device="cpu")
+    blank = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in tokenizer.state_dict().items()}
+    tokenizer.load_state_dict(blank, assign=True)
+    return tokenizer
