@@ -170,7 +170,7 @@ def visited(address: str, width: int = WIDTHS[0], outlived: bool = False) -> Ite
 
 
 @in_chromium
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", [pytest.param(WIDTHS[0], marks=pytest.mark.slow), WIDTHS[1]])
 def test_somebody_uploads_samples_and_reads_the_result(address: str, place: Path, width: int) -> None:
     with visited(address, width) as page:
         upload_a_text_and_a_photo(page, place)

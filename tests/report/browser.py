@@ -8,10 +8,18 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 SCRIPT = (resources.files("sendvae.report") / "templates/page.js").read_text().rstrip()
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# Widths in pixels and colour schemes in which pages are looked at.
+LOOKS = [
+    (1200, "light"),
+    (400, "dark"),
+    pytest.param(1200, "dark", marks=pytest.mark.slow),
+    pytest.param(400, "light", marks=pytest.mark.slow),
+]
 
 
 def without_script(page: str) -> str:

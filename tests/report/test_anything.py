@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser
-from tests.report.browser import check_in_browser, without_script
+from tests.report.browser import LOOKS, check_in_browser, without_script
 
 from sendvae.cli.main import main
 from sendvae.errors import UserError
@@ -160,8 +160,7 @@ def test_what_cannot_be_drawn_is_said(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 @pytest.mark.parametrize("kind", ["run", "result"])
 def test_pages_in_a_browser(chromium: Browser, kind: str, width: int, scheme: str, tmp_path: Path) -> None:
     source = make_run(tmp_path / "run") if kind == "run" else make_result(tmp_path / "result").parent

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser
-from tests.report.browser import check_in_browser, opened, seconds_to_open, without_script
+from tests.report.browser import LOOKS, check_in_browser, opened, seconds_to_open, without_script
 
 from sendvae.config import DemoConfig, Expected, load_config
 from sendvae.evaluation.measuring import choose
@@ -150,8 +150,7 @@ def test_without_javascript_the_page_reads(chromium: Browser, experiment: Experi
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_page_in_a_browser(
     chromium: Browser, experiment: Experiment, tmp_path: Path, scheme: str, width: int
 ) -> None:

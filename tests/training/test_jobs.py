@@ -327,14 +327,15 @@ METHODS = {
     "encoder": ("tokenizer", ["trained=encoder"]),
     "joint": ("joint", []),
 }
+OFTEN = [("mapper", 1), ("joint", 1), ("vavae", 2)]  # the others are slow tests
 
 
 @pytest.mark.parametrize(
     ("method", "packing"),
     [
-        *((method, 1) for method in METHODS),
-        ("vavae", 2),
-        *(pytest.param(method, 2, marks=pytest.mark.slow) for method in METHODS if method != "vavae"),
+        pytest.param(method, packing, marks=[] if (method, packing) in OFTEN else [pytest.mark.slow])
+        for method in METHODS
+        for packing in (1, 2)
     ],
 )
 def test_every_method_trains_a_vae_without_1x1_convolutions_or_with_packed_latents(
