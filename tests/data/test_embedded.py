@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sendvae.data import AttributeTable, EmbeddedImages, open_embedded, to_float, to_uint8
+from sendvae.data import AttributeTable, EmbeddedImages, decode, open_embedded, to_float, to_uint8
 from sendvae.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -53,12 +53,21 @@ def test_attributes_belong_to_their_images(sets: dict[str, EmbeddedImages]) -> N
     assert [key.startswith("noto") for key in table.keys] == table.values[:, maker].tolist()
 
 
-def test_images_are_decoded_once_and_agree_with_single_reads() -> None:
+def test_images_are_decoded_once_and_agree_with_single_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     images = open_embedded("emoji", "test", limit=20)
-    assert images.batch([3, 7]).images.shape == (2, 3, 64, 64)
-    from sendvae.data import decode
-
-    assert torch.equal(images[7].image, decode(images.index.read(7)))
+    alone = images[7]
+    assert "pixels" not in vars(images)  # whoever asks for one image does not wait for all
+    assert torch.equal(alone.image, decode(images.index.read(7)))
+    assert torch.equal(images.batch([3, 7]).images[1], alone.image)
+    assert "pixels" in vars(images)
+    monkeypatch.setattr("sendvae.data.images.decode", None)
+    again = images[7]
+    assert torch.equal(again.image, alone.image)
+    assert (
+        (again.label, again.key)
+        == (alone.label, alone.key)
+        == (int(images.labels_of([7])[0]), images.keys[7])
+    )
 
 
 def test_shards_match_their_hashes(sets: dict[str, EmbeddedImages]) -> None:

@@ -14,6 +14,7 @@ from sendvae.tokenizers import Autoencoder, Posterior
 
 CPU = torch.device("cpu")
 POSITIONS = np.array([7, 2, 11, 5, 3])  # not in order, and no full batch of 2
+ROUNDING = {"rtol": 1e-4, "atol": 1e-4}  # between memory layouts
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def encoded(images: EmbeddedImages, latent: str, seed: int = 5) -> Tensor:
 
 
 def test_the_mean_is_the_posteriors(images: EmbeddedImages) -> None:
-    torch.testing.assert_close(encoded(images, "mean"), posterior_of(images).mean)
+    torch.testing.assert_close(encoded(images, "mean"), posterior_of(images).mean, **ROUNDING)
 
 
 def test_a_sample_is_mean_plus_std_times_each_images_noise(images: EmbeddedImages) -> None:
@@ -51,7 +52,7 @@ def test_a_sample_is_mean_plus_std_times_each_images_noise(images: EmbeddedImage
         [noise(posterior.mean[:1], range(position, position + 1), 5) for position in POSITIONS.tolist()]
     )
     expected = posterior.mean + (0.5 * posterior.logvar).exp() * own
-    torch.testing.assert_close(encoded(images, "sample"), expected)
+    torch.testing.assert_close(encoded(images, "sample"), expected, **ROUNDING)
     assert not torch.allclose(encoded(images, "sample", seed=6), expected, atol=0.1)
 
 

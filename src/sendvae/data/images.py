@@ -256,11 +256,10 @@ class EmbeddedImages(ShardImages):
         with ThreadPoolExecutor() as pool:
             return torch.stack(list(pool.map(decode_at, range(len(self)))))
 
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(self.pixels[index], int(self.index.labels[index]), self.keys[index])
-
     def decoded(self, indices: Indices) -> list[UInt8[Tensor, "3 _ _"]]:
-        """Return images from memory, all of one size."""
+        """Return images from memory, all of one size. Until they are there, a single one is decoded alone."""
+        if len(indices) == 1 and "pixels" not in vars(self):
+            return super().decoded(indices)
         return list(self.batch(indices).images)
 
     def batch(self, indices: Indices) -> ImageBatch:

@@ -61,8 +61,9 @@ class Encoder:
             pixels = images.batch(picked).images
             pixels = pixels.flip(-1) if self.mirrored else pixels
             check_fit(self.tokenizer, pixels)
+            given = to_float(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
             with number_format(self.precision, self.device):
-                posterior = self.tokenizer.encode(to_float(pixels.to(self.device)))
+                posterior = self.tokenizer.encode(given)  # `benchmarks/encoding_layout.py`
             mean = posterior.mean.float().cpu()
             if self.latent == "sample":
                 mean = mean + posterior.std.float().cpu() * noise(mean, picked, self.seed)
