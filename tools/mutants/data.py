@@ -15,6 +15,14 @@ MUTANTS = [
         ("data/test_sampler.py::test_every_epoch_sees_every_image_in_another_order",),
     ),
     Mutant(
+        "all-decoded-for-one",
+        "Whoever asks for one image of an embedded set waits until all are decoded.",
+        "data/images.py",
+        'if len(indices) == 1 and "pixels" not in vars(self):',
+        "if False:",
+        ("data/test_embedded.py::test_images_are_decoded_once_and_agree_with_single_reads",),
+    ),
+    Mutant(
         "crop-of-the-coin",
         "A window's place and the coin of mirroring are drawn from one stream.",
         "data/sampler.py",

@@ -235,6 +235,22 @@ MUTANTS = [
         ("training/test_estimate.py",),
     ),
     Mutant(
+        "estimate-without-backward",
+        "An estimate leaves the convolutions of the backward pass out.",
+        "training/meta.py",
+        "if (formula := flop_registry.get(func.overloadpacket)) is not None:",
+        "if (formula := flop_registry.get(func.overloadpacket)) and func is not ATEN.convolution_backward.default:",
+        ("training/test_estimate.py",),
+    ),
+    Mutant(
+        "statistics-of-no-batch",
+        "A batch that is normalised in a training has no statistics on the meta device.",
+        "training/meta.py",
+        "statistics = x.shape[1] if training else 0",
+        "statistics = 0",
+        ("training/test_estimate.py::test_results_on_the_meta_device_have_the_shapes_of_real_ones",),
+    ),
+    Mutant(
         "times-of-another-part",
         "The VAE and the SiT of joint training see other times.",
         "training/stages/velocity.py",
