@@ -16,7 +16,7 @@ from benchmarks.table import PAGE, drawn, table
 from benchmarks import training_steps
 
 SLOW = {
-    "busy", "caching", "generator_step", "growth", "joint_step", "loader", "logistic_probe", "tokenizer_step", "weak_scaling",
+    "busy", "caching", "cpu_precision", "generator_step", "growth", "joint_step", "loader", "logistic_probe", "tokenizer_step", "weak_scaling",
 }  # fmt: skip
 ANY = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in modules()]
 

@@ -22,7 +22,7 @@ SETTINGS = (
 )
 
 
-@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("averaged", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_checkpoint_of_a_tokenizer_is_exported(command: Command, tmp_path: Path, averaged: bool) -> None:
     ema = ["ema=0.9"] if averaged else []
     code, _, said = command("train", "tokenizer", "demo/plain", "--run", "run", *SETTINGS, *ema)

@@ -15,13 +15,7 @@ from sendvae.errors import UserError
 from sendvae.tokenizers import load_tokenizer
 
 runner = CliRunner()
-QUICK = (
-    "FLUX.2's small decoder",
-    "DC-AE",
-    "Wan 2.1",
-    "RAE by position",
-    "tiny",
-)  # the others run with -m slow
+QUICK = ("DC-AE", "RAE by position", "tiny")  # the others run with -m slow
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
 EMOJI = 64  # pixels
 

@@ -67,6 +67,7 @@ def test_killed_twice_it_ends_bit_equal(place: Path) -> None:
     assert not (place / "broken.npz.part").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same(place: Path) -> None:
     finish([*TORCHRUN, *command(place, "two.npz")])
     one, two = (np.load(place / name) for name in ("whole.npz", "two.npz"))

@@ -82,6 +82,7 @@ def emoji() -> tuple[Tensor, Tensor, Tensor]:
     return standardise(z.flatten(1))[0], attributes[:, common][:, ::8], images.labels_of(range(len(images)))
 
 
+@pytest.mark.slow
 def test_agrees_with_scikit_learn_on_real_latents(emoji: tuple[Tensor, Tensor, Tensor]) -> None:
     x, y, _ = emoji
     assert_agrees(x, y[:, ::2], DECAY)  # 1,024 features of 360 images

@@ -24,7 +24,11 @@ STAGES: dict[str, Callable[[Data, torch.device], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", STAGES)
+OFTEN = ("send-vae", "joint", "sit")  # the others are slow tests
+EACH = [pytest.param(name, marks=[] if name in OFTEN else [pytest.mark.slow]) for name in STAGES]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_a_step_elsewhere(name: str, data: Data) -> None:
     here = scalars(STAGES[name], data, torch.device("cpu"))
     with elsewhere() as device:

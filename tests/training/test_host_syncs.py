@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.elsewhere import elsewhere
 from tests.training.conftest import Data
-from tests.training.test_device import STAGES
+from tests.training.test_device import EACH, STAGES
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -33,7 +33,7 @@ class Syncs(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", EACH)
 def test_no_step_waits_for_the_device(name: str, data: Data) -> None:
     with elsewhere() as device:
         stage = STAGES[name](data, device)

@@ -51,7 +51,9 @@ def run(job: str, folder: Path, *overrides: str) -> Path:
     return train(config, folder / "run", folder / "cache")  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "job", ["tokenizer", *(pytest.param(job, marks=pytest.mark.slow) for job in ("diffusion", "joint"))]
+)
 def test_features_at_every_step_are_the_cached_ones(job: str, tmp_path: Path) -> None:
     """Up to the half precision of the cache, and without one on the disk."""
     journals = {}
@@ -76,7 +78,9 @@ def test_latents_at_every_step_are_the_cached_ones(tmp_path: Path) -> None:
     assert journals["online"]["velocity"] == pytest.approx(journals["cached"]["velocity"], rel=2e-2)
 
 
-@pytest.mark.parametrize("job", ["tokenizer", "diffusion", pytest.param("joint", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "job", ["diffusion", *(pytest.param(job, marks=pytest.mark.slow) for job in ("tokenizer", "joint"))]
+)
 def test_flips_are_trained_on(job: str, tmp_path: Path) -> None:
     name = "alignment" if job == "tokenizer" else "repa"
     for flip in ("true", "false"):

@@ -35,7 +35,9 @@ def test_rates_follow_from_images_and_flops(peak: float, monkeypatch: pytest.Mon
     assert speed.rates(50.0) == pytest.approx({"tflops": 0.1, "mfu": 0.1 / (4 * peak)})
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    "job", ["diffusion", *(pytest.param(job, marks=pytest.mark.slow) for job in JOBS if job != "diffusion")]
+)
 def test_every_line_of_a_run_has_them(job: str, tmp_path: Path, peak: float) -> None:
     """By the FLOPs of `--dry-run`, though the configuration leaves the size of the images to the data."""
     train, schema, preset, more = JOBS[job]
