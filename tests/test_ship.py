@@ -16,7 +16,7 @@ from sendvae.runs import load_classes
 from sendvae.tokenizers import load_tokenizer
 from sendvae.training import train_diffusion, train_tokenizer
 
-SMALL = ["data.limit=32", "loop.images=32", "loop.batch_size=16", "loop.log_every=16"]
+SMALL = ["data.limit=16", "loop.images=16", "loop.batch_size=8", "loop.log_every=8"]
 
 
 def test_shipped_weights_are_those_of_the_run(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_shipped_weights_are_those_of_the_run(tmp_path: Path) -> None:
     assert torch.equal(ours.latent_stats.std, trained.latent_stats.std)
     card = json.loads((folder / "config.json").read_text())["card"]
     assert card["trained from"] == "demo-f8d16"
-    assert card["images seen"] == 32
+    assert card["images seen"] == 16
     assert yaml.safe_load((folder / "training-config.yaml").read_text())["kind"] == "tokenizer"
     assert len((folder / "training-metrics.jsonl").read_text().splitlines()) == 2
     assert (folder / "training-environment.json").is_file()

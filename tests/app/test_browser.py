@@ -193,9 +193,9 @@ def test_previews_show_while_it_draws_and_stop_ends_it(address: str) -> None:
         assert found == list(range(0, 31 * len(found), 31))
         pictures = set(page.evaluate("[...window.seen.values()]"))
         assert len(pictures) == len(found)
-        page.wait_for_timeout(1500)  # what was on its way is here
+        page.wait_for_timeout(800)  # what was on its way is here
         left = result.inner_text()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(800)
         assert result.inner_text() == left
         assert "Stopped." in left
         set_number(page, "Steps", 5)

@@ -285,7 +285,7 @@ def test_a_run_that_is_stopped_does_not_look_first(tmp_path: Path, monkeypatch: 
             tmp_path,
             cores=1,
             watch=look,
-            seconds=10,
+            seconds=6,
         )
     assert load_cells(tmp_path)[0].states["s1"] == "finished"
     assert len(looks) == 2  # before, and after the first stage

@@ -32,7 +32,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
 def test_killed_a_training_ends_bit_equal(tmp_path: Path) -> None:
     """SIGKILL past its first checkpoint."""
     longer = STAGES["training of a tokenizer"]
-    stage = replace(longer, arguments=lambda given: [*longer.arguments(given), "loop.images=40"])
+    stage = replace(
+        longer, arguments=lambda given: [*longer.arguments(given), "loop.images=24", "data.limit=16"]
+    )
     whole = Unbroken(stage, tmp_path, tmp_path / "whole")
     places, draw = (tmp_path / str(number) for number in range(9)), random.Random(1)
     killed = next(place for place in places if whole.kill_past(1, place, draw))
